@@ -1,0 +1,96 @@
+/* The floor everything stands on: errors, checked arithmetic, hashing, files, text buffers.
+ * Knows nothing of formats, devices or kernels. */
+#ifndef IQT_BASE_BASE_H
+#define IQT_BASE_BASE_H
+
+#include <iqtile/iqtile.h>
+
+#include <stdarg.h>
+
+/* Compiler extensions live here and nowhere else. */
+#define IQT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define IQT_UNUSED __attribute__((unused))
+#define IQT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Forwards a failure; whoever first decided it has already said why. */
+#define IQT_TRY(call)                                                                          \
+    do {                                                                                       \
+        const enum iqt_status try_status_ = (call);                                            \
+        if (try_status_ != IQT_OK)                                                             \
+            return try_status_;                                                                \
+    } while (0)
+
+/* Stores the sentence that iqt_last_error() returns to this thread, and returns status. */
+enum iqt_status iqt_fail(enum iqt_status status, const char *fmt, ...) IQT_PRINTF(2, 3);
+
+/* ---- Checked arithmetic: false on overflow, *out untouched ---- */
+static inline bool iqt_add(uint64_t a, uint64_t b, uint64_t *out)
+{
+    uint64_t sum;
+
+    if (__builtin_add_overflow(a, b, &sum))
+        return false;
+    *out = sum;
+    return true;
+}
+
+static inline bool iqt_mul(uint64_t a, uint64_t b, uint64_t *out)
+{
+    uint64_t product;
+
+    if (__builtin_mul_overflow(a, b, &product))
+        return false;
+    *out = product;
+    return true;
+}
+
+static inline uint64_t iqt_round_up(uint64_t value, uint64_t multiple)
+{
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+/* ---- Unaligned little-endian reads ---- */
+uint16_t iqt_read_u16(const void *p);
+uint32_t iqt_read_u32(const void *p);
+uint64_t iqt_read_u64(const void *p);
+float iqt_read_f32(const void *p);
+float iqt_f16_to_f32(uint16_t h); /* exact, subnormals, infinities and NaN included */
+
+/* ---- Hash: XXH3, 64 bits; not for secrets ---- */
+uint64_t iqt_hash(const void *data, size_t bytes, uint64_t seed);
+
+/* ---- Text buffer with a sticky error: append freely, check once at the end ---- */
+struct iqt_buf {
+    char *data; /* NUL-terminated when bytes > 0 */
+    size_t bytes, capacity;
+    bool failed; /* out of memory; later appends do nothing */
+};
+void iqt_buf_printf(struct iqt_buf *b, const char *fmt, ...) IQT_PRINTF(2, 3);
+void iqt_buf_vprintf(struct iqt_buf *b, const char *fmt, va_list args);
+void iqt_buf_append(struct iqt_buf *b, const void *data, size_t bytes);
+/* IQT_ERR_NO_MEMORY when any append failed. */
+IQT_MUST_USE enum iqt_status iqt_buf_check(const struct iqt_buf *b);
+const char *iqt_buf_text(const struct iqt_buf *b); /* "" when empty; never NULL */
+void iqt_buf_free(struct iqt_buf *b);              /* leaves an empty buffer */
+
+/* ---- Files ---- */
+struct iqt_map {
+    const uint8_t *data; /* read-only; NULL when the file is empty */
+    size_t bytes;
+};
+IQT_MUST_USE enum iqt_status iqt_map_open(const char *path, struct iqt_map *out);
+void iqt_map_close(struct iqt_map *map);
+/* Writes a temporary file beside path, fsyncs, renames: the old file or the new one, never half
+ * a file. */
+IQT_MUST_USE enum iqt_status iqt_file_replace(const char *path, const void *data, size_t bytes);
+/* Whole file into a fresh malloc'ed block (caller frees), with a NUL after the last byte. */
+IQT_MUST_USE enum iqt_status iqt_file_read(const char *path, char **data, size_t *bytes);
+/* mkdir -p. */
+IQT_MUST_USE enum iqt_status iqt_dir_make(const char *path);
+/* $XDG_CACHE_HOME/iqtile or ~/.cache/iqtile into out; IQT_ERR_IO when neither is known. */
+IQT_MUST_USE enum iqt_status iqt_cache_dir(char *out, size_t bytes);
+
+/* Monotonic clock in nanoseconds. */
+uint64_t iqt_now_ns(void);
+
+#endif

@@ -1,0 +1,24 @@
+/* Text of kernels. One emitter for every format; dialects differ in a table of spellings. Emission
+ * is deterministic: same plan, same bytes. Knows no driver. */
+#ifndef IQT_CODEGEN_CODEGEN_H
+#define IQT_CODEGEN_CODEGEN_H
+
+#include "kernels/plan.h"
+
+/* Appends the complete text of the plan's kernel: compiles as it is with glslc (compute), NVRTC,
+ * clang -x hip or a C compiler. The kernel's function is named by iqt_kernel_symbol(), in GLSL
+ * main. IQT_ERR_UNSUPPORTED for an illegal plan. */
+IQT_MUST_USE enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan, struct iqt_buf *out);
+
+/* The activation quantizer of a GPU dialect: bindings and parameters in kernels/quantized.h; one
+ * thread per block of 32 activations, 64 threads a workgroup, blocks of all columns in sequence
+ * (thread number = column * k / 32 + block). */
+IQT_MUST_USE enum iqt_status iqt_emit_quantize(enum iqt_dialect d, struct iqt_buf *out);
+
+/* Function name in the emitted text: the plan's name with '.' replaced by '_'. */
+void iqt_kernel_symbol(const struct iqt_plan *plan, char out[IQT_PLAN_NAME_BYTES]);
+
+/* Hash of the emitted text: the generator's part of every cache key. */
+IQT_MUST_USE enum iqt_status iqt_text_hash(const struct iqt_plan *plan, uint64_t *out);
+
+#endif

@@ -1,0 +1,74 @@
+/* Activations as the kernels see them, and the parameters of a launch: the contract between
+ * emitted text, backends and the exact model. */
+#ifndef IQT_KERNELS_QUANTIZED_H
+#define IQT_KERNELS_QUANTIZED_H
+
+#include "base/base.h"
+
+enum { IQT_X_BLOCK = 32 }; /* activations that share a scale */
+
+/* Scale of 32 quantized activations: x ~ d * q. Sums of q over each 16, for shift bits and
+ * minima. 8 bytes, read by GPUs as two words. */
+struct iqt_xs {
+    float d;
+    int16_t sum[2];
+};
+
+/* Quantizes k activations (k a multiple of 32): q[k], s[k / 32].
+ *   bits = largest |x| as an unsigned integer; amax = that as a float
+ *   amax < 1e-30:        d = 0, q = 0
+ *   amax inf or NaN:     d = amax * (1/127) (inf or NaN), q = 0, so that results are NaN
+ *   else                 d = amax * fl(1/127), q = rint(x * fl(127 / amax)), ties to even
+ * The exact model of every device; the emitted quantizer computes the same bits. */
+void iqt_quantize_ref(const float *x, size_t k, int8_t *q, struct iqt_xs *s);
+
+/* Buffers of a launch, in binding order. For float formats XQ holds the float activations and
+ * XS is unused. */
+enum iqt_binding {
+    IQT_BIND_W,         /* weights */
+    IQT_BIND_GATE,      /* gate weights, or W again */
+    IQT_BIND_XQ,        /* int8 [n][k] or float [n][k] */
+    IQT_BIND_XS,        /* struct iqt_xs [n][k / 32] */
+    IQT_BIND_BIAS,      /* float [m] */
+    IQT_BIND_GATE_BIAS, /* float [m] */
+    IQT_BIND_RESIDUAL,  /* float, n vectors y_stride apart */
+    IQT_BIND_Y,         /* float, n vectors y_stride apart */
+    IQT_BINDINGS,
+};
+
+enum { IQT_FLAG_BIAS = 1, IQT_FLAG_GATE_BIAS = 2, IQT_FLAG_RESIDUAL = 4 };
+
+/* Push constants (Vulkan) or kernel parameter (CUDA, HIP, host): 12 words. */
+struct iqt_params {
+    uint32_t rows;      /* rows of this launch */
+    uint32_t k;
+    uint32_t row0;      /* matrix row of the launch's row 0: index into bias */
+    uint32_t row_bytes; /* stride of weight rows */
+    uint32_t w_base;    /* byte of the launch's row 0 in the W binding */
+    uint32_t gate_base; /* the same in the GATE binding */
+    uint32_t cols;      /* vectors in use, 1 .. plan.n */
+    uint32_t y_stride;  /* floats between vectors of Y and RESIDUAL */
+    uint32_t y_base;    /* float index of the launch's row 0 in Y and RESIDUAL */
+    uint32_t flags;
+    uint32_t act;       /* enum iqt_act */
+    float limit;
+};
+
+/* Parameters of the activation quantizer kernel: XQ binding 2, XS binding 3 are written; the
+ * float input [cols][x_stride] is bound at IQT_BIND_W. One thread per block of 32. */
+struct iqt_quantize_params {
+    uint32_t k, cols, x_stride;
+};
+
+/* Host dialect: a kernel computes rows [begin, end) of the launch. */
+struct iqt_host_args {
+    const uint8_t *w, *gate;
+    const void *xq;
+    const struct iqt_xs *xs;
+    const float *bias, *gate_bias, *residual;
+    float *y;
+    struct iqt_params p;
+};
+typedef void (*iqt_host_fn)(const struct iqt_host_args *args, uint32_t begin, uint32_t end);
+
+#endif

@@ -1,0 +1,22 @@
+/* Kernels built into the library; the tables are generated at build time by iqt_gen. */
+#ifndef IQT_RUNTIME_EMBEDDED_H
+#define IQT_RUNTIME_EMBEDDED_H
+
+#include "kernels/quantized.h"
+
+/* Instruction sets of the embedded host kernels, weakest first: "portable", "avx2", "avx512". */
+struct iqt_embedded_host {
+    const char *plan, *isa;
+    iqt_host_fn fn;
+};
+extern const struct iqt_embedded_host iqt_embedded_host[]; /* ends with plan NULL */
+
+struct iqt_embedded_spirv {
+    const char *plan; /* "quantize" for the activation quantizer */
+    uint64_t text_hash;
+    const uint32_t *word;
+    size_t words;
+};
+extern const struct iqt_embedded_spirv iqt_embedded_spirv[]; /* ends with plan NULL */
+
+#endif
