@@ -13,11 +13,11 @@
 #define IQT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Forwards a failure; whoever first decided it has already said why. */
-#define IQT_TRY(call)                                                                          \
-    do {                                                                                       \
-        const enum iqt_status try_status_ = (call);                                            \
-        if (try_status_ != IQT_OK)                                                             \
-            return try_status_;                                                                \
+#define IQT_TRY(call)                               \
+    do {                                            \
+        const enum iqt_status try_status_ = (call); \
+        if (try_status_ != IQT_OK)                  \
+            return try_status_;                     \
     } while (0)
 
 /* Stores the sentence that iqt_last_error() returns to this thread, and returns status. */
@@ -82,7 +82,8 @@ IQT_MUST_USE enum iqt_status iqt_map_open(const char *path, struct iqt_map *out)
 void iqt_map_close(struct iqt_map *map);
 /* Writes a temporary file beside path, fsyncs, renames: the old file or the new one, never half
  * a file. */
-IQT_MUST_USE enum iqt_status iqt_file_replace(const char *path, const void *data, size_t bytes);
+IQT_MUST_USE enum iqt_status iqt_file_replace(const char *path, const void *data,
+                                              size_t bytes);
 /* Whole file into a fresh malloc'ed block (caller frees), with a NUL after the last byte. */
 IQT_MUST_USE enum iqt_status iqt_file_read(const char *path, char **data, size_t *bytes);
 /* mkdir -p. */

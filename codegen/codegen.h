@@ -8,7 +8,8 @@
 /* Appends the complete text of the plan's kernel: compiles as it is with glslc (compute), NVRTC,
  * clang -x hip or a C compiler. The kernel's function is named by iqt_kernel_symbol(), in GLSL
  * main. IQT_ERR_UNSUPPORTED for an illegal plan. */
-IQT_MUST_USE enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan, struct iqt_buf *out);
+IQT_MUST_USE enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan,
+                                             struct iqt_buf *out);
 
 /* The activation quantizer of a GPU dialect: bindings and parameters in kernels/quantized.h; one
  * thread per block of 32 activations, 64 threads a workgroup, blocks of all columns in sequence

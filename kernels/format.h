@@ -17,9 +17,9 @@
 enum { IQT_INDEX_BITS = 8, IQT_MAX_PLANES = 8 };
 
 struct iqt_plane {
-    uint16_t bit;   /* address for weight 0 */
-    uint8_t width;  /* 1 .. 32; 0 ends a field */
-    uint8_t to;     /* position of the lowest bit in the value */
+    uint16_t bit;  /* address for weight 0 */
+    uint8_t width; /* 1 .. 32; 0 ends a field */
+    uint8_t to;    /* position of the lowest bit in the value */
     uint16_t stride[IQT_INDEX_BITS];
 };
 
@@ -29,9 +29,9 @@ struct iqt_field {
 
 enum iqt_decode {
     IQT_DECODE_CODEBOOK, /* v = table[code], plus shift when the block's shift bit is set */
-    IQT_DECODE_LINEAR,   /* v = code + code_add (code sign-extended first if code_signed) */
-    IQT_DECODE_TRELLIS,  /* v = byte sum of a congruential state seeded by the code */
-    IQT_DECODE_FLOAT,    /* the code is an IEEE float: no scales */
+    IQT_DECODE_LINEAR, /* v = code + code_add (code sign-extended first if code_signed) */
+    IQT_DECODE_TRELLIS, /* v = byte sum of a congruential state seeded by the code */
+    IQT_DECODE_FLOAT,   /* the code is an IEEE float: no scales */
 };
 
 enum iqt_float { IQT_F16, IQT_BF16, IQT_F32 };
@@ -66,23 +66,23 @@ struct iqt_codebook {
 struct iqt_trellis {
     uint32_t multiplier, mask;
     int32_t centre;
-    uint8_t group;       /* weights per seed */
-    uint32_t seed_add;   /* seed = code + seed_add + (shift bit ? shift_add : 0) */
+    uint8_t group;     /* weights per seed */
+    uint32_t seed_add; /* seed = code + seed_add + (shift bit ? shift_add : 0) */
     uint32_t shift_add;
-    bool magnitude;      /* v = |v|, negated when the weight's sign bit is set */
+    bool magnitude; /* v = |v|, negated when the weight's sign bit is set */
 };
 
 struct iqt_format {
-    const char *name;      /* lower case, as in ggml_type_name */
+    const char *name; /* lower case, as in ggml_type_name */
     uint32_t gguf_type;
-    uint16_t superblock;   /* weights: 256, or 32 for the simple types */
-    uint16_t bytes;        /* of a superblock */
-    uint16_t granule;      /* a row's k must be a multiple of this; superblock, but 1 for floats */
-    uint8_t row_head;      /* bytes in front of each row */
-    uint8_t block;         /* weights that share a scale: 16 or 32 */
+    uint16_t superblock; /* weights: 256, or 32 for the simple types */
+    uint16_t bytes;      /* of a superblock */
+    uint16_t granule;    /* a row's k must be a multiple of this; 1 for floats */
+    uint8_t row_head;    /* bytes in front of each row */
+    uint8_t block;       /* weights that share a scale: 16 or 32 */
     enum iqt_decode decode;
 
-    struct iqt_field code; /* for dim 2 and trellis: equal for all weights of a pair or group */
+    struct iqt_field code;  /* dim 2, trellis: equal for all weights of a pair or group */
     struct iqt_field shift; /* one bit per block (or empty) */
     struct iqt_field sign;  /* one bit per weight (trellis magnitude only) */
     bool gray;              /* each 16-bit word W of the code plane is first decoded:
@@ -93,15 +93,16 @@ struct iqt_format {
     uint8_t code_signed;    /* IQT_DECODE_LINEAR: bits to sign-extend from; 0: unsigned */
     enum iqt_float element; /* IQT_DECODE_FLOAT */
 
-    struct iqt_scale scale;     /* empty raw: L = 1 */
-    struct iqt_scalar super;    /* d */
-    struct iqt_scale min;       /* empty raw: no minimum; else w -= dmin * M */
+    struct iqt_scale scale;      /* empty raw: L = 1 */
+    struct iqt_scalar super;     /* d */
+    struct iqt_scale min;        /* empty raw: no minimum; else w -= dmin * M */
     struct iqt_scalar super_min; /* dmin */
-    float gain;                 /* factor of compute that the reference's to_float leaves out */
+    float gain; /* factor of compute that the reference decode leaves out */
 
     /* Hand-written reference: one superblock (or one row for row_head formats through d) to
      * floats. block: the superblock's bytes; d: the row header's value (0 when none). */
-    void (*decode_ref)(const uint8_t *block, float d, enum iqt_decode_mode mode, float *out);
+    void (*decode_ref)(const uint8_t *block, float d, enum iqt_decode_mode mode,
+                       float *out);
 };
 
 extern const struct iqt_format iqt_formats[]; /* ends with name NULL */
@@ -129,14 +130,15 @@ struct iqt_foreign_type {
     const char *name;
     uint32_t gguf_type;
     uint16_t superblock, bytes;
-    uint8_t row_head;    /* bytes per row (for _r4 types: per row as well) */
+    uint8_t row_head; /* bytes per row (for _r4 types: per row as well) */
 };
-const struct iqt_foreign_type *iqt_foreign_of_type(uint32_t gguf_type); /* NULL: unknown */
+/* NULL: unknown. */
+const struct iqt_foreign_type *iqt_foreign_of_type(uint32_t gguf_type);
 
 /* Exact y = W x in double over decoded weights; also sum |w x| per row when bound is not NULL.
  * row_stride in bytes. */
-void iqt_matvec_ref(const struct iqt_format *f, const uint8_t *rows, size_t row_stride, size_t m,
-                    size_t k, enum iqt_decode_mode mode, const float *x, double *y,
-                    double *bound);
+void iqt_matvec_ref(const struct iqt_format *f, const uint8_t *rows, size_t row_stride,
+                    size_t m, size_t k, enum iqt_decode_mode mode, const float *x,
+                    double *y, double *bound);
 
 #endif

@@ -18,18 +18,18 @@ enum { IQT_VEC_BYTES = 16, IQT_MAX_VECS = 32 };
 /* One plane of the code or sign field stored as vectors. */
 struct iqt_vec_plane {
     const struct iqt_plane *plane;
-    uint16_t element_weights; /* weights per element: 1, or 2 for pairs, or the trellis group */
+    uint16_t element_weights; /* weights per element: 1, 2 for pairs, the trellis group */
     uint16_t vec_weights;     /* weights covered by one vector */
     uint8_t first, count;     /* vectors of a unit: [first, first + count) */
 };
 
 struct iqt_packing {
     const struct iqt_format *format;
-    uint16_t unit;       /* U, weights */
-    uint8_t vecs;        /* V */
+    uint16_t unit; /* U, weights */
+    uint8_t vecs;  /* V */
     uint8_t planes;
     struct iqt_vec_plane plane[IQT_MAX_PLANES];
-    uint16_t side_bytes; /* per superblock */
+    uint16_t side_bytes;   /* per superblock */
     uint16_t side_of[512]; /* superblock byte -> side byte, 0xffff when in a vector */
 };
 
@@ -41,9 +41,9 @@ size_t iqt_layout_row_bytes(const struct iqt_format *f, enum iqt_layout layout, 
 const char *iqt_layout_name(enum iqt_layout layout);
 
 /* Permutes rows between GGUF bytes and packed bytes; pad bytes of packed rows become 0. */
-void iqt_pack_rows(const struct iqt_packing *p, size_t k, size_t rows, const uint8_t *native,
-                   uint8_t *packed);
-void iqt_unpack_rows(const struct iqt_packing *p, size_t k, size_t rows, const uint8_t *packed,
-                     uint8_t *native);
+void iqt_pack_rows(const struct iqt_packing *p, size_t k, size_t rows,
+                   const uint8_t *native, uint8_t *packed);
+void iqt_unpack_rows(const struct iqt_packing *p, size_t k, size_t rows,
+                     const uint8_t *packed, uint8_t *native);
 
 #endif

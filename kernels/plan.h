@@ -16,8 +16,13 @@
 
 #include "kernels/format.h"
 
-enum iqt_dialect { IQT_DIALECT_HOST, IQT_DIALECT_GLSL, IQT_DIALECT_CUDA, IQT_DIALECT_HIP,
-                   IQT_DIALECTS };
+enum iqt_dialect {
+    IQT_DIALECT_HOST,
+    IQT_DIALECT_GLSL,
+    IQT_DIALECT_CUDA,
+    IQT_DIALECT_HIP,
+    IQT_DIALECTS,
+};
 enum iqt_op { IQT_OP_MATVEC, IQT_OP_GATED, IQT_OPS };
 enum iqt_lookup {
     IQT_LOOKUP_NONE,  /* no table: linear, trellis, float */
@@ -27,8 +32,8 @@ enum iqt_lookup {
     IQT_LOOKUPS,
 };
 enum iqt_reduce {
-    IQT_REDUCE_NONE,    /* t = 1 */
-    IQT_REDUCE_SHMEM,   /* tree in shared memory */
+    IQT_REDUCE_NONE,     /* t = 1 */
+    IQT_REDUCE_SHMEM,    /* tree in shared memory */
     IQT_REDUCE_SUBGROUP, /* shuffles; t <= subgroup size; same bits as the tree */
     IQT_REDUCES,
 };
@@ -51,8 +56,8 @@ struct iqt_limits {
     uint32_t max_threads;                /* per workgroup */
     uint32_t shared_bytes;               /* per workgroup */
     uint32_t compute_units;
-    bool subgroup_ops;                   /* shuffle available with full subgroups */
-    bool dot4;                           /* hardware 4-way int8 dot product */
+    bool subgroup_ops; /* shuffle available with full subgroups */
+    bool dot4;         /* hardware 4-way int8 dot product */
 };
 
 enum { IQT_PLAN_NAME_BYTES = 128 };
@@ -68,19 +73,19 @@ IQT_MUST_USE enum iqt_status iqt_plan_parse(const char *name, struct iqt_plan *o
 IQT_MUST_USE enum iqt_status iqt_plan_check(const struct iqt_plan *plan,
                                             const struct iqt_limits *limits);
 /* All legal plans for exactly n columns, in a fixed order. Writes at most cap, returns the total. */
-size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op, uint32_t n,
-                     enum iqt_layout layout, const struct iqt_limits *limits, struct iqt_plan *out,
-                     size_t cap);
+size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
+                     uint32_t n, enum iqt_layout layout, const struct iqt_limits *limits,
+                     struct iqt_plan *out, size_t cap);
 
 /* Relative cost of a plan for an m x k matrix: bytes and a fixed table of operation costs. Only
  * comparable between plans of the same format, dialect, op and shape. */
-double iqt_plan_cost(const struct iqt_plan *plan, const struct iqt_limits *limits, size_t m,
-                     size_t k);
+double iqt_plan_cost(const struct iqt_plan *plan, const struct iqt_limits *limits,
+                     size_t m, size_t k);
 
 /* The estimate's winner among the plans that are embedded in the library: n is rounded up to one
  * of iqt_plan_embedded_n. Legal on every device that meets Vulkan's minimum limits. */
-struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
-                                 uint32_t n, enum iqt_layout layout);
+struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
+                                 enum iqt_op op, uint32_t n, enum iqt_layout layout);
 extern const uint8_t iqt_plan_embedded_n[]; /* ascending, ends with 0: {1, 4, 16, 0} */
 /* Every plan that the library embeds for a dialect (host: tuner's choices, too; glsl: defaults).
  * Writes at most cap, returns the total. */

@@ -40,7 +40,7 @@ enum { IQT_FLAG_BIAS = 1, IQT_FLAG_GATE_BIAS = 2, IQT_FLAG_RESIDUAL = 4 };
 
 /* Push constants (Vulkan) or kernel parameter (CUDA, HIP, host): 12 words. */
 struct iqt_params {
-    uint32_t rows;      /* rows of this launch */
+    uint32_t rows; /* rows of this launch */
     uint32_t k;
     uint32_t row0;      /* matrix row of the launch's row 0: index into bias */
     uint32_t row_bytes; /* stride of weight rows */
@@ -50,7 +50,7 @@ struct iqt_params {
     uint32_t y_stride;  /* floats between vectors of Y and RESIDUAL */
     uint32_t y_base;    /* float index of the launch's row 0 in Y and RESIDUAL */
     uint32_t flags;
-    uint32_t act;       /* enum iqt_act */
+    uint32_t act; /* enum iqt_act */
     float limit;
 };
 
@@ -69,6 +69,7 @@ struct iqt_host_args {
     float *y;
     struct iqt_params p;
 };
-typedef void (*iqt_host_fn)(const struct iqt_host_args *args, uint32_t begin, uint32_t end);
+typedef void (*iqt_host_fn)(const struct iqt_host_args *args, uint32_t begin,
+                            uint32_t end);
 
 #endif

@@ -7,7 +7,7 @@
 #include "kernels/quantized.h"
 
 struct iqt_hw;     /* an opened device, the backend's own */
-struct iqt_stream; /* an in-order queue of the device, the backend's own; one thread at a time */
+struct iqt_stream; /* an in-order queue, the backend's own; one thread at a time */
 struct iqt_mem;    /* device memory, the backend's own */
 struct iqt_kernel; /* a compiled kernel, the backend's own; usable from all threads */
 
@@ -22,7 +22,7 @@ struct iqt_launch {
     struct iqt_slice bind[IQT_BINDINGS]; /* mem NULL: not used by this kernel */
     const void *params;                  /* struct iqt_params or iqt_quantize_params */
     uint32_t params_bytes;
-    uint32_t groups;                     /* workgroups; the kernel numbers them 0 .. groups-1 */
+    uint32_t groups; /* workgroups; the kernel numbers them 0 .. groups-1 */
 };
 
 struct iqt_backend_options {
@@ -36,7 +36,8 @@ struct iqt_backend {
 
     /* Calls fn for each usable device in index order. IQT_ERR_NO_DRIVER with a sentence in
      * iqt_last_error() when there is none. */
-    enum iqt_status (*scan)(const struct iqt_backend_options *opt, iqt_device_fn fn, void *user);
+    enum iqt_status (*scan)(const struct iqt_backend_options *opt, iqt_device_fn fn,
+                            void *user);
     /* Opens device index. Fills info and limits. */
     enum iqt_status (*open)(const struct iqt_backend_options *opt, uint32_t index,
                             struct iqt_device_info *info, struct iqt_limits *limits,
@@ -54,8 +55,8 @@ struct iqt_backend {
     /* Synchronous copies. */
     enum iqt_status (*write)(struct iqt_stream *s, struct iqt_mem *mem, uint64_t offset,
                              const void *data, uint64_t bytes);
-    enum iqt_status (*read)(struct iqt_stream *s, struct iqt_mem *mem, uint64_t offset, void *data,
-                            uint64_t bytes);
+    enum iqt_status (*read)(struct iqt_stream *s, struct iqt_mem *mem, uint64_t offset,
+                            void *data, uint64_t bytes);
 
     /* Makes a kernel ready: embedded binary, disk cache or compiler, in this order. plan NULL: the
      * activation quantizer. IQT_ERR_UNSUPPORTED when the plan is not embedded and no compiler is

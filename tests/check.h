@@ -16,10 +16,10 @@ void check_init(int argc, char **argv);
 bool check_begin(const char *fmt, ...) IQT_PRINTF(1, 2);
 /* Records a failure of the current check; the check goes on. */
 void check_fail(const char *fmt, ...) IQT_PRINTF(1, 2);
-#define check_true(cond, ...)                                                                  \
-    do {                                                                                       \
-        if (!(cond))                                                                           \
-            check_fail(__VA_ARGS__);                                                           \
+#define check_true(cond, ...)        \
+    do {                             \
+        if (!(cond))                 \
+            check_fail(__VA_ARGS__); \
     } while (0)
 /* The current check cannot run here. Fails instead when IQT_REQUIRE (comma-separated) has need. */
 void check_skip(const char *need, const char *fmt, ...) IQT_PRINTF(2, 3);

@@ -19,9 +19,9 @@ enum iqt_opt_type {
 struct iqt_opt {
     const char *name; /* without dashes; one letter makes a short option */
     enum iqt_opt_type type;
-    const char *arg;  /* name of the value in help; NULL for flags */
+    const char *arg; /* name of the value in help; NULL for flags */
     const char *help;
-    size_t offset;    /* of the value in the command's option struct */
+    size_t offset; /* of the value in the command's option struct */
 };
 
 struct iqt_command {
@@ -29,16 +29,16 @@ struct iqt_command {
     const char *usage;          /* after "iqtile NAME ": "FILE TENSOR -o OUT [options]" */
     const char *summary;        /* one line */
     const struct iqt_opt *opts; /* ends with name NULL; may be NULL */
-    size_t opts_bytes;          /* sizeof the option struct, zero-initialised before parsing */
-    int min_args, max_args;     /* positional; max_args < 0: any number */
+    size_t opts_bytes; /* sizeof the option struct, zero-initialised before parsing */
+    int min_args, max_args; /* positional; max_args < 0: any number */
     /* opts: the filled option struct; args: positional arguments. Returns an exit code. */
     int (*run)(const void *opts, int count, char **args);
 };
 
 /* Every command is one constant in its own file tools/cmd_<name>.c; the table is in main.c. */
 extern const struct iqt_command iqt_cmd_info, iqt_cmd_doctor, iqt_cmd_decode, iqt_cmd_gen,
-    iqt_cmd_devices, iqt_cmd_tune, iqt_cmd_db, iqt_cmd_bench, iqt_cmd_check, iqt_cmd_golden,
-    iqt_cmd_matvec, iqt_cmd_report;
+    iqt_cmd_devices, iqt_cmd_tune, iqt_cmd_db, iqt_cmd_bench, iqt_cmd_check,
+    iqt_cmd_golden, iqt_cmd_matvec, iqt_cmd_report;
 
 /* Prints "iqtile: <last error>" to stderr and returns IQT_EXIT_FAILED; IQT_EXIT_USAGE for
  * IQT_ERR_ARG and IQT_ERR_UNKNOWN. */

@@ -14,40 +14,52 @@ extern "C" {
 
 struct iqt_gguf;
 
-enum iqt_gguf_type { /* value types of the GGUF specification */
-    IQT_GGUF_U8, IQT_GGUF_I8, IQT_GGUF_U16, IQT_GGUF_I16, IQT_GGUF_U32, IQT_GGUF_I32,
-    IQT_GGUF_F32, IQT_GGUF_BOOL, IQT_GGUF_STRING, IQT_GGUF_ARRAY, IQT_GGUF_U64, IQT_GGUF_I64,
+/* Value types of the GGUF specification. */
+enum iqt_gguf_type {
+    IQT_GGUF_U8,
+    IQT_GGUF_I8,
+    IQT_GGUF_U16,
+    IQT_GGUF_I16,
+    IQT_GGUF_U32,
+    IQT_GGUF_I32,
+    IQT_GGUF_F32,
+    IQT_GGUF_BOOL,
+    IQT_GGUF_STRING,
+    IQT_GGUF_ARRAY,
+    IQT_GGUF_U64,
+    IQT_GGUF_I64,
     IQT_GGUF_F64,
 };
 
 struct iqt_gguf_key {
-    const char *name;        /* not NUL-terminated: name_bytes long */
+    const char *name; /* not NUL-terminated: name_bytes long */
     size_t name_bytes;
     enum iqt_gguf_type type; /* for arrays: IQT_GGUF_ARRAY */
     enum iqt_gguf_type item; /* element type of an array */
     uint64_t count;          /* elements of an array, bytes of a string, else 1 */
-    const void *data;        /* unaligned little-endian value(s); strings of an array each have a
-                              * u64 length in front */
+    const void *data;        /* unaligned little-endian value(s); strings of an array each
+                              * have a u64 length in front */
 };
 
 struct iqt_gguf_tensor {
-    const char *name;              /* not NUL-terminated: name_bytes long */
+    const char *name; /* not NUL-terminated: name_bytes long */
     size_t name_bytes;
-    uint32_t dims;                 /* 1 .. 4 */
-    uint64_t ne[4];                /* ne[0] is the row length k; unused ones are 1 */
-    uint32_t type;                 /* type number stored in the file */
+    uint32_t dims;                   /* 1 .. 4 */
+    uint64_t ne[4];                  /* ne[0] is the row length k; unused ones are 1 */
+    uint32_t type;                   /* type number stored in the file */
     const struct iqt_format *format; /* NULL: not in the format table */
-    const char *type_name;         /* also for known types without kernels; NULL: unknown */
-    uint64_t offset;               /* as stored: from the start of the data section */
-    uint64_t bytes;                /* exact bytes with row headers; 0 when type is unknown */
-    uint32_t file;                 /* which file of a split set, 0-based */
-    const void *data;              /* NULL when [offset, offset + bytes) is not inside the file */
+    const char *type_name; /* also for known types without kernels; NULL: unknown */
+    uint64_t offset;       /* as stored: from the start of the data section */
+    uint64_t bytes;        /* exact bytes with row headers; 0 when type is unknown */
+    uint32_t file;         /* which file of a split set, 0-based */
+    const void *data;      /* NULL when not wholly inside the file */
 };
 
 /* Opens path; when it is one file of a split set ("-00001-of-00003.gguf") the others are opened,
  * too. Fails only when header, keys or tensor table cannot be read; defects of single tensors
  * are left for iqt_gguf_doctor(). */
-IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_open(const char *path, struct iqt_gguf **out);
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_open(const char *path,
+                                                   struct iqt_gguf **out);
 IQT_API void iqt_gguf_close(struct iqt_gguf *g); /* NULL is allowed */
 
 IQT_API size_t iqt_gguf_key_count(const struct iqt_gguf *g);
@@ -76,7 +88,8 @@ typedef void (*iqt_gguf_defect_fn)(void *user, const struct iqt_gguf_defect *def
 /* Checks every tensor: short or overlapping data (such as files written without row headers),
  * offsets outside the file, bad alignment, unknown types, row lengths that the type cannot have,
  * duplicate names, non-finite scales. Calls fn for each defect and returns their number. */
-IQT_API size_t iqt_gguf_doctor(const struct iqt_gguf *g, iqt_gguf_defect_fn fn, void *user);
+IQT_API size_t iqt_gguf_doctor(const struct iqt_gguf *g, iqt_gguf_defect_fn fn,
+                               void *user);
 
 #ifdef __cplusplus
 }

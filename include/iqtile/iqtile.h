@@ -72,18 +72,19 @@ IQT_API const char *iqt_format_name(const struct iqt_format *f);
 
 /* Bytes of one row of k weights as stored in GGUF, row header included. IQT_ERR_SHAPE when k is
  * not a multiple of the format's superblock. */
-IQT_API IQT_MUST_USE enum iqt_status iqt_format_row_bytes(const struct iqt_format *f, size_t k,
-                                                          size_t *bytes);
+IQT_API IQT_MUST_USE enum iqt_status iqt_format_row_bytes(const struct iqt_format *f,
+                                                          size_t k, size_t *bytes);
 
 enum iqt_decode_mode {
-    IQT_DECODE_COMPUTE,   /* the weights that every kernel here computes with */
+    IQT_DECODE_COMPUTE, /* the weights that every kernel here computes with */
     IQT_DECODE_REFERENCE, /* bit-exact to_float of ik_llama.cpp (IQ6_K cubic, trellis gain 1) */
 };
 
 /* Decodes one row of k weights. row: iqt_format_row_bytes() bytes, any alignment; out: k floats.
  * Neither may overlap. Thread-safe. */
-IQT_API IQT_MUST_USE enum iqt_status iqt_decode_row(const struct iqt_format *f, const void *row,
-                                                    size_t k, enum iqt_decode_mode mode,
+IQT_API IQT_MUST_USE enum iqt_status iqt_decode_row(const struct iqt_format *f,
+                                                    const void *row, size_t k,
+                                                    enum iqt_decode_mode mode,
                                                     float *out);
 
 /* ---- Context and devices ------------------------------------------------------------- */
@@ -95,27 +96,27 @@ struct iqt_matrix;
 
 struct iqt_context_options {
     size_t struct_size;    /* sizeof(struct iqt_context_options) */
-    const char *db_path;   /* tuning database; NULL: $IQT_DB, else the user's cache folder;
-                            * "" : none, built-in plans only */
-    const char *cache_dir; /* compiled kernels; NULL: $IQT_CACHE, else the user's cache folder;
-                            * "" : none */
+    const char *db_path;   /* tuning database; NULL: $IQT_DB, else the user's cache
+                            * folder; "" : none, built-in plans only */
+    const char *cache_dir; /* compiled kernels; NULL: $IQT_CACHE, else the user's cache
+                            * folder; "" : none */
     uint32_t cpu_threads;  /* threads of a CPU device; 0: one per usable core */
 };
 
 /* options may be NULL for all defaults. Loads no driver yet. The context must outlive every
  * device opened from it. */
-IQT_API IQT_MUST_USE enum iqt_status iqt_context_create(const struct iqt_context_options *options,
-                                                        struct iqt_context **out);
+IQT_API IQT_MUST_USE enum iqt_status iqt_context_create(
+    const struct iqt_context_options *options, struct iqt_context **out);
 IQT_API void iqt_context_destroy(struct iqt_context *ctx); /* NULL is allowed */
 
 struct iqt_device_info {
-    char spec[32];         /* "vulkan:0": what iqt_device_open() takes */
-    char backend[16];      /* "cpu", "vulkan", ... */
-    char name[256];        /* the driver's name of the device */
-    char driver[256];      /* driver name and version */
-    char id[64];           /* stable identity (UUID or model), key of tuned results */
-    char arch[64];         /* architecture for fall-backs: "avx512", "llvmpipe", "gfx1100" */
-    char features[256];    /* space-separated words for people */
+    char spec[32];      /* "vulkan:0": what iqt_device_open() takes */
+    char backend[16];   /* "cpu", "vulkan", ... */
+    char name[256];     /* the driver's name of the device */
+    char driver[256];   /* driver name and version */
+    char id[64];        /* stable identity (UUID or model), key of tuned results */
+    char arch[64];      /* architecture for fall-backs: "avx512", "llvmpipe", "gfx1100" */
+    char features[256]; /* space-separated words for people */
     uint64_t memory_bytes; /* 0: unknown */
     uint64_t cache_bytes;  /* last-level cache; 0: unknown */
     uint32_t compute_units;
@@ -124,17 +125,19 @@ struct iqt_device_info {
 
 /* Calls fn for every usable device, most preferred backend first. */
 typedef void (*iqt_device_fn)(void *user, const struct iqt_device_info *info);
-IQT_API IQT_MUST_USE enum iqt_status iqt_device_list(struct iqt_context *ctx, iqt_device_fn fn,
-                                                     void *user);
+IQT_API IQT_MUST_USE enum iqt_status iqt_device_list(struct iqt_context *ctx,
+                                                     iqt_device_fn fn, void *user);
 /* Why a backend has no device, "" when it has one. backend: "cpu", "vulkan", ... . The text
  * belongs to the context. IQT_ERR_UNKNOWN for another name. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_backend_reason(struct iqt_context *ctx,
-                                                        const char *backend, const char **why);
+                                                        const char *backend,
+                                                        const char **why);
 
 /* spec is "backend" or "backend:index"; NULL: the first device of iqt_device_list().
  * IQT_ERR_NO_DRIVER when the backend's driver is absent, IQT_ERR_UNKNOWN for a wrong name or
  * index (the text lists the valid ones). */
-IQT_API IQT_MUST_USE enum iqt_status iqt_device_open(struct iqt_context *ctx, const char *spec,
+IQT_API IQT_MUST_USE enum iqt_status iqt_device_open(struct iqt_context *ctx,
+                                                     const char *spec,
                                                      struct iqt_device **out);
 /* Matrices and queues of the device must be gone. NULL is allowed. */
 IQT_API void iqt_device_close(struct iqt_device *dev);
@@ -155,11 +158,9 @@ enum iqt_layout {
  * instance into a mapped file; it is not needed after the call, except that a CPU device with
  * IQT_LAYOUT_NATIVE borrows it until iqt_matrix_destroy(). size is the number of readable
  * bytes and is checked. */
-IQT_API IQT_MUST_USE enum iqt_status iqt_matrix_upload(struct iqt_device *dev,
-                                                       const struct iqt_format *f, size_t m,
-                                                       size_t k, const void *bytes, size_t size,
-                                                       enum iqt_layout layout,
-                                                       struct iqt_matrix **out);
+IQT_API IQT_MUST_USE enum iqt_status iqt_matrix_upload(
+    struct iqt_device *dev, const struct iqt_format *f, size_t m, size_t k,
+    const void *bytes, size_t size, enum iqt_layout layout, struct iqt_matrix **out);
 /* No call that uses the matrix may be in flight. NULL is allowed. */
 IQT_API void iqt_matrix_destroy(struct iqt_matrix *w);
 
@@ -205,13 +206,14 @@ struct iqt_product {
  * Blocks until all y are complete; on failure their contents are unspecified. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_matvec(struct iqt_queue *q, const float *x,
                                                 size_t x_stride, uint32_t n,
-                                                const struct iqt_product *products, size_t count);
+                                                const struct iqt_product *products,
+                                                size_t count);
 
 /* Bytes of device scratch memory that iqt_matvec() with these arguments holds in q, so that a
  * server can account for it. */
-IQT_API IQT_MUST_USE enum iqt_status iqt_workspace_bytes(struct iqt_queue *q, uint32_t n,
-                                                         const struct iqt_product *products,
-                                                         size_t count, size_t *bytes);
+IQT_API IQT_MUST_USE enum iqt_status iqt_workspace_bytes(
+    struct iqt_queue *q, uint32_t n, const struct iqt_product *products, size_t count,
+    size_t *bytes);
 
 /* The name of the plan that iqt_matvec() would use for w at n columns; text belongs to dev. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_plan_used(struct iqt_device *dev,
@@ -220,7 +222,8 @@ IQT_API IQT_MUST_USE enum iqt_status iqt_plan_used(struct iqt_device *dev,
 
 /* Compiles, in advance, every kernel that products with this matrix can need (n = 1 .. max_n). */
 IQT_API IQT_MUST_USE enum iqt_status iqt_prepare(struct iqt_device *dev,
-                                                 const struct iqt_matrix *w, uint32_t max_n);
+                                                 const struct iqt_matrix *w,
+                                                 uint32_t max_n);
 
 #ifdef __cplusplus
 }
