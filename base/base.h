@@ -73,6 +73,16 @@ IQT_MUST_USE enum iqt_status iqt_buf_check(const struct iqt_buf *b);
 const char *iqt_buf_text(const struct iqt_buf *b); /* "" when empty; never NULL */
 void iqt_buf_free(struct iqt_buf *b);              /* leaves an empty buffer */
 
+/* ---- Text from files: hostile until escaped ---- */
+enum { IQT_ESCAPE_BYTES = 8 };
+/* Writes the character at text[0 .. bytes), bytes > 0, as a terminal may show it: controls and
+ * what is not UTF-8 become \n, \x1b, \u202e. Returns the bytes it stands for. */
+size_t iqt_escape_one(char out[IQT_ESCAPE_BYTES], const char *text, size_t bytes);
+/* The same for the inside of a JSON string; what is not UTF-8 becomes \ufffd. */
+size_t iqt_json_one(char out[IQT_ESCAPE_BYTES], const char *text, size_t bytes);
+/* A whole text, NUL-terminated, ending in "..." where it does not fit. capacity >= 8. */
+void iqt_escape(char *out, size_t capacity, const char *text, size_t bytes);
+
 /* ---- Files ---- */
 struct iqt_map {
     const uint8_t *data; /* read-only; NULL when the file is empty */

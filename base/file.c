@@ -1,0 +1,299 @@
+/* Files: mapping, reading whole, replacing atomically, folders.
+ * Knows nothing of what is inside them. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum iqt_status fail_errno(const char *verb, const char *path)
+{
+    const enum iqt_status status = errno == ENOMEM ? IQT_ERR_NO_MEMORY : IQT_ERR_IO;
+
+    return iqt_fail(status, "cannot %s %s: %s", verb, path, strerror(errno));
+}
+
+/* ---- Mapping ---- */
+
+enum iqt_status iqt_map_open(const char *path, struct iqt_map *out)
+{
+    enum iqt_status status = IQT_OK;
+    struct iqt_map map = { 0 };
+    struct stat st;
+    void *data;
+    /* Not blocking: opening a pipe must not wait for a writer. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return fail_errno("open", path);
+    if (fstat(fd, &st) != 0) {
+        status = fail_errno("examine", path);
+        goto close_file;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        status = iqt_fail(IQT_ERR_IO, "cannot map %s: not a regular file", path);
+        goto close_file;
+    }
+    map.bytes = (size_t)st.st_size;
+    if (map.bytes > 0) {
+        data = mmap(NULL, map.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            status = fail_errno("map", path);
+            goto close_file;
+        }
+        map.data = data;
+    }
+    *out = map;
+
+close_file:
+    close(fd);
+    return status;
+}
+
+void iqt_map_close(struct iqt_map *map)
+{
+    if (map->data != NULL)
+        munmap((void *)(uintptr_t)map->data, map->bytes);
+    *map = (struct iqt_map){ 0 };
+}
+
+/* ---- Reading whole ---- */
+
+/* Reads to the end; the size is only a first guess, since pipes have none. */
+static enum iqt_status read_all(int fd, const char *path, size_t capacity, char **data,
+                                size_t *bytes)
+{
+    char *text = malloc(capacity);
+    size_t used = 0;
+    ssize_t got;
+
+    if (text == NULL)
+        goto no_memory;
+    for (;;) {
+        got = read(fd, text + used, capacity - used - 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        used += (size_t)got;
+        if (used + 1 == capacity) {
+            char *larger = capacity < SIZE_MAX / 2 ? realloc(text, capacity * 2) : NULL;
+
+            if (larger == NULL)
+                goto no_memory;
+            text = larger;
+            capacity *= 2;
+        }
+    }
+    if (got < 0) {
+        const enum iqt_status status = fail_errno("read", path);
+
+        free(text);
+        return status;
+    }
+    text[used] = '\0';
+    *data = text;
+    *bytes = used;
+    return IQT_OK;
+
+no_memory:
+    free(text);
+    return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the %zu bytes of %s", capacity,
+                    path);
+}
+
+enum iqt_status iqt_file_read(const char *path, char **data, size_t *bytes)
+{
+    enum iqt_status status;
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return fail_errno("open", path);
+    if (fstat(fd, &st) != 0)
+        status = fail_errno("examine", path);
+    else /* two bytes more than the file: the end is seen without growing */
+        status = read_all(fd, path, st.st_size > 0 ? (size_t)st.st_size + 2 : 4096, data,
+                          bytes);
+    close(fd);
+    return status;
+}
+
+/* ---- Replacing ---- */
+
+static enum iqt_status write_all(int fd, const char *path, const void *data, size_t bytes)
+{
+    const char *from = data;
+
+    while (bytes > 0) {
+        const ssize_t put = write(fd, from, bytes);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return fail_errno("write", path);
+        from += put;
+        bytes -= (size_t)put;
+    }
+    return IQT_OK;
+}
+
+/* /dev/null and pipes have no content to protect; renaming over them would destroy them. */
+static enum iqt_status write_special(const char *path, const void *data, size_t bytes)
+{
+    enum iqt_status status;
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return fail_errno("open", path);
+    status = write_all(fd, path, data, bytes);
+    if (close(fd) != 0 && status == IQT_OK)
+        status = fail_errno("close", path);
+    return status;
+}
+
+/* A rename is durable once its folder is; file systems that cannot sync folders say EINVAL. */
+static enum iqt_status sync_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    enum iqt_status status = IQT_OK;
+    int fd;
+
+    snprintf(folder, sizeof folder, "%.*s", length > 0 ? (int)length : 1,
+             length > 0 ? path : ".");
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno("open", folder);
+    if (fsync(fd) != 0 && errno != EINVAL)
+        status = fail_errno("sync", folder);
+    close(fd);
+    return status;
+}
+
+/* Creates a file of its own beside path; the process id and the clock keep writers apart. */
+static int create_beside(const char *path, mode_t mode, char temp[PATH_MAX])
+{
+    for (uint32_t attempt = 0; attempt < 100; attempt++) {
+        const int length =
+            snprintf(temp, PATH_MAX, "%s.tmp-%ld-%llx", path, (long)getpid(),
+                     (unsigned long long)(iqt_now_ns() + attempt));
+        int fd;
+
+        if (length >= PATH_MAX) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+static enum iqt_status replace(const char *path, const struct stat *old, const void *data,
+                               size_t bytes)
+{
+    char temp[PATH_MAX];
+    enum iqt_status status;
+    int fd = create_beside(path, 0666, temp);
+
+    if (fd < 0)
+        return fail_errno("create a temporary file beside", path);
+    status = write_all(fd, temp, data, bytes);
+    if (status == IQT_OK && old != NULL && fchmod(fd, old->st_mode & 07777) != 0)
+        status = fail_errno("set the mode of", temp);
+    if (status == IQT_OK && fsync(fd) != 0)
+        status = fail_errno("sync", temp);
+    if (close(fd) != 0 && status == IQT_OK)
+        status = fail_errno("close", temp);
+    if (status == IQT_OK && rename(temp, path) != 0)
+        status = fail_errno("replace", path);
+    if (status != IQT_OK) {
+        unlink(temp);
+        return status;
+    }
+    return sync_folder(path);
+}
+
+enum iqt_status iqt_file_replace(const char *path, const void *data, size_t bytes)
+{
+    char real[PATH_MAX];
+    struct stat old;
+
+    if (stat(path, &old) != 0)
+        return replace(path, NULL, data, bytes);
+    if (S_ISDIR(old.st_mode))
+        return iqt_fail(IQT_ERR_IO, "cannot write %s: it is a folder", path);
+    if (!S_ISREG(old.st_mode))
+        return write_special(path, data, bytes);
+    if (realpath(path, real) == NULL) /* a symbolic link stays one */
+        return fail_errno("resolve", path);
+    return replace(real, &old, data, bytes);
+}
+
+/* ---- Folders ---- */
+
+static enum iqt_status make_one(const char *path)
+{
+    struct stat st;
+
+    if (mkdir(path, 0777) == 0)
+        return IQT_OK;
+    if (errno == EEXIST && stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return IQT_OK;
+        errno = ENOTDIR;
+    }
+    return fail_errno("create folder", path);
+}
+
+enum iqt_status iqt_dir_make(const char *path)
+{
+    char part[PATH_MAX];
+    const size_t length = strlen(path);
+
+    if (length == 0 || length >= sizeof part)
+        return iqt_fail(IQT_ERR_IO, "cannot create a folder: its path has %zu characters",
+                        length);
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i < length; i++) {
+        if (part[i] != '/')
+            continue;
+        part[i] = '\0';
+        IQT_TRY(make_one(part));
+        part[i] = '/';
+    }
+    return make_one(part);
+}
+
+enum iqt_status iqt_cache_dir(char *out, size_t bytes)
+{
+    const char *cache = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+    int length;
+
+    /* The XDG rule: a relative path is ignored. */
+    if (cache != NULL && cache[0] == '/')
+        length = snprintf(path, sizeof path, "%s/iqtile", cache);
+    else if (home != NULL && home[0] == '/')
+        length = snprintf(path, sizeof path, "%s/.cache/iqtile", home);
+    else
+        return iqt_fail(IQT_ERR_IO,
+                        "no cache folder: neither XDG_CACHE_HOME nor HOME is set "
+                        "to an absolute path");
+    if (length < 0 || (size_t)length >= sizeof path || (size_t)length >= bytes)
+        return iqt_fail(IQT_ERR_IO,
+                        "the path of the cache folder has %d characters, %zu fit", length,
+                        bytes > 0 ? bytes - 1 : 0);
+    memcpy(out, path, (size_t)length + 1);
+    return IQT_OK;
+}
