@@ -20,8 +20,15 @@
             return try_status_;                     \
     } while (0)
 
-/* Stores the sentence that iqt_last_error() returns to this thread, and returns status. */
-enum iqt_status iqt_fail(enum iqt_status status, const char *fmt, ...) IQT_PRINTF(2, 3);
+/* iqt_fail(status, fmt, ...) stores the sentence that iqt_last_error() returns to this thread,
+ * and is status. A macro, so that the compiler sees that a failure is never IQT_OK. */
+#define iqt_fail(status, ...) iqt_status_after((status), iqt_error_set(__VA_ARGS__))
+bool iqt_error_set(const char *fmt, ...) IQT_PRINTF(1, 2); /* true */
+static inline enum iqt_status iqt_status_after(enum iqt_status status, bool set)
+{
+    (void)set;
+    return status;
+}
 
 /* ---- Checked arithmetic: false on overflow, *out untouched ---- */
 static inline bool iqt_add(uint64_t a, uint64_t b, uint64_t *out)

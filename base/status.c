@@ -57,7 +57,7 @@ static void drop_controls(char *text)
     }
 }
 
-enum iqt_status iqt_fail(enum iqt_status status, const char *fmt, ...)
+bool iqt_error_set(const char *fmt, ...)
 {
     char text[TEXT_BYTES]; /* an argument may be the last error itself */
     va_list args;
@@ -67,5 +67,5 @@ enum iqt_status iqt_fail(enum iqt_status status, const char *fmt, ...)
     va_end(args);
     drop_controls(text);
     memcpy(last_error, text, strlen(text) + 1);
-    return status;
+    return true;
 }
