@@ -1,6 +1,6 @@
 /* Codebooks and trellis constants: what the codes of a format stand for.
- * The values are those of ik_llama.cpp (MIT licence, Copyright (C) Iwan Kawrakow): the tables
- * are rounded cubics, q4 is the IQ4_NL table, p2 pairs values of q3. */
+ * The values are those of ik_llama.cpp (MIT licence, Copyright (C) Iwan Kawrakow): the
+ * tables are rounded cubics, q4 is the IQ4_NL table, p2 pairs values of q3. */
 #include "kernels/codebook.h"
 
 // clang-format off
@@ -39,7 +39,7 @@ const struct iqt_codebook iqt_codebook_q5 = { "q5", iqt_values_q5, 32,  1,  2 };
 const struct iqt_codebook iqt_codebook_q6 = { "q6", iqt_values_q6, 64,  1,  1 };
 const struct iqt_codebook iqt_codebook_p2 = { "p2", iqt_values_p2, 32,  2,  0 };
 
-/* One generator for all: the mask leaves 6 bits of each byte, the centre is 4 * 63 / 2. */
+/* One generator for all: the mask leaves 6 bits of a byte, the centre is 4 * 63 / 2. */
 #define GENERATOR \
     .multiplier = 0xcbac1fedu, .mask = 0x3f3f3f3fu, .centre = 126, .seed_add = 4096
 

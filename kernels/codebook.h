@@ -1,5 +1,5 @@
-/* The value tables of the formats, for the format table and the reference decoders. Only base
- * halves are stored: every shifted half is the base plus the codebook's shift. */
+/* The value tables of the formats, for the format table and the reference decoders. Only
+ * base halves are stored: every shifted half is the base plus the codebook's shift. */
 #ifndef IQT_KERNELS_CODEBOOK_H
 #define IQT_KERNELS_CODEBOOK_H
 

@@ -1,24 +1,43 @@
-/* The hand-written reference decoders, one per entry of the format table. They are written
- * from the formats' descriptions and never look at the table: a table tested against itself
- * proves nothing.
+/* The hand-written reference decoders, one per entry of the format table. They are
+ * written from the formats' descriptions and never look at the table: a table that is
+ * tested against itself proves nothing.
  *
- * block: one superblock; d: value of the row header (0 when the format has none); out: the
- * superblock's weights. Operations are those of ik_llama.cpp's to_float, in its order, so
- * that IQT_DECODE_REFERENCE gives the same bits. */
+ * p: one superblock; d: value of the row header (0 when the format has none); out: the
+ * superblock's weights. The operations are those of ik_llama.cpp's to_float in its order,
+ * so that IQT_DECODE_REFERENCE gives the same bits. */
 #ifndef IQT_KERNELS_DECODE_REF_H
 #define IQT_KERNELS_DECODE_REF_H
 
 #include "kernels/format.h"
 
-typedef void iqt_ref_fn(const uint8_t *block, float d, enum iqt_decode_mode mode,
-                        float *out);
+/* Head of a declaration or definition; most decoders need neither d nor mode. */
+#define IQT_REF(format)                                                    \
+    void iqt_ref_##format(IQT_UNUSED const uint8_t *p, IQT_UNUSED float d, \
+                          IQT_UNUSED enum iqt_decode_mode mode, IQT_UNUSED float *out)
 
-extern iqt_ref_fn iqt_ref_iq2_k, iqt_ref_iq3_k, iqt_ref_iq4_k, iqt_ref_iq5_k,
-    iqt_ref_iq6_k;
-extern iqt_ref_fn iqt_ref_iq2_ks, iqt_ref_iq2_kl, iqt_ref_iq3_ks, iqt_ref_iq4_kss,
-    iqt_ref_iq4_ks, iqt_ref_iq5_ks;
-extern iqt_ref_fn iqt_ref_iq1_kt, iqt_ref_iq2_kt, iqt_ref_iq3_kt, iqt_ref_iq4_kt;
-extern iqt_ref_fn iqt_ref_q8_0, iqt_ref_q6_k, iqt_ref_q5_k, iqt_ref_f16, iqt_ref_bf16,
-    iqt_ref_f32;
+IQT_REF(iq2_k);
+IQT_REF(iq3_k);
+IQT_REF(iq4_k);
+IQT_REF(iq5_k);
+IQT_REF(iq6_k);
+
+IQT_REF(iq2_ks);
+IQT_REF(iq2_kl);
+IQT_REF(iq3_ks);
+IQT_REF(iq4_kss);
+IQT_REF(iq4_ks);
+IQT_REF(iq5_ks);
+
+IQT_REF(iq1_kt);
+IQT_REF(iq2_kt);
+IQT_REF(iq3_kt);
+IQT_REF(iq4_kt);
+
+IQT_REF(q8_0);
+IQT_REF(q6_k);
+IQT_REF(q5_k);
+IQT_REF(f16);
+IQT_REF(bf16);
+IQT_REF(f32);
 
 #endif

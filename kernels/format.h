@@ -125,6 +125,11 @@ static inline uint32_t iqt_plane_bit(const struct iqt_plane *p, uint32_t i)
 /* Value of the field for weight i, read from a superblock's bytes. Slow; host only. */
 uint32_t iqt_field_get(const struct iqt_field *f, const uint8_t *block, uint32_t i);
 
+/* Weights [begin, begin + count) of a row: begin is a multiple of the superblock, count is one
+ * superblock, or less at the end of a float row. What iqt_decode_row() does, unchecked. */
+void iqt_decode_part(const struct iqt_format *f, const uint8_t *row, size_t begin,
+                     size_t count, enum iqt_decode_mode mode, float *out);
+
 /* Types that GGUF files carry but that have no kernels here: names and exact sizes only. */
 struct iqt_foreign_type {
     const char *name;

@@ -1,6 +1,6 @@
-/* THE table of formats: the only place where a layout is written as data. Everything else
- * (row sizes, packed layouts, emitters, tests, benches, lists) is derived from it; format.h
- * explains the vocabulary. Layouts and type numbers are those of ik_llama.cpp and ggml. */
+/* THE table of formats: the only place where a layout is written as data. All else (row
+ * sizes, packed layouts, emitters, tests, benches, lists) is derived from it; format.h
+ * explains the vocabulary. Layouts and type numbers are ik_llama.cpp's and ggml's. */
 #include "kernels/codebook.h"
 #include "kernels/decode_ref.h"
 
@@ -9,7 +9,7 @@
 #define FIELD(...) { .plane = { __VA_ARGS__ } }
 #define PLANE(bit, width, to, ...) { bit, width, to, { __VA_ARGS__ } }
 
-/* Planes that recur. byte: where the plane starts in the superblock; to: where bits go. */
+/* Planes that recur. byte: where the plane starts in the superblock; to: as in PLANE. */
 #define B1(byte, to)       PLANE(8 * (byte), 1, to,   8, 16, 32, 64, 128, 1,   2,   4)
 #define B2(byte, to)       PLANE(8 * (byte), 2, to,   8, 16, 32, 64, 128, 2,   4, 256)
 #define N16(byte)          PLANE(8 * (byte), 4, 0,    8, 16, 32, 64,   4, 128, 256, 512)
