@@ -44,20 +44,25 @@ struct iqt_gguf_key {
 struct iqt_gguf_tensor {
     const char *name; /* not NUL-terminated: name_bytes long */
     size_t name_bytes;
-    uint32_t dims;                   /* 1 .. 4 */
+    uint32_t dims;                   /* 1 .. 4; 0 in defective files */
     uint64_t ne[4];                  /* ne[0] is the row length k; unused ones are 1 */
     uint32_t type;                   /* type number stored in the file */
     const struct iqt_format *format; /* NULL: not in the format table */
     const char *type_name; /* also for known types without kernels; NULL: unknown */
     uint64_t offset;       /* as stored: from the start of the data section */
-    uint64_t bytes;        /* exact bytes with row headers; 0 when type is unknown */
+    uint64_t bytes;        /* exact bytes with row headers; 0 when the type is unknown, a
+                            * dimension is 0, the type cannot have rows of ne[0] or the size
+                            * is beyond 64 bits */
     uint32_t file;         /* which file of a split set, 0-based */
-    const void *data;      /* NULL when not wholly inside the file */
+    const void *data; /* NULL when bytes is 0 or the data not wholly inside the file */
 };
 
-/* Opens path; when it is one file of a split set ("-00001-of-00003.gguf") the others are opened,
- * too. Fails only when header, keys or tensor table cannot be read; defects of single tensors
- * are left for iqt_gguf_doctor(). */
+/* Opens path; when its key split.count says that it is one file of a split set (named
+ * "...-00001-of-00003.gguf") the others are opened, too: the tensors of all files follow one
+ * another, the keys are those of the first file. Fails only when header, keys or tensor table
+ * cannot be read, or a file of the set is missing; defects of single tensors are left for
+ * iqt_gguf_doctor(). A file that shrinks while it is open ends the process (SIGBUS).
+ * IQT_ERR_IO, IQT_ERR_FORMAT, IQT_ERR_UNSUPPORTED (version, byte order) or IQT_ERR_NO_MEMORY. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_open(const char *path,
                                                    struct iqt_gguf **out);
 IQT_API void iqt_gguf_close(struct iqt_gguf *g); /* NULL is allowed */
@@ -74,7 +79,11 @@ IQT_API struct iqt_gguf_tensor iqt_gguf_tensor_at(const struct iqt_gguf *g, size
 IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_tensor_find(const struct iqt_gguf *g,
                                                           const char *name,
                                                           struct iqt_gguf_tensor *out);
-/* Rows of a tensor: ne[1] * ne[2] * ne[3]. */
+/* Spelling of the GGUF specification in lower case: "uint32", "array"; never NULL. */
+IQT_API const char *iqt_gguf_type_name(enum iqt_gguf_type type);
+/* Bytes of one value; 0 for strings and arrays. */
+IQT_API uint32_t iqt_gguf_type_bytes(enum iqt_gguf_type type);
+/* Rows of a tensor: ne[1] * ne[2] * ne[3]; 0 when that is beyond 64 bits. */
 IQT_API uint64_t iqt_gguf_rows(const struct iqt_gguf_tensor *t);
 
 /* One structural defect: which tensor ("" for the file), at which absolute file offset, and a
