@@ -1,0 +1,292 @@
+/* The CPU as a device: kernels are the embedded host text, launches run at once on a pool of
+ * threads, rows in contiguous pieces. Always there. */
+#include "runtime/backend.h"
+#include "runtime/cpu.h"
+#include "runtime/embedded.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ALIGNMENT = 64,
+    PIECES = 8,     /* per thread: enough to even out, few enough to stay contiguous */
+    SMALL_ROWS = 4, /* with fewer rows per thread, one thread is as fast */
+};
+
+struct iqt_hw {
+    uint32_t isa;
+    pthreadpool_t pool;   /* NULL: one thread */
+    pthread_mutex_t lock; /* a pool runs one job at a time */
+    uint32_t threads;
+};
+
+struct iqt_stream {
+    struct iqt_hw *hw;
+    uint64_t first_ns, last_ns; /* 0: nothing launched since the last finish */
+};
+
+struct iqt_mem {
+    uint8_t *data;
+    bool borrowed;
+};
+
+struct iqt_kernel {
+    iqt_host_fn fn; /* NULL: the quantizer */
+    uint32_t rows_thread;
+};
+
+static uint32_t thread_count(const struct iqt_backend_options *opt)
+{
+    return opt->cpu_threads ? opt->cpu_threads : iqt_cpu_cores();
+}
+
+static enum iqt_status cpu_scan(const struct iqt_backend_options *opt, iqt_device_fn fn,
+                                void *user)
+{
+    struct iqt_device_info info;
+    uint32_t isa = 0;
+
+    IQT_TRY(iqt_cpu_isa(&isa));
+    iqt_cpu_describe(isa, thread_count(opt), &info);
+    fn(user, &info);
+    return IQT_OK;
+}
+
+static enum iqt_status cpu_open(const struct iqt_backend_options *opt,
+                                uint32_t index IQT_UNUSED, struct iqt_device_info *info,
+                                struct iqt_limits *limits, struct iqt_hw **out)
+{
+    struct iqt_hw *hw;
+    uint32_t isa = 0;
+
+    IQT_TRY(iqt_cpu_isa(&isa));
+    hw = calloc(1, sizeof *hw);
+    if (!hw)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a CPU device");
+    hw->isa = isa;
+    hw->threads = thread_count(opt);
+    if (hw->threads > 1) {
+        hw->pool = pthreadpool_create(hw->threads);
+        if (!hw->pool) {
+            iqt_fail(IQT_ERR_NO_MEMORY, "cannot start %u threads", hw->threads);
+            free(hw);
+            return IQT_ERR_NO_MEMORY;
+        }
+    }
+    pthread_mutex_init(&hw->lock, NULL);
+    iqt_cpu_describe(isa, hw->threads, info);
+    *limits = (struct iqt_limits){
+        .subgroup_min = 1,
+        .subgroup_max = 1,
+        .max_threads = 1,
+        .compute_units = hw->threads,
+    };
+    *out = hw;
+    return IQT_OK;
+}
+
+static void cpu_close(struct iqt_hw *hw)
+{
+    pthreadpool_destroy(hw->pool);
+    pthread_mutex_destroy(&hw->lock);
+    free(hw);
+}
+
+static enum iqt_status cpu_stream_create(struct iqt_hw *hw, struct iqt_stream **out)
+{
+    struct iqt_stream *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a CPU queue");
+    s->hw = hw;
+    *out = s;
+    return IQT_OK;
+}
+
+static void cpu_stream_destroy(struct iqt_stream *s)
+{
+    free(s);
+}
+
+static enum iqt_status cpu_alloc(struct iqt_hw *hw IQT_UNUSED, uint64_t bytes,
+                                 const void *host, struct iqt_mem **out)
+{
+    struct iqt_mem *mem = malloc(sizeof *mem);
+
+    if (!mem)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a buffer");
+    mem->borrowed = host != NULL;
+    mem->data = mem->borrowed ? (uint8_t *)(uintptr_t)host : NULL;
+    if (!mem->borrowed && bytes < SIZE_MAX - 2 * ALIGNMENT)
+        mem->data = aligned_alloc(ALIGNMENT, iqt_round_up(bytes, ALIGNMENT) + ALIGNMENT);
+    if (!mem->data) {
+        free(mem);
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a buffer of %llu bytes",
+                        (unsigned long long)bytes);
+    }
+    *out = mem;
+    return IQT_OK;
+}
+
+static void cpu_free(struct iqt_hw *hw IQT_UNUSED, struct iqt_mem *mem)
+{
+    if (!mem)
+        return;
+    if (!mem->borrowed)
+        free(mem->data);
+    free(mem);
+}
+
+static enum iqt_status cpu_write(struct iqt_stream *s IQT_UNUSED, struct iqt_mem *mem,
+                                 uint64_t offset, const void *data, uint64_t bytes)
+{
+    memcpy(mem->data + offset, data, bytes);
+    return IQT_OK;
+}
+
+static enum iqt_status cpu_read(struct iqt_stream *s IQT_UNUSED, struct iqt_mem *mem,
+                                uint64_t offset, void *data, uint64_t bytes)
+{
+    memcpy(data, mem->data + offset, bytes);
+    return IQT_OK;
+}
+
+static iqt_host_fn find_embedded(const char *plan, uint32_t isa)
+{
+    for (const struct iqt_embedded_host *e = iqt_embedded_host; e->plan; e++)
+        if (strcmp(e->isa, iqt_cpu_isas[isa]) == 0 && strcmp(e->plan, plan) == 0)
+            return e->fn;
+    return NULL;
+}
+
+/* The best embedded text that the chosen instruction set can run. */
+static enum iqt_status cpu_build(struct iqt_hw *hw, const struct iqt_plan *plan,
+                                 struct iqt_kernel **out)
+{
+    struct iqt_kernel kernel = { .fn = NULL };
+    char name[IQT_PLAN_NAME_BYTES];
+    struct iqt_kernel *made;
+
+    if (plan) {
+        iqt_plan_name(plan, name);
+        for (uint32_t isa = hw->isa + 1; isa-- > 0 && !kernel.fn;)
+            kernel.fn = find_embedded(name, isa);
+        if (!kernel.fn)
+            return iqt_fail(IQT_ERR_UNSUPPORTED, "plan %s is not built into this library",
+                            name);
+        kernel.rows_thread = plan->rows_thread;
+    }
+    made = malloc(sizeof *made);
+    if (!made)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a kernel");
+    *made = kernel;
+    *out = made;
+    return IQT_OK;
+}
+
+static void cpu_drop(struct iqt_hw *hw IQT_UNUSED, struct iqt_kernel *kernel)
+{
+    free(kernel);
+}
+
+static void *at(const struct iqt_slice *s)
+{
+    return s->mem ? s->mem->data + s->offset : NULL;
+}
+
+struct job {
+    const struct iqt_host_args *args;
+    iqt_host_fn fn;
+};
+
+static void run_piece(void *user, size_t begin, size_t rows)
+{
+    const struct job *job = user;
+
+    job->fn(job->args, (uint32_t)begin, (uint32_t)(begin + rows));
+}
+
+static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
+{
+    struct iqt_host_args args = {
+        .w = at(&l->bind[IQT_BIND_W]),
+        .gate = at(&l->bind[IQT_BIND_GATE]),
+        .xq = at(&l->bind[IQT_BIND_XQ]),
+        .xs = at(&l->bind[IQT_BIND_XS]),
+        .bias = at(&l->bind[IQT_BIND_BIAS]),
+        .gate_bias = at(&l->bind[IQT_BIND_GATE_BIAS]),
+        .residual = at(&l->bind[IQT_BIND_RESIDUAL]),
+        .y = at(&l->bind[IQT_BIND_Y]),
+    };
+    struct job job = { .args = &args, .fn = l->kernel->fn };
+    uint32_t tile;
+
+    memcpy(&args.p, l->params, sizeof args.p);
+    if (args.p.rows < hw->threads * SMALL_ROWS) {
+        job.fn(&args, 0, args.p.rows);
+        return;
+    }
+    tile = args.p.rows / (hw->threads * PIECES) + 1;
+    tile = (uint32_t)iqt_round_up(tile, l->kernel->rows_thread);
+    pthreadpool_parallelize_1d_tile_1d(hw->pool, run_piece, &job, args.p.rows, tile, 0);
+}
+
+static void run_quantize(struct iqt_hw *hw, const struct iqt_launch *l)
+{
+    struct iqt_quantize_params p;
+
+    memcpy(&p, l->params, sizeof p);
+    iqt_cpu_quantize(hw->pool, at(&l->bind[IQT_BIND_W]), p.x_stride, p.k, p.cols,
+                     at(&l->bind[IQT_BIND_XQ]), at(&l->bind[IQT_BIND_XS]));
+}
+
+static enum iqt_status cpu_launch(struct iqt_stream *s, const struct iqt_launch *l)
+{
+    struct iqt_hw *hw = s->hw;
+
+    pthread_mutex_lock(&hw->lock);
+    if (s->first_ns == 0)
+        s->first_ns = iqt_now_ns();
+    if (l->kernel->fn)
+        run_rows(hw, l);
+    else
+        run_quantize(hw, l);
+    s->last_ns = iqt_now_ns();
+    pthread_mutex_unlock(&hw->lock);
+    return IQT_OK;
+}
+
+static enum iqt_status cpu_finish(struct iqt_stream *s, uint64_t *elapsed_ns)
+{
+    if (elapsed_ns)
+        *elapsed_ns = s->last_ns - s->first_ns;
+    s->first_ns = s->last_ns = 0;
+    return IQT_OK;
+}
+
+/* Addresses inside a kernel's weights stay below 2^31 whatever their type. */
+static uint64_t cpu_max_binding(struct iqt_hw *hw IQT_UNUSED, uint32_t *offset_align)
+{
+    *offset_align = 16;
+    return UINT64_C(1) << 31;
+}
+
+const struct iqt_backend iqt_backend_cpu = {
+    .name = "cpu",
+    .dialect = IQT_DIALECT_HOST,
+    .scan = cpu_scan,
+    .open = cpu_open,
+    .close = cpu_close,
+    .stream_create = cpu_stream_create,
+    .stream_destroy = cpu_stream_destroy,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .write = cpu_write,
+    .read = cpu_read,
+    .build = cpu_build,
+    .drop = cpu_drop,
+    .launch = cpu_launch,
+    .finish = cpu_finish,
+    .max_binding = cpu_max_binding,
+};

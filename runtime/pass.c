@@ -1,0 +1,291 @@
+/* Runs a planned call: one upload, the launches, one download. Knows no plan's inside. */
+#include "runtime/pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUANTIZE_THREADS = 64 }; /* of a workgroup; one thread per block of activations */
+
+static enum iqt_status grow_scratch(struct iqt_queue *q, uint64_t bytes)
+{
+    const struct iqt_backend *backend = q->dev->backend;
+    struct iqt_mem *mem = NULL;
+
+    if (bytes <= q->scratch_bytes)
+        return IQT_OK;
+    IQT_TRY(backend->alloc(q->dev->hw, bytes, NULL, &mem));
+    if (q->scratch)
+        backend->free(q->dev->hw, q->scratch);
+    q->scratch = mem;
+    q->scratch_bytes = bytes;
+    return IQT_OK;
+}
+
+static enum iqt_status grow_stage(struct iqt_queue *q, uint64_t bytes)
+{
+    uint8_t *stage;
+
+    if (bytes <= q->stage_bytes)
+        return IQT_OK;
+    stage = calloc(1, bytes); /* zeroed: gaps between buffers are uploaded, too */
+    if (!stage)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %llu staging bytes",
+                        (unsigned long long)bytes);
+    free(q->stage);
+    q->stage = stage;
+    q->stage_bytes = bytes;
+    return IQT_OK;
+}
+
+static void copy_floats(void *to, const void *from, size_t count)
+{
+    memcpy(to, from, count * sizeof(float));
+}
+
+/* Rows of the launch that starts at row begin of the pass. */
+static size_t launch_rows(const struct iqt_pass *p, size_t begin)
+{
+    return p->rows - begin < p->chunk ? p->rows - begin : p->chunk;
+}
+
+static uint64_t chunk_at(const struct iqt_pass *p, size_t begin)
+{
+    return begin / p->chunk * p->chunk_bytes;
+}
+
+static void stage_residual(const struct iqt_call *call, const struct iqt_pass *p)
+{
+    const size_t given = p->product->residual_stride;
+    const size_t stride = given ? given : p->w->m;
+
+    for (size_t begin = 0; begin < p->rows; begin += p->chunk) {
+        const size_t rows = launch_rows(p, begin);
+        uint8_t *to = call->q->stage + p->residual_at + chunk_at(p, begin);
+
+        for (uint32_t c = 0; c < call->n; c++)
+            copy_floats(to + c * rows * sizeof(float), p->residual + c * stride + begin,
+                        rows);
+    }
+}
+
+static enum iqt_status upload(const struct iqt_call *call)
+{
+    struct iqt_queue *q = call->q;
+
+    for (uint32_t c = 0; c < call->n; c++)
+        copy_floats(q->stage + call->x_at + c * call->k * sizeof(float),
+                    call->x + c * call->x_stride, call->k);
+    for (size_t i = 0; i < call->passes; i++) {
+        const struct iqt_pass *p = &q->pass[i];
+
+        if (p->bias)
+            copy_floats(q->stage + p->bias_at, p->bias + p->product->row_begin, p->rows);
+        if (p->gate_bias)
+            copy_floats(q->stage + p->gate_bias_at, p->gate_bias + p->product->row_begin,
+                        p->rows);
+        if (p->residual)
+            stage_residual(call, p);
+    }
+    return q->dev->backend->write(q->stream, q->scratch, 0, q->stage, call->up_bytes);
+}
+
+static struct iqt_slice scratch_slice(const struct iqt_call *call, uint64_t at,
+                                      uint64_t bytes)
+{
+    return (struct iqt_slice){ .mem = call->q->scratch, .offset = at, .bytes = bytes };
+}
+
+static struct iqt_slice slice_x(const struct iqt_call *call)
+{
+    return scratch_slice(call, call->x_at, (uint64_t)call->n * call->k * sizeof(float));
+}
+
+static struct iqt_slice slice_xq(const struct iqt_call *call)
+{
+    return scratch_slice(call, call->xq_at, (uint64_t)call->n * call->k);
+}
+
+static struct iqt_slice slice_xs(const struct iqt_call *call)
+{
+    return scratch_slice(call, call->xs_at,
+                         (uint64_t)call->n * call->k / IQT_X_BLOCK *
+                             sizeof(struct iqt_xs));
+}
+
+static enum iqt_status launch_quantizer(const struct iqt_call *call)
+{
+    const struct iqt_quantize_params params = { .k = (uint32_t)call->k,
+                                                .cols = call->n,
+                                                .x_stride = (uint32_t)call->k };
+    const uint64_t blocks = (uint64_t)call->n * call->k / IQT_X_BLOCK;
+    const struct iqt_launch launch = {
+        .kernel = call->quantizer->kernel,
+        .bind = { [IQT_BIND_W] = slice_x(call),
+                  [IQT_BIND_XQ] = slice_xq(call),
+                  [IQT_BIND_XS] = slice_xs(call) },
+        .params = &params,
+        .params_bytes = sizeof params,
+        .groups = (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS),
+    };
+
+    return call->q->dev->backend->launch(call->q->stream, &launch);
+}
+
+/* Rows of a matrix as a slice at an aligned offset; *base is what the alignment left over. */
+static struct iqt_slice slice_rows(const struct iqt_matrix *w, size_t row, size_t rows,
+                                   uint32_t *base)
+{
+    const uint64_t at = (uint64_t)row * w->row_bytes;
+
+    *base = (uint32_t)(at % w->dev->offset_align);
+    return (struct iqt_slice){
+        .mem = w->mem,
+        .offset = at - *base,
+        .bytes = iqt_round_up(*base + (uint64_t)rows * w->row_bytes, 16) + 16,
+    };
+}
+
+static void bind_pass(const struct iqt_call *call, const struct iqt_pass *p, size_t begin,
+                      struct iqt_params *params, struct iqt_slice *bind)
+{
+    const size_t row = p->product->row_begin + begin, rows = launch_rows(p, begin);
+    const uint64_t result = (uint64_t)rows * call->n * sizeof(float);
+    const uint64_t floats = (uint64_t)p->rows * sizeof(float);
+
+    bind[IQT_BIND_W] = slice_rows(p->w, row, rows, &params->w_base);
+    bind[IQT_BIND_GATE] =
+        slice_rows(p->gate ? p->gate : p->w, row, rows, &params->gate_base);
+    if (p->w->format->decode == IQT_DECODE_FLOAT) {
+        bind[IQT_BIND_XQ] = slice_x(call);
+    } else {
+        bind[IQT_BIND_XQ] = slice_xq(call);
+        bind[IQT_BIND_XS] = slice_xs(call);
+    }
+    if (p->bias)
+        bind[IQT_BIND_BIAS] = scratch_slice(call, p->bias_at, floats);
+    if (p->gate_bias)
+        bind[IQT_BIND_GATE_BIAS] = scratch_slice(call, p->gate_bias_at, floats);
+    if (p->residual)
+        bind[IQT_BIND_RESIDUAL] =
+            scratch_slice(call, p->residual_at + chunk_at(p, begin), result);
+    bind[IQT_BIND_Y] = scratch_slice(call, p->y_at + chunk_at(p, begin), result);
+}
+
+static enum iqt_status launch_chunk(const struct iqt_call *call, const struct iqt_pass *p,
+                                    size_t begin)
+{
+    const size_t rows = launch_rows(p, begin);
+    struct iqt_params params = {
+        .rows = (uint32_t)rows,
+        .k = (uint32_t)call->k,
+        .row0 = (uint32_t)begin, /* biases are uploaded from row_begin on */
+        .row_bytes = (uint32_t)p->w->row_bytes,
+        .cols = call->n,
+        .y_stride = (uint32_t)rows,
+        .flags = (p->bias ? (uint32_t)IQT_FLAG_BIAS : 0) |
+                 (p->gate_bias ? (uint32_t)IQT_FLAG_GATE_BIAS : 0) |
+                 (p->residual ? (uint32_t)IQT_FLAG_RESIDUAL : 0),
+        .act = p->gate ? p->product->act : 0,
+        .limit = p->gate ? p->product->limit : 0,
+    };
+    struct iqt_launch launch = {
+        .kernel = p->built->kernel,
+        .params = &params,
+        .params_bytes = sizeof params,
+        .groups = iqt_plan_groups(&p->built->plan, (uint32_t)rows),
+    };
+
+    bind_pass(call, p, begin, &params, launch.bind);
+    return call->q->dev->backend->launch(call->q->stream, &launch);
+}
+
+static enum iqt_status launch_all(const struct iqt_call *call)
+{
+    if (call->quantized)
+        IQT_TRY(launch_quantizer(call));
+    for (size_t i = 0; i < call->passes; i++) {
+        const struct iqt_pass *p = &call->q->pass[i];
+
+        for (size_t begin = 0; begin < p->rows; begin += p->chunk)
+            IQT_TRY(launch_chunk(call, p, begin));
+    }
+    return IQT_OK;
+}
+
+static float *staged_result(const struct iqt_call *call, const struct iqt_pass *p,
+                            size_t begin)
+{
+    return (float *)(void *)(call->q->stage + (p->y_at - call->down_at) +
+                             chunk_at(p, begin));
+}
+
+/* Joins a gate pass with the pass after it, into the latter's staged results. */
+static void combine(const struct iqt_call *call, const struct iqt_pass *gate)
+{
+    const struct iqt_product *product = gate->product;
+    const size_t given = product->residual_stride;
+    const size_t stride = given ? given : product->w->m;
+
+    for (size_t begin = 0; begin < gate->rows; begin += gate->chunk) {
+        const size_t rows = launch_rows(gate, begin);
+        const float *g = staged_result(call, gate, begin);
+        float *u = staged_result(call, gate + 1, begin);
+
+        for (uint32_t c = 0; c < call->n; c++)
+            for (size_t i = 0; i < rows; i++) {
+                float *v = &u[c * rows + i];
+
+                *v = iqt_act_apply(product->act, product->limit, g[c * rows + i], *v);
+                if (product->residual)
+                    *v += product->residual[c * stride + begin + i];
+            }
+    }
+}
+
+static void scatter(const struct iqt_call *call, const struct iqt_pass *p)
+{
+    const size_t stride = p->product->y_stride ? p->product->y_stride : p->rows;
+
+    for (size_t begin = 0; begin < p->rows; begin += p->chunk) {
+        const size_t rows = launch_rows(p, begin);
+        const float *from = staged_result(call, p, begin);
+
+        for (uint32_t c = 0; c < call->n; c++)
+            copy_floats(p->product->y + c * stride + begin, from + c * rows, rows);
+    }
+}
+
+static enum iqt_status download(const struct iqt_call *call)
+{
+    struct iqt_queue *q = call->q;
+
+    IQT_TRY(q->dev->backend->read(q->stream, q->scratch, call->down_at, q->stage,
+                                  call->bytes - call->down_at));
+    for (size_t i = 0; i < call->passes; i++) {
+        if (q->pass[i].combine)
+            combine(call, &q->pass[i++]);
+        scatter(call, &q->pass[i]);
+    }
+    return IQT_OK;
+}
+
+enum iqt_status iqt_call_run(struct iqt_call *call, uint64_t *elapsed_ns)
+{
+    struct iqt_queue *q = call->q;
+    const uint64_t down = call->bytes - call->down_at;
+    enum iqt_status status;
+
+    IQT_TRY(grow_scratch(q, call->bytes));
+    IQT_TRY(grow_stage(q, call->up_bytes > down ? call->up_bytes : down));
+    IQT_TRY(upload(call));
+    status = launch_all(call);
+    if (status != IQT_OK) {
+        /* Drains what was launched; the first failure is the one to report. */
+        const enum iqt_status drained IQT_UNUSED =
+            q->dev->backend->finish(q->stream, NULL);
+
+        return status;
+    }
+    IQT_TRY(q->dev->backend->finish(q->stream, elapsed_ns));
+    return download(call);
+}

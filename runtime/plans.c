@@ -1,0 +1,281 @@
+/* Which kernel a product runs: a tuned plan if one is stored and works here, else the built-in
+ * default. Kernels are built once per device and plan, choices are made once per shape. */
+#include "runtime/runtime.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct iqt_choice {
+    struct iqt_plan like; /* format, dialect, op, n, layout; the rest 0 */
+    size_t m, k;
+    const struct iqt_built *built;
+    struct iqt_choice *next;
+};
+
+static bool same_plan(const struct iqt_plan *a, const struct iqt_plan *b)
+{
+    return a->format == b->format && a->dialect == b->dialect && a->op == b->op &&
+           a->n == b->n && a->rows_group == b->rows_group &&
+           a->rows_thread == b->rows_thread && a->threads == b->threads &&
+           a->span == b->span && a->vec == b->vec && a->unroll == b->unroll &&
+           a->layout == b->layout && a->lookup == b->lookup && a->reduce == b->reduce;
+}
+
+static const struct iqt_built *find_built(const struct iqt_device *dev,
+                                          const struct iqt_plan *plan)
+{
+    const struct iqt_built *b = dev->built;
+
+    while (b && !same_plan(&b->plan, plan))
+        b = b->next;
+    return b;
+}
+
+/* Under dev->lock, so that two threads never build the same kernel. */
+static enum iqt_status build(struct iqt_device *dev, const struct iqt_plan *plan,
+                             const struct iqt_built **out)
+{
+    static const struct iqt_plan quantizer = { .format = NULL };
+    const struct iqt_plan *key = plan ? plan : &quantizer;
+    const struct iqt_built *known = find_built(dev, key);
+    struct iqt_built *b;
+    enum iqt_status status;
+
+    if (known) {
+        *out = known;
+        return IQT_OK;
+    }
+    b = calloc(1, sizeof *b);
+    if (!b)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a kernel");
+    b->plan = *key;
+    if (plan)
+        iqt_plan_name(plan, b->name);
+    else
+        snprintf(b->name, sizeof b->name, "quantize");
+    status = dev->backend->build(dev->hw, plan, &b->kernel);
+    if (status != IQT_OK) {
+        free(b);
+        return status;
+    }
+    b->next = dev->built;
+    dev->built = b;
+    *out = b;
+    return IQT_OK;
+}
+
+enum iqt_status iqt_kernel_get(struct iqt_device *dev, const struct iqt_plan *plan,
+                               const struct iqt_built **out)
+{
+    enum iqt_status status;
+
+    pthread_mutex_lock(&dev->lock);
+    status = build(dev, plan, out);
+    pthread_mutex_unlock(&dev->lock);
+    return status;
+}
+
+static bool usable(const struct iqt_device *dev, const struct iqt_choice *c,
+                   const struct iqt_plan *plan)
+{
+    const struct iqt_plan *like = &c->like;
+
+    return plan->format == like->format && plan->dialect == like->dialect &&
+           plan->op == like->op && plan->layout == like->layout && plan->n >= like->n &&
+           iqt_plan_check(plan, &dev->limits) == IQT_OK && iqt_plan_fits(plan, c->k);
+}
+
+static const struct iqt_built *tuned(struct iqt_device *dev, const struct iqt_choice *c)
+{
+    struct iqt_context *ctx = dev->ctx;
+    const struct iqt_built *built = NULL;
+    struct iqt_plan plan;
+    bool found;
+
+    pthread_mutex_lock(&ctx->lock);
+    found = ctx->source.find &&
+            ctx->source.find(ctx->source.user, &dev->info, &c->like, c->m, c->k, &plan);
+    pthread_mutex_unlock(&ctx->lock);
+    /* A stored plan may come from another version or another driver: then it is no plan. */
+    if (!found || !usable(dev, c, &plan) || build(dev, &plan, &built) != IQT_OK)
+        return NULL;
+    return built;
+}
+
+static bool cheapest(const struct iqt_device *dev, const struct iqt_choice *c,
+                     const struct iqt_plan *plans, size_t count, struct iqt_plan *out)
+{
+    double best = 0;
+    bool found = false;
+
+    for (size_t i = 0; i < count; i++) {
+        const double cost = iqt_plan_cost(&plans[i], &dev->limits, c->m, c->k);
+
+        if (!usable(dev, c, &plans[i]) || (found && cost >= best))
+            continue;
+        best = cost;
+        *out = plans[i];
+        found = true;
+    }
+    return found;
+}
+
+/* The cheapest of everything that is legal here, embedded or not. Rare: only when the default
+ * breaks a limit of this device or its span does not divide k. */
+static enum iqt_status search(const struct iqt_device *dev, const struct iqt_choice *c,
+                              struct iqt_plan *out)
+{
+    enum { MOST = 4096 };
+    struct iqt_plan *plans = malloc(MOST * sizeof *plans);
+    char name[IQT_PLAN_NAME_BYTES];
+    size_t total;
+    bool found;
+
+    if (!plans)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a list of plans");
+    total = iqt_plan_embedded(c->like.dialect, plans, MOST);
+    found = cheapest(dev, c, plans, total < MOST ? total : MOST, out);
+    if (!found) {
+        total = iqt_plan_list(c->like.format, c->like.dialect, c->like.op, c->like.n,
+                              c->like.layout, &dev->limits, plans, MOST);
+        found = cheapest(dev, c, plans, total < MOST ? total : MOST, out);
+    }
+    free(plans);
+    if (found)
+        return IQT_OK;
+    iqt_plan_name(&c->like, name);
+    return iqt_fail(IQT_ERR_UNSUPPORTED, "%s has no legal plan like %s for %zu columns",
+                    dev->info.spec, name, c->k);
+}
+
+/* Under dev->lock. */
+static enum iqt_status decide(struct iqt_device *dev, struct iqt_choice *c)
+{
+    struct iqt_plan plan;
+
+    c->built = tuned(dev, c);
+    if (c->built)
+        return IQT_OK;
+    plan = iqt_plan_default(c->like.format, c->like.dialect, c->like.op, c->like.n,
+                            c->like.layout);
+    if (!usable(dev, c, &plan))
+        IQT_TRY(search(dev, c, &plan));
+    return build(dev, &plan, &c->built);
+}
+
+static struct iqt_choice **bucket_of(struct iqt_device *dev, const struct iqt_choice *c)
+{
+    const uint64_t key[] = { (uintptr_t)c->like.format,
+                             (uint64_t)c->like.op << 16 | c->like.n << 8 | c->like.layout,
+                             c->m, c->k };
+
+    return &dev->choice[iqt_hash(key, sizeof key, 0) % IQT_CHOICE_BUCKETS];
+}
+
+static enum iqt_status choose(struct iqt_device *dev, const struct iqt_choice *wanted,
+                              const struct iqt_built **out)
+{
+    struct iqt_choice **bucket = bucket_of(dev, wanted), *c = *bucket;
+    enum iqt_status status;
+
+    while (c && !(same_plan(&c->like, &wanted->like) && c->m == wanted->m &&
+                  c->k == wanted->k))
+        c = c->next;
+    if (!c) {
+        c = malloc(sizeof *c);
+        if (!c)
+            return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a choice of plan");
+        *c = *wanted;
+        status = decide(dev, c);
+        if (status != IQT_OK) {
+            free(c);
+            return status;
+        }
+        c->next = *bucket;
+        *bucket = c;
+    }
+    *out = c->built;
+    return IQT_OK;
+}
+
+enum iqt_status iqt_plan_choose(struct iqt_device *dev, const struct iqt_matrix *w,
+                                enum iqt_op op, uint32_t n, const struct iqt_built **out)
+{
+    const struct iqt_choice wanted = {
+        .like = { .format = w->format,
+                  .dialect = dev->backend->dialect,
+                  .op = op,
+                  .n = (uint8_t)n,
+                  .layout = w->layout },
+        .m = w->m,
+        .k = w->k,
+    };
+    enum iqt_status status;
+
+    pthread_mutex_lock(&dev->lock);
+    status = choose(dev, &wanted, out);
+    pthread_mutex_unlock(&dev->lock);
+    return status;
+}
+
+void iqt_plans_forget(struct iqt_device *dev)
+{
+    pthread_mutex_lock(&dev->lock);
+    for (size_t i = 0; i < IQT_CHOICE_BUCKETS; i++)
+        while (dev->choice[i]) {
+            struct iqt_choice *c = dev->choice[i];
+
+            dev->choice[i] = c->next;
+            free(c);
+        }
+    pthread_mutex_unlock(&dev->lock);
+}
+
+void iqt_plans_free(struct iqt_device *dev)
+{
+    iqt_plans_forget(dev);
+    while (dev->built) {
+        struct iqt_built *b = dev->built;
+
+        dev->built = b->next;
+        dev->backend->drop(dev->hw, b->kernel);
+        free(b);
+    }
+}
+
+enum iqt_status iqt_plan_used(struct iqt_device *dev, const struct iqt_matrix *w,
+                              bool gated, uint32_t n, const char **name)
+{
+    const struct iqt_built *built = NULL;
+
+    if (!dev || !w || !name)
+        return iqt_fail(IQT_ERR_ARG, "iqt_plan_used: an argument is NULL");
+    if (w->dev != dev)
+        return iqt_fail(IQT_ERR_ARG, "iqt_plan_used: the matrix lives on another device");
+    if (n < 1 || n > IQT_MAX_COLS)
+        return iqt_fail(IQT_ERR_SHAPE, "n is %u, expected 1 .. %u", n, IQT_MAX_COLS);
+    IQT_TRY(iqt_plan_choose(dev, w, gated ? IQT_OP_GATED : IQT_OP_MATVEC, n, &built));
+    *name = built->name;
+    return IQT_OK;
+}
+
+enum iqt_status iqt_prepare(struct iqt_device *dev, const struct iqt_matrix *w,
+                            uint32_t max_n)
+{
+    const struct iqt_built *built;
+
+    if (!dev || !w)
+        return iqt_fail(IQT_ERR_ARG, "iqt_prepare: %s is NULL", dev ? "w" : "dev");
+    if (w->dev != dev)
+        return iqt_fail(IQT_ERR_ARG, "iqt_prepare: the matrix lives on another device");
+    if (max_n < 1 || max_n > IQT_MAX_COLS)
+        return iqt_fail(IQT_ERR_SHAPE, "max_n is %u, expected 1 .. %u", max_n,
+                        IQT_MAX_COLS);
+    if (w->format->decode != IQT_DECODE_FLOAT)
+        IQT_TRY(iqt_kernel_get(dev, NULL, &built));
+    for (uint32_t n = 1; n <= max_n; n++)
+        for (uint32_t op = 0; op < IQT_OPS; op++)
+            IQT_TRY(iqt_plan_choose(dev, w, (enum iqt_op)op, n, &built));
+    return IQT_OK;
+}

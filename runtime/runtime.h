@@ -1,0 +1,111 @@
+/* What the files of runtime/ share, and what tools and the tuner's glue may use beyond the public
+ * calls: contexts, devices, kernels by plan, and products with a forced plan. */
+#ifndef IQT_RUNTIME_RUNTIME_H
+#define IQT_RUNTIME_RUNTIME_H
+
+#include "runtime/backend.h"
+
+#include <pthread.h>
+
+/* Where tuned plans come from. find() is called by one thread at a time and must not call back
+ * into the context; a plan that turns out illegal, unfit or uncompilable is skipped. */
+struct iqt_plan_source {
+    /* like: format, dialect, op, n and layout are set. False when nothing is stored. */
+    bool (*find)(void *user, const struct iqt_device_info *info,
+                 const struct iqt_plan *like, size_t m, size_t k, struct iqt_plan *out);
+    void (*close)(void *user); /* called by iqt_context_destroy(); NULL: nothing to do */
+    void *user;
+};
+
+enum { IQT_MAX_BACKENDS = 8, IQT_REASON_BYTES = 512 };
+
+struct iqt_context {
+    char *cache_dir, *db_path; /* resolved; "" : none */
+    uint32_t cpu_threads;
+    pthread_mutex_t lock; /* guards everything below */
+    struct iqt_plan_source source;
+    bool reason_known[IQT_MAX_BACKENDS];
+    char reason[IQT_MAX_BACKENDS][IQT_REASON_BYTES];
+};
+
+/* Replaces the source of tuned plans, and closes the old one. Devices that already chose a plan
+ * keep it until iqt_plans_forget(). */
+void iqt_context_set_plans(struct iqt_context *ctx, struct iqt_plan_source source);
+struct iqt_backend_options iqt_context_options_of(const struct iqt_context *ctx);
+
+/* A compiled kernel of a device; lives as long as the device. */
+struct iqt_built {
+    struct iqt_plan plan; /* format NULL: the activation quantizer */
+    struct iqt_kernel *kernel;
+    struct iqt_built *next;
+    char name[IQT_PLAN_NAME_BYTES];
+};
+
+struct iqt_choice; /* a remembered answer of iqt_plan_choose() */
+
+enum { IQT_CHOICE_BUCKETS = 64 };
+
+struct iqt_device {
+    struct iqt_context *ctx;
+    const struct iqt_backend *backend;
+    struct iqt_hw *hw;
+    struct iqt_device_info info;
+    struct iqt_limits limits;
+    uint64_t max_binding;  /* tests lower it to force split products */
+    uint32_t offset_align; /* of a binding */
+    pthread_mutex_t lock;  /* guards the tables below */
+    struct iqt_built *built;
+    struct iqt_choice *choice[IQT_CHOICE_BUCKETS];
+    pthread_mutex_t upload_lock; /* guards the stream that uploads use */
+    struct iqt_stream *upload;
+};
+
+struct iqt_pass;
+
+struct iqt_queue {
+    struct iqt_device *dev;
+    struct iqt_stream *stream;
+    struct iqt_mem *scratch; /* activations, biases, residuals and results of a call */
+    uint64_t scratch_bytes;
+    uint8_t *stage; /* the host's side of scratch */
+    uint64_t stage_bytes;
+    struct iqt_pass *pass;
+    size_t passes;
+};
+
+struct iqt_matrix {
+    struct iqt_device *dev;
+    const struct iqt_format *format;
+    enum iqt_layout layout;
+    size_t m, k, row_bytes;
+    struct iqt_mem *mem;
+};
+
+/* ---- plans.c ---- */
+
+/* The kernel of exactly this plan, compiled at the first call. plan NULL: the quantizer. */
+IQT_MUST_USE enum iqt_status iqt_kernel_get(struct iqt_device *dev,
+                                            const struct iqt_plan *plan,
+                                            const struct iqt_built **out);
+/* The kernel for products of this matrix: the tuned plan, else the default. */
+IQT_MUST_USE enum iqt_status iqt_plan_choose(struct iqt_device *dev,
+                                             const struct iqt_matrix *w, enum iqt_op op,
+                                             uint32_t n, const struct iqt_built **out);
+/* Forgets the choices, not the kernels: later products ask the plan source again. */
+void iqt_plans_forget(struct iqt_device *dev);
+void iqt_plans_free(struct iqt_device *dev);
+
+/* ---- product.c, pass.c ---- */
+
+/* iqt_matvec() with forced: the plan that every product of the call must use (its op must suit
+ * the products; NULL: choose), and elapsed_ns: see finish() in backend.h (NULL: not wanted). */
+IQT_MUST_USE enum iqt_status iqt_product_run(struct iqt_queue *q, const float *x,
+                                             size_t x_stride, uint32_t n,
+                                             const struct iqt_product *products,
+                                             size_t count, const struct iqt_plan *forced,
+                                             uint64_t *elapsed_ns);
+
+/* act(g) * u as the kernels define it. */
+float iqt_act_apply(enum iqt_act act, float limit, float g, float u);
+
+#endif
