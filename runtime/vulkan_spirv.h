@@ -1,4 +1,4 @@
-/* GLSL text to SPIR-V: shaderc by dlopen, and a cache on disk. Knows no Vulkan device. */
+/* GLSL text to SPIR-V: a compiler found at run time, and a cache on disk. Knows no Vulkan device. */
 #ifndef IQT_RUNTIME_VULKAN_SPIRV_H
 #define IQT_RUNTIME_VULKAN_SPIRV_H
 
@@ -11,10 +11,11 @@ struct iqt_spirv {
     size_t words;
 };
 
-/* Loads libshaderc ($IQT_SHADERC names another file). IQT_ERR_UNSUPPORTED when it is absent. */
+/* Finds a compiler: the shaderc library, else the program glslc. $IQT_GLSL_COMPILER names the only
+ * one to try, a library if its name has ".so". IQT_ERR_UNSUPPORTED says what was tried. */
 IQT_MUST_USE enum iqt_status iqt_spirv_compiler_open(struct iqt_spirv_compiler **out);
 void iqt_spirv_compiler_close(struct iqt_spirv_compiler *c); /* NULL is allowed */
-/* Identity of the compiler and of the options it is called with. */
+/* Identity of the compiler and of the options it is called with; never 0. */
 uint64_t iqt_spirv_compiler_id(const struct iqt_spirv_compiler *c);
 
 /* Compiles GLSL compute text; name appears in messages. IQT_ERR_COMPILE carries the first lines
@@ -31,7 +32,7 @@ bool iqt_spirv_cache_read(const char *cache_dir, uint64_t text_hash, uint64_t co
 IQT_MUST_USE enum iqt_status iqt_spirv_cache_write(const char *cache_dir,
                                                    uint64_t text_hash, uint64_t compiler,
                                                    const struct iqt_spirv *s);
-/* Path of a cache file; false when it does not fit. */
+/* Path of a cache file; false when there is no cache folder or it does not fit. */
 bool iqt_spirv_cache_path(const char *cache_dir, uint64_t text_hash, char *out,
                           size_t bytes);
 
