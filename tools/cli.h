@@ -35,10 +35,21 @@ struct iqt_command {
     int (*run)(const void *opts, int count, char **args);
 };
 
-/* Every command is one constant in its own file tools/cmd_<name>.c; the table is in main.c. */
+/* Every command is one constant in its own file tools/cmd_<name>.c; the table is in main.c. A
+ * name that starts with '_' is left out of help: for the program's own use. */
 extern const struct iqt_command iqt_cmd_info, iqt_cmd_doctor, iqt_cmd_decode, iqt_cmd_gen,
     iqt_cmd_devices, iqt_cmd_tune, iqt_cmd_db, iqt_cmd_bench, iqt_cmd_check,
     iqt_cmd_golden, iqt_cmd_matvec, iqt_cmd_report;
+
+/* main.c: all commands, NULL-terminated. */
+extern const struct iqt_command *const iqt_commands[];
+
+/* options.c. Parses argv[0 .. argc) (argv[0] is the command's name) into opts and *args, which
+ * points into argv. Returns -1 to go on, else the exit code: help was asked for and printed, or
+ * the arguments are wrong. */
+int iqt_options_parse(const struct iqt_command *cmd, int argc, char **argv, void *opts,
+                      int *count, char ***args);
+void iqt_options_help(const struct iqt_command *cmd);
 
 /* Prints "iqtile: <last error>" to stderr and returns IQT_EXIT_FAILED; IQT_EXIT_USAGE for
  * IQT_ERR_ARG and IQT_ERR_UNKNOWN. */
@@ -53,5 +64,50 @@ bool iqt_cli_interrupted(void);
 /* One status line with percent and time left on stderr, redrawn in place on a terminal, at most
  * a line every 5 s elsewhere. done == total ends it. */
 void iqt_cli_progress(const char *what, uint64_t done, uint64_t total);
+
+/* Prints s as a JSON string with its quotes to stdout; bytes that are not UTF-8 become U+FFFD. */
+void iqt_cli_json(const char *s, size_t bytes);
+
+/* ---- operands.c: what the words on a command line stand for ---- */
+
+/* IQT_ERR_UNKNOWN lists the valid names. */
+IQT_MUST_USE enum iqt_status iqt_cli_format(const char *name, const struct iqt_format **out);
+IQT_MUST_USE enum iqt_status iqt_cli_layout(const char *name, enum iqt_layout *out);
+
+struct iqt_gguf;
+/* A tensor whose rows can be decoded: format, rows and all of their bytes are there. */
+struct iqt_weights {
+    struct iqt_gguf *file; /* owns rows */
+    const struct iqt_format *format;
+    size_t m, k, row_bytes;
+    const uint8_t *rows;
+};
+IQT_MUST_USE enum iqt_status iqt_weights_open(const char *path, const char *tensor,
+                                              struct iqt_weights *out);
+void iqt_weights_close(struct iqt_weights *w);
+
+/* A context, a device and a queue that belong together. spec NULL: the preferred device. */
+struct iqt_seat {
+    struct iqt_context *ctx;
+    struct iqt_device *dev;
+    struct iqt_queue *queue;
+};
+IQT_MUST_USE enum iqt_status iqt_seat_open(const char *spec, struct iqt_seat *out);
+void iqt_seat_close(struct iqt_seat *seat);
+
+/* ---- output.c ---- */
+
+/* A file written from its first byte to its last: a temporary file beside it that is renamed at
+ * the end. What exists and is no regular file (a pipe, a device) is written in place. */
+struct iqt_output {
+    int fd;
+    char *path, *temp; /* temp NULL: written in place */
+};
+IQT_MUST_USE enum iqt_status iqt_output_open(const char *path, struct iqt_output *out);
+IQT_MUST_USE enum iqt_status iqt_output_write(struct iqt_output *o, const void *data,
+                                              size_t bytes);
+/* Makes the file appear. On failure, too, nothing is left to be done. */
+IQT_MUST_USE enum iqt_status iqt_output_commit(struct iqt_output *o);
+void iqt_output_discard(struct iqt_output *o); /* leaves nothing; no-op after commit */
 
 #endif
