@@ -57,7 +57,7 @@ IQT_REF(q5_k)
             const int nibble = low[32 * (b / 2) + j] >> 4 * (b % 2) & 15;
             const float product = dl * (float)(nibble + (high[j] >> b & 1 ? 16 : 0));
 
-            out[32 * b + j] = product - dm; /* two roundings: no fused operation */
+            out[32 * b + j] = product - dm;
         }
     }
 }
