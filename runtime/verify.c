@@ -195,10 +195,20 @@ void iqt_model_free(struct iqt_model *model)
     *model = (struct iqt_model){ 0 };
 }
 
+void iqt_model_skip_row(struct iqt_model *model, size_t row)
+{
+    for (uint32_t c = 0; c < model->n; c++) {
+        model->y[c * model->m + row] = 0;
+        model->bound[c * model->m + row] = INFINITY;
+    }
+}
+
 /* How far outside its tolerance a value is: <= 1 is inside. */
 static double excess(const struct iqt_model *model, size_t at, float got, double *allowed)
 {
     *allowed = IQT_MODEL_RTOL * model->bound[at] + model->tiny;
+    if (isinf(model->bound[at])) /* infinite weights, or a row that is left out */
+        return 0;
     if (!isfinite(model->y[at]))
         return isfinite(got) ? INFINITY : 0;
     /* A sum that leaves float's range may be infinite. */

@@ -65,9 +65,6 @@ bool iqt_cli_interrupted(void);
  * a line every 5 s elsewhere. done == total ends it. */
 void iqt_cli_progress(const char *what, uint64_t done, uint64_t total);
 
-/* Prints s as a JSON string with its quotes to stdout; bytes that are not UTF-8 become U+FFFD. */
-void iqt_cli_json(const char *s, size_t bytes);
-
 /* ---- operands.c: what the words on a command line stand for ---- */
 
 /* IQT_ERR_UNKNOWN lists the valid names. */

@@ -4,7 +4,6 @@
 #include "kernels/format.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { PART_FLOATS = 8 << 20 }; /* 32 MiB of results at a time */
 
@@ -26,36 +25,21 @@ static const struct iqt_opt decode_opts[] = {
     { 0 },
 };
 
-/* Columns [begin, begin + count) of a row, both multiples of the superblock: a shorter row is
- * put together from the header and the superblocks, so that rows of any length need little
- * memory. scratch: bytes of such a row. */
-static enum iqt_status decode_part(const struct iqt_weights *w, const uint8_t *row,
-                                   size_t begin, size_t count, enum iqt_decode_mode mode,
-                                   uint8_t *scratch, float *out)
-{
-    const struct iqt_format *f = w->format;
-    size_t skip, bytes;
-
-    if (count == w->k)
-        return iqt_decode_row(f, row, count, mode, out);
-    IQT_TRY(iqt_format_row_bytes(f, begin, &skip)); /* header included */
-    IQT_TRY(iqt_format_row_bytes(f, count, &bytes));
-    memcpy(scratch, row, f->row_head);
-    memcpy(scratch + f->row_head, row + skip, bytes - f->row_head);
-    return iqt_decode_row(f, scratch, count, mode, out);
-}
-
+/* Superblock after superblock, so that rows of any length need little memory. */
 static enum iqt_status decode_row(const struct iqt_weights *w, size_t r,
-                                  enum iqt_decode_mode mode, uint8_t *scratch,
-                                  float *part, struct iqt_output *out)
+                                  enum iqt_decode_mode mode, float *part, size_t part_k,
+                                  struct iqt_output *out)
 {
     const uint8_t *row = w->rows + r * w->row_bytes;
+    const size_t step = w->format->superblock;
 
-    for (size_t at = 0; at < w->k; at += PART_FLOATS) {
-        const size_t count = w->k - at < PART_FLOATS ? w->k - at : PART_FLOATS;
+    for (size_t at = 0; at < w->k; at += part_k) {
+        const size_t end = w->k - at < part_k ? w->k : at + part_k;
 
-        IQT_TRY(decode_part(w, row, at, count, mode, scratch, part));
-        IQT_TRY(iqt_output_write(out, part, count * sizeof *part));
+        for (size_t j = at; j < end; j += step)
+            iqt_decode_part(w->format, row, j, end - j < step ? end - j : step, mode,
+                            part + (j - at));
+        IQT_TRY(iqt_output_write(out, part, (end - at) * sizeof *part));
     }
     return IQT_OK;
 }
@@ -69,25 +53,17 @@ static enum iqt_status decode_on_host(const struct iqt_weights *w,
                                       enum iqt_decode_mode mode, struct iqt_output *out)
 {
     const size_t part_k = w->k < PART_FLOATS ? w->k : PART_FLOATS;
-    const uint64_t total = (uint64_t)w->m * w->k;
     enum iqt_status status = IQT_OK;
     float *part = malloc(part_k * sizeof *part);
-    uint8_t *scratch = NULL;
-    size_t bytes;
 
-    if (w->k > PART_FLOATS) {
-        status = iqt_format_row_bytes(w->format, part_k, &bytes);
-        scratch = status == IQT_OK ? malloc(bytes) : NULL;
-    }
-    if (status == IQT_OK && (part == NULL || (w->k > PART_FLOATS && scratch == NULL)))
-        status = iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu weights", part_k);
+    if (part == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu weights", part_k);
     for (size_t r = 0; r < w->m && status == IQT_OK; r++) {
-        status = decode_row(w, r, mode, scratch, part, out);
+        status = decode_row(w, r, mode, part, part_k, out);
         if (status == IQT_OK && iqt_cli_interrupted())
             status = interrupted();
-        iqt_cli_progress("decode", (uint64_t)(r + 1) * w->k, total);
+        iqt_cli_progress("decode", (uint64_t)(r + 1) * w->k, (uint64_t)w->m * w->k);
     }
-    free(scratch);
     free(part);
     return status;
 }

@@ -1,5 +1,6 @@
 /* iqtile devices: what can compute here, and why the rest cannot. */
 #include "tools/cli.h"
+#include "tools/json_text.h"
 #include "runtime/backend.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ static void print_text(void *user, const struct iqt_device_info *d)
 static void print_json_text(const char *name, const char *value)
 {
     printf("\"%s\": ", name);
-    iqt_cli_json(value, strlen(value));
+    json_text(stdout, value, strlen(value));
     printf(", ");
 }
 
@@ -99,7 +100,7 @@ static enum iqt_status list_json(struct iqt_context *ctx)
         if (why[0] == '\0')
             continue;
         printf("%s\"%s\": ", first ? "" : ", ", iqt_backends[i]->name);
-        iqt_cli_json(why, strlen(why));
+        json_text(stdout, why, strlen(why));
         first = false;
     }
     printf("}\n}\n");

@@ -1,8 +1,7 @@
-/* The status line on stderr, interrupts, and JSON strings on stdout. */
+/* The status line on stderr, interrupts. */
 #include "tools/cli.h"
 
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
@@ -66,47 +65,4 @@ void iqt_cli_progress(const char *what, uint64_t done, uint64_t total)
     if (!terminal)
         fprintf(stderr, "\n");
     fflush(stderr);
-}
-
-/* Bytes of the UTF-8 sequence at s, 0 when it is none (over-long forms, surrogates and numbers
- * past U+10FFFF included). */
-static size_t utf8_length(const unsigned char *s, size_t bytes)
-{
-    const size_t length = s[0] < 0x80   ? 1
-                          : s[0] < 0xc2 ? 0
-                          : s[0] < 0xe0 ? 2
-                          : s[0] < 0xf0 ? 3
-                          : s[0] < 0xf5 ? 4
-                                        : 0;
-
-    if (length == 0 || length > bytes)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return length;
-}
-
-void iqt_cli_json(const char *text, size_t bytes)
-{
-    const unsigned char *s = (const unsigned char *)text;
-
-    putchar('"');
-    for (size_t i = 0; i < bytes;) {
-        const size_t length = utf8_length(s + i, bytes - i);
-
-        if (length == 0)
-            printf("\\ufffd");
-        else if (s[i] == '"' || s[i] == '\\')
-            printf("\\%c", s[i]);
-        else if (s[i] < 0x20 || s[i] == 0x7f)
-            printf("\\u%04x", s[i]);
-        else
-            fwrite(s + i, 1, length, stdout);
-        i += length == 0 ? 1 : length;
-    }
-    putchar('"');
 }
