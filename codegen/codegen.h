@@ -11,6 +11,10 @@
 IQT_MUST_USE enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan,
                                              struct iqt_buf *out);
 
+/* Several host kernels as one C text with one prelude, for embedding. */
+IQT_MUST_USE enum iqt_status iqt_emit_host_set(const struct iqt_plan *plans, size_t count,
+                                               struct iqt_buf *out);
+
 /* The activation quantizer of a GPU dialect: bindings and parameters in kernels/quantized.h; one
  * thread per block of 32 activations, 64 threads a workgroup, blocks of all columns in sequence
  * (thread number = column * k / 32 + block). */

@@ -22,7 +22,8 @@ static uint16_t element_weights(const struct iqt_format *f, bool is_sign)
 }
 
 /* A plane can become vectors when its elements tile 16 bytes within one superblock. */
-static void add_plane(struct iqt_packing *p, const struct iqt_plane *plane, uint16_t weights)
+static void add_plane(struct iqt_packing *p, const struct iqt_plane *plane,
+                      uint16_t weights)
 {
     const bool power_of_two = (plane->width & (plane->width - 1u)) == 0;
 
@@ -152,7 +153,8 @@ static void copy_vector(const struct row_copy *c, const struct iqt_vec_plane *v,
     const uint32_t inside = (uint32_t)(first % f->superblock) / v->element_weights;
 
     for (uint32_t e = 0; e < elements; e++) {
-        const uint32_t native_bit = bit_of[inside + e], packed_bit = element_bit(width, e);
+        const uint32_t native_bit = bit_of[inside + e],
+                       packed_bit = element_bit(width, e);
 
         if (c->pack)
             or_bits(vec, packed_bit, width, get_bits(block, native_bit, width));
@@ -201,8 +203,8 @@ static void copy_row(const struct row_copy *c)
     copy_side(c);
 }
 
-void iqt_pack_rows(const struct iqt_packing *p, size_t k, size_t rows, const uint8_t *native,
-                   uint8_t *packed)
+void iqt_pack_rows(const struct iqt_packing *p, size_t k, size_t rows,
+                   const uint8_t *native, uint8_t *packed)
 {
     const size_t from = iqt_layout_row_bytes(p->format, IQT_LAYOUT_NATIVE, k);
     const size_t to = iqt_layout_row_bytes(p->format, IQT_LAYOUT_PACKED, k);
@@ -210,12 +212,13 @@ void iqt_pack_rows(const struct iqt_packing *p, size_t k, size_t rows, const uin
     assert(k % p->unit == 0 && k % p->format->superblock == 0);
     memset(packed, 0, rows * to);
     for (size_t r = 0; r < rows; r++)
-        copy_row(&(struct row_copy){ p, k, k / p->unit, (uint8_t *)(uintptr_t)(native + r * from),
+        copy_row(&(struct row_copy){ p, k, k / p->unit,
+                                     (uint8_t *)(uintptr_t)(native + r * from),
                                      packed + r * to, true });
 }
 
-void iqt_unpack_rows(const struct iqt_packing *p, size_t k, size_t rows, const uint8_t *packed,
-                     uint8_t *native)
+void iqt_unpack_rows(const struct iqt_packing *p, size_t k, size_t rows,
+                     const uint8_t *packed, uint8_t *native)
 {
     const size_t from = iqt_layout_row_bytes(p->format, IQT_LAYOUT_PACKED, k);
     const size_t to = iqt_layout_row_bytes(p->format, IQT_LAYOUT_NATIVE, k);

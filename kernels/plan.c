@@ -19,7 +19,8 @@ const char *iqt_dialect_name(enum iqt_dialect d)
     return dialect_names[d];
 }
 
-static bool find_name(const char *const *names, size_t count, const char *name, uint32_t *out)
+static bool find_name(const char *const *names, size_t count, const char *name,
+                      uint32_t *out)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(names[i], name) == 0) {
@@ -42,9 +43,10 @@ bool iqt_dialect_find(const char *name, enum iqt_dialect *out)
 void iqt_plan_name(const struct iqt_plan *p, char out[IQT_PLAN_NAME_BYTES])
 {
     snprintf(out, IQT_PLAN_NAME_BYTES, "%s.%s.%s.n%u.g%u.r%u.t%u.s%u.v%u.u%u.%s.%s.%s",
-             op_names[p->op], p->format->name, dialect_names[p->dialect], p->n, p->rows_group,
-             p->rows_thread, p->threads, p->span, p->vec, p->unroll,
-             iqt_layout_name(p->layout), lookup_names[p->lookup], reduce_names[p->reduce]);
+             op_names[p->op], p->format->name, dialect_names[p->dialect], p->n,
+             p->rows_group, p->rows_thread, p->threads, p->span, p->vec, p->unroll,
+             iqt_layout_name(p->layout), lookup_names[p->lookup],
+             reduce_names[p->reduce]);
 }
 
 /* The tokens of a name in order: one letter and a number, or a word of a list. */
@@ -70,7 +72,8 @@ static const struct token tokens[] = {
     { "reduction", 0, reduce_names, IQT_REDUCES },
 };
 
-static enum iqt_status bad_token(const char *name, const struct token *t, const char *found)
+static enum iqt_status bad_token(const char *name, const struct token *t,
+                                 const char *found)
 {
     struct iqt_buf expected = { 0 };
 
@@ -81,8 +84,8 @@ static enum iqt_status bad_token(const char *name, const struct token *t, const 
     for (size_t i = 0; t->letter == 0 && i < t->count; i++)
         iqt_buf_printf(&expected, "%s%s", i ? ", " : "", t->words[i]);
     const enum iqt_status status =
-        iqt_fail(IQT_ERR_ARG, "plan name '%s': %s is '%s', expected %s", name, t->what, found,
-                 iqt_buf_text(&expected));
+        iqt_fail(IQT_ERR_ARG, "plan name '%s': %s is '%s', expected %s", name, t->what,
+                 found, iqt_buf_text(&expected));
     iqt_buf_free(&expected);
     return status;
 }
@@ -107,8 +110,8 @@ enum iqt_status iqt_plan_parse(const char *name, struct iqt_plan *out)
     const struct iqt_format *format = NULL;
 
     if (strlen(name) >= sizeof(copy))
-        return iqt_fail(IQT_ERR_ARG, "plan name of %zu characters, at most %zu", strlen(name),
-                        sizeof(copy) - 1);
+        return iqt_fail(IQT_ERR_ARG, "plan name of %zu characters, at most %zu",
+                        strlen(name), sizeof(copy) - 1);
     strcpy(copy, name);
     for (size_t i = 0; i < IQT_COUNT(tokens); i++) {
         const struct token *t = &tokens[i];
@@ -127,7 +130,8 @@ enum iqt_status iqt_plan_parse(const char *name, struct iqt_plan *out)
             return bad_token(name, t, found);
     }
     if (rest != NULL)
-        return iqt_fail(IQT_ERR_ARG, "plan name '%s': '%s' after the reduction", name, rest);
+        return iqt_fail(IQT_ERR_ARG, "plan name '%s': '%s' after the reduction", name,
+                        rest);
     *out = (struct iqt_plan){
         .op = (enum iqt_op)value[0],
         .format = format,
@@ -163,10 +167,13 @@ bool iqt_plan_fits(const struct iqt_plan *p, size_t k)
 
 uint32_t iqt_plan_native_vec(const struct iqt_format *f)
 {
-    return f->row_head % 4 == 0 && f->bytes % 4 == 0 ? 4 : f->row_head % 2 || f->bytes % 2 ? 1 : 2;
+    return f->row_head % 4 == 0 && f->bytes % 4 == 0 ? 4
+           : f->row_head % 2 || f->bytes % 2         ? 1
+                                                     : 2;
 }
 
-bool iqt_plan_lookup_ok(const struct iqt_format *f, enum iqt_dialect d, enum iqt_lookup lookup)
+bool iqt_plan_lookup_ok(const struct iqt_format *f, enum iqt_dialect d,
+                        enum iqt_lookup lookup)
 {
     if (f->decode != IQT_DECODE_CODEBOOK)
         return lookup == IQT_LOOKUP_NONE;
@@ -188,10 +195,10 @@ static bool power_of_two(uint32_t v)
 }
 
 /* One rule per entry: what must hold, in the words of the message. */
-#define RULE(cond, ...)                                                                        \
-    do {                                                                                       \
-        if (!(cond))                                                                           \
-            return iqt_fail(IQT_ERR_UNSUPPORTED, __VA_ARGS__);                                 \
+#define RULE(cond, ...)                                        \
+    do {                                                       \
+        if (!(cond))                                           \
+            return iqt_fail(IQT_ERR_UNSUPPORTED, __VA_ARGS__); \
     } while (0)
 
 static enum iqt_status check_host(const struct iqt_plan *p)
@@ -201,9 +208,10 @@ static enum iqt_status check_host(const struct iqt_plan *p)
     RULE(p->threads == 1 && p->reduce == IQT_REDUCE_NONE,
          "host plans have one thread per row (t1, reduction none), not t%u", p->threads);
     RULE(p->span == span && p->vec == 32 && p->unroll == 1,
-         "host plans of %s have s%u.v32.u1, not s%u.v%u.u%u", p->format->name, span, p->span,
-         p->vec, p->unroll);
-    RULE(p->rows_group == p->rows_thread && p->rows_thread <= 4 && power_of_two(p->rows_thread),
+         "host plans of %s have s%u.v32.u1, not s%u.v%u.u%u", p->format->name, span,
+         p->span, p->vec, p->unroll);
+    RULE(p->rows_group == p->rows_thread && p->rows_thread <= 4 &&
+             power_of_two(p->rows_thread),
          "host plans have g = r in 1, 2, 4, not g%u.r%u", p->rows_group, p->rows_thread);
     return IQT_OK;
 }
@@ -212,42 +220,49 @@ static enum iqt_status check_gpu(const struct iqt_plan *p)
 {
     struct iqt_packing packing;
     const uint32_t groups = p->rows_thread ? p->rows_group / p->rows_thread : 0;
-    const uint32_t sums = (uint32_t)p->n * p->rows_thread * (p->op == IQT_OP_GATED ? 2 : 1);
+    const uint32_t sums =
+        (uint32_t)p->n * p->rows_thread * (p->op == IQT_OP_GATED ? 2 : 1);
 
     iqt_packing_init(&packing, p->format);
-    const uint32_t vec = p->layout == IQT_LAYOUT_PACKED ? 16 : iqt_plan_native_vec(p->format);
+    const uint32_t vec =
+        p->layout == IQT_LAYOUT_PACKED ? 16 : iqt_plan_native_vec(p->format);
     RULE(power_of_two(p->rows_thread) && p->rows_thread <= 4, "r%u: expected 1, 2 or 4",
          p->rows_thread);
     RULE(power_of_two(groups) && p->rows_group % p->rows_thread == 0,
          "g%u: expected r%u times a power of two", p->rows_group, p->rows_thread);
-    RULE(power_of_two(p->threads) && p->threads <= 64, "t%u: expected a power of two up to 64",
-         p->threads);
+    RULE(power_of_two(p->threads) && p->threads <= 64,
+         "t%u: expected a power of two up to 64", p->threads);
     RULE(power_of_two(p->span) && p->span >= 32 && p->span <= 256,
          "s%u: expected a power of two from 32 to 256", p->span);
     RULE(p->layout == IQT_LAYOUT_NATIVE || p->span >= packing.unit,
-         "s%u: the packed unit of %s is %u weights", p->span, p->format->name, packing.unit);
-    RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec, p->format->name,
-         iqt_layout_name(p->layout), vec);
+         "s%u: the packed unit of %s is %u weights", p->span, p->format->name,
+         packing.unit);
+    RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec,
+         p->format->name, iqt_layout_name(p->layout), vec);
     RULE(p->unroll == 1 || p->unroll == 2, "u%u: expected 1 or 2", p->unroll);
-    RULE(sums <= 64, "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread, sums);
+    RULE(sums <= 64, "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread,
+         sums);
     RULE((p->threads == 1) == (p->reduce == IQT_REDUCE_NONE),
-         "t%u with reduction %s: 'none' goes with t1", p->threads, reduce_names[p->reduce]);
+         "t%u with reduction %s: 'none' goes with t1", p->threads,
+         reduce_names[p->reduce]);
     return IQT_OK;
 }
 
 static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_limits *l)
 {
     const uint32_t threads = iqt_plan_threads(p);
-    const uint32_t table = p->lookup == IQT_LOOKUP_SHMEM ? 4u * p->format->codebook->count : 0;
+    const uint32_t table =
+        p->lookup == IQT_LOOKUP_SHMEM ? 4u * p->format->codebook->count : 0;
     const uint32_t shared = (p->reduce == IQT_REDUCE_SHMEM ? 4 * threads : 0) + table;
 
-    RULE(threads <= l->max_threads, "%u threads per workgroup, the device allows %u", threads,
-         l->max_threads);
-    RULE(shared <= l->shared_bytes, "%u bytes of shared memory, the device has %u", shared,
-         l->shared_bytes);
-    RULE(p->reduce != IQT_REDUCE_SUBGROUP || (l->subgroup_ops && p->threads <= l->subgroup_min),
-         "t%u with subgroup reduction: the device's subgroups have %u threads%s", p->threads,
-         l->subgroup_min, l->subgroup_ops ? "" : " and no shuffle");
+    RULE(threads <= l->max_threads, "%u threads per workgroup, the device allows %u",
+         threads, l->max_threads);
+    RULE(shared <= l->shared_bytes, "%u bytes of shared memory, the device has %u",
+         shared, l->shared_bytes);
+    RULE(p->reduce != IQT_REDUCE_SUBGROUP ||
+             (l->subgroup_ops && p->threads <= l->subgroup_min),
+         "t%u with subgroup reduction: the device's subgroups have %u threads%s",
+         p->threads, l->subgroup_min, l->subgroup_ops ? "" : " and no shuffle");
     return IQT_OK;
 }
 
@@ -255,8 +270,8 @@ enum iqt_status iqt_plan_check(const struct iqt_plan *p, const struct iqt_limits
 {
     RULE(p->n >= 1 && p->n <= IQT_MAX_COLS, "n%u: expected 1 to %u", p->n, IQT_MAX_COLS);
     RULE(iqt_plan_lookup_ok(p->format, p->dialect, p->lookup),
-         "lookup %s does not go with %s in dialect %s", lookup_names[p->lookup], p->format->name,
-         dialect_names[p->dialect]);
+         "lookup %s does not go with %s in dialect %s", lookup_names[p->lookup],
+         p->format->name, dialect_names[p->dialect]);
     if (p->dialect == IQT_DIALECT_HOST)
         return check_host(p);
     IQT_TRY(check_gpu(p));

@@ -63,13 +63,18 @@ static void add_host(struct listing *l, struct iqt_plan plan)
     }
 }
 
-size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op, uint32_t n,
-                     enum iqt_layout layout, const struct iqt_limits *limits, struct iqt_plan *out,
-                     size_t cap)
+size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
+                     uint32_t n, enum iqt_layout layout, const struct iqt_limits *limits,
+                     struct iqt_plan *out, size_t cap)
 {
     struct listing l = { .limits = limits, .out = out, .cap = cap };
     struct iqt_plan plan = {
-        .format = f, .dialect = d, .op = op, .n = (uint8_t)n, .layout = layout, .unroll = 1,
+        .format = f,
+        .dialect = d,
+        .op = op,
+        .n = (uint8_t)n,
+        .layout = layout,
+        .unroll = 1,
     };
 
     if (d == IQT_DIALECT_HOST) {
@@ -121,11 +126,13 @@ static double row_operations(const struct iqt_plan *p, size_t k)
     return (decode + scales + columns + span) * (double)k;
 }
 
-double iqt_plan_cost(const struct iqt_plan *p, const struct iqt_limits *limits, size_t m, size_t k)
+double iqt_plan_cost(const struct iqt_plan *p, const struct iqt_limits *limits, size_t m,
+                     size_t k)
 {
     const uint32_t units = limits && limits->compute_units ? limits->compute_units : 16;
     const double spans = ceil((double)k / p->span), passes = ceil(spans / p->threads);
-    const double idle = passes * p->threads / spans; /* threads that wait at the row's end */
+    const double idle =
+        passes * p->threads / spans; /* threads that wait at the row's end */
     const double per_step = p->reduce == IQT_REDUCE_SHMEM ? 24.0 : 8.0;
     const double steps = p->threads > 1 ? log2(p->threads) : 0;
     const double reduction = steps * per_step * p->n * p->threads;
@@ -134,7 +141,8 @@ double iqt_plan_cost(const struct iqt_plan *p, const struct iqt_limits *limits, 
     const double groups = iqt_plan_groups(p, (uint32_t)m);
     const double empty = ceil(groups / units) * units / groups;
     const double warp = threads < 32 ? 32.0 / threads : 1.0;
-    const double registers = 1.0 + p->n * p->rows_thread / 96.0 + p->rows_thread * p->span / 4096.0;
+    const double registers =
+        1.0 + p->n * p->rows_thread / 96.0 + p->rows_thread * p->span / 4096.0;
 
     return (double)m * (row_operations(p, k) * idle + reduction) * empty * registers *
            (0.75 + 0.25 * warp);
@@ -142,7 +150,10 @@ double iqt_plan_cost(const struct iqt_plan *p, const struct iqt_limits *limits, 
 
 /* What every Vulkan device has (its minimum limits), without subgroup operations. */
 static const struct iqt_limits minimum_limits = {
-    .subgroup_min = 1, .subgroup_max = 1, .max_threads = 128, .shared_bytes = 16384,
+    .subgroup_min = 1,
+    .subgroup_max = 1,
+    .max_threads = 128,
+    .shared_bytes = 16384,
 };
 
 static uint32_t embedded_n(uint32_t n)
@@ -154,8 +165,8 @@ static uint32_t embedded_n(uint32_t n)
     return iqt_plan_embedded_n[i];
 }
 
-struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
-                                 uint32_t n, enum iqt_layout layout)
+struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
+                                 enum iqt_op op, uint32_t n, enum iqt_layout layout)
 {
     enum { MOST = 1024, SIZE = 4096 };
     struct iqt_plan plans[MOST], best = { 0 };
@@ -175,7 +186,8 @@ struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
     return best;
 }
 
-static void embed_host(struct listing *l, const struct iqt_format *f, enum iqt_layout layout)
+static void embed_host(struct listing *l, const struct iqt_format *f,
+                       enum iqt_layout layout)
 {
     struct iqt_plan plans[8];
 
@@ -188,13 +200,14 @@ static void embed_host(struct listing *l, const struct iqt_format *f, enum iqt_l
         for (size_t p = 0; p < total; p++)
             if (plans[p].rows_thread * n <= 4 || plans[p].rows_thread == 1)
                 add(l, &plans[p]);
-        const struct iqt_plan gated = iqt_plan_default(f, IQT_DIALECT_HOST, IQT_OP_GATED, n, layout);
+        const struct iqt_plan gated =
+            iqt_plan_default(f, IQT_DIALECT_HOST, IQT_OP_GATED, n, layout);
         add(l, &gated);
     }
 }
 
-static void embed_defaults(struct listing *l, const struct iqt_format *f, enum iqt_dialect d,
-                           enum iqt_layout layout)
+static void embed_defaults(struct listing *l, const struct iqt_format *f,
+                           enum iqt_dialect d, enum iqt_layout layout)
 {
     for (uint32_t op = 0; op < IQT_OPS; op++)
         for (uint32_t i = 0; iqt_plan_embedded_n[i]; i++) {

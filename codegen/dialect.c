@@ -1,0 +1,266 @@
+/* The spellings of the GPU dialects: preludes, interface of a kernel, entry line. The one place
+ * where languages differ; emitters write their common subset. */
+#include "codegen/emit.h"
+
+#include "kernels/quantized.h"
+
+#include <assert.h>
+
+static const char glsl_prelude[] =
+    "#version 450\n"
+    "#extension GL_EXT_control_flow_attributes : require\n"
+    "#define UNROLL [[unroll]]\n"
+    "#define BARRIER barrier()\n"
+    "#define FMA(a, b, c) fma(a, b, c)\n"
+    "#define EXP(x) exp(x)\n"
+    "#define F16(bits) unpackHalf2x16(bits).x\n"
+    "#define FLOAT_OF(bits) uintBitsToFloat(bits)\n"
+    "#define BITS_OF(value) floatBitsToUint(value)\n"
+    "#define ROUND(x) int(roundEven(x))\n"
+    "int dot4(uint a, uint b, int c)\n"
+    "{\n"
+    "    ivec4 p = bitfieldExtract(ivec4(a, a >> 8, a >> 16, a >> 24), 0, 8)\n"
+    "            * bitfieldExtract(ivec4(b, b >> 8, b >> 16, b >> 24), 0, 8);\n"
+    "    return c + p.x + p.y + p.z + p.w;\n"
+    "}\n"
+    "uint byte_sum(uint a)\n"
+    "{\n"
+    "    uint s = (a & 0x00ff00ffu) + (a >> 8 & 0x00ff00ffu);\n"
+    "    return (s & 0xffffu) + (s >> 16);\n"
+    "}\n";
+
+/* CUDA and HIP share all but the builtins. */
+#define CXX_COMMON                                                                                \
+    "#define UNROLL _Pragma(\"unroll\")\n"                                                        \
+    "#define FLOAT_OF(bits) float_of(bits)\n"                                                     \
+    "#define BITS_OF(value) bits_of(value)\n"                                                     \
+    "struct Params {\n"                                                                           \
+    "    uint rows, k, row0, row_bytes, w_base, gate_base, cols, y_stride, y_base, flags, act;\n" \
+    "    float limit;\n"                                                                          \
+    "};\n"                                                                                        \
+    "struct QuantizeParams {\n"                                                                   \
+    "    uint k, cols, x_stride;\n"                                                               \
+    "};\n"
+
+static const char cuda_prelude[] =
+    "typedef unsigned int uint;\n"
+    "typedef unsigned short ushort;\n"
+    "typedef unsigned char uchar;\n"
+    "typedef uint4 uvec4;\n"
+    "typedef uint2 uvec2;\n"
+    "typedef float4 vec4;\n"
+    "#define FN static __device__ __forceinline__\n"
+    "#define KERNEL(threads) extern \"C\" __global__ void __launch_bounds__(threads)\n"
+    "#define GROUP blockIdx.x\n"
+    "#define THREAD threadIdx.x\n"
+    "#define BARRIER __syncthreads()\n"
+    "#define FMA(a, b, c) __fmaf_rn(a, b, c)\n"
+    "#define EXP(x) __expf(x)\n"
+    "#define ROUND(x) __float2int_rn(x)\n"
+    "#define SHUFFLE_XOR(x, mask) __shfl_xor_sync(0xffffffffu, x, mask)\n"
+    "FN float float_of(uint bits) { return __uint_as_float(bits); }\n"
+    "FN uint bits_of(float value) { return __float_as_uint(value); }\n"
+    "FN float F16(uint bits)\n"
+    "{\n"
+    "    float value;\n"
+    "    asm(\"cvt.f32.f16 %0, %1;\" : \"=f\"(value) : \"h\"((ushort)bits));\n"
+    "    return value;\n"
+    "}\n"
+    "FN int dot4(uint a, uint b, int c) { return __dp4a((int)a, (int)b, c); }\n"
+    "FN uint byte_sum(uint a) { return __dp4a(a, 0x01010101u, 0u); }\n"
+    "FN uint permute(uint hi, uint lo, uint codes)\n"
+    "{\n"
+    "    uint s = (codes | codes >> 4) & 0x00ff00ffu; /* byte codes to nibble selectors */\n"
+    "    return __byte_perm(lo, hi, (s | s >> 8) & 0xffffu);\n"
+    "}\n" CXX_COMMON;
+
+static const char hip_prelude[] =
+    "typedef unsigned int uint;\n"
+    "typedef unsigned short ushort;\n"
+    "typedef unsigned char uchar;\n"
+    "struct __attribute__((aligned(16))) uvec4 { uint x, y, z, w; };\n"
+    "struct __attribute__((aligned(8))) uvec2 { uint x, y; };\n"
+    "struct __attribute__((aligned(16))) vec4 { float x, y, z, w; };\n"
+    "#define FN static __attribute__((device, always_inline)) inline\n"
+    "#define KERNEL(threads) extern \"C\" __attribute__((global, launch_bounds(threads))) void\n"
+    "#define GROUP __builtin_amdgcn_workgroup_id_x()\n"
+    "#define THREAD __builtin_amdgcn_workitem_id_x()\n"
+    "#define BARRIER barrier()\n"
+    "#define FMA(a, b, c) __builtin_fmaf(a, b, c)\n"
+    "#define EXP(x) __builtin_exp2f((x) * 1.44269504f)\n"
+    "#define ROUND(x) (int)__builtin_rintf(x)\n"
+    "#define SHUFFLE_XOR(x, mask) shuffle_xor(x, mask)\n"
+    "FN float float_of(uint bits) { return __builtin_bit_cast(float, bits); }\n"
+    "FN uint bits_of(float value) { return __builtin_bit_cast(uint, value); }\n"
+    "FN float F16(uint bits) { return (float)__builtin_bit_cast(_Float16, (ushort)bits); }\n"
+    "FN void barrier()\n"
+    "{\n"
+    "    __builtin_amdgcn_fence(__ATOMIC_RELEASE, \"workgroup\");\n"
+    "    __builtin_amdgcn_s_barrier();\n"
+    "    __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, \"workgroup\");\n"
+    "}\n"
+    "FN float shuffle_xor(float x, uint mask)\n"
+    "{\n"
+    "    uint lane = __builtin_amdgcn_mbcnt_hi(~0u, __builtin_amdgcn_mbcnt_lo(~0u, 0u));\n"
+    "    return float_of(__builtin_amdgcn_ds_bpermute((lane ^ mask) << 2, bits_of(x)));\n"
+    "}\n"
+    "FN int dot4(uint a, uint b, int c)\n"
+    "{\n"
+    "#if defined(__gfx11__) || defined(__gfx12__) || defined(__GFX11__) || defined(__GFX12__)\n"
+    "    return __builtin_amdgcn_sudot4(true, a, true, b, c, false);\n"
+    "#elif defined(__gfx906__) || defined(__gfx908__) || defined(__gfx90a__) || \\\n"
+    "    defined(__gfx942__) || defined(__gfx950__) || defined(__gfx1030__)\n"
+    "    return __builtin_amdgcn_sdot4(a, b, c, false);\n"
+    "#else\n"
+    "    for (int i = 0; i < 32; i += 8)\n"
+    "        c += ((int)(a << (24 - i)) >> 24) * ((int)(b << (24 - i)) >> 24);\n"
+    "    return c;\n"
+    "#endif\n"
+    "}\n"
+    "FN uint byte_sum(uint a) { return (uint)dot4(a, 0x01010101u, 0); } /* bytes below 128 */\n"
+    "FN uint permute(uint hi, uint lo, uint codes)\n"
+    "{\n"
+    "    return __builtin_amdgcn_perm(hi, lo, codes);\n"
+    "}\n" CXX_COMMON;
+
+static const char glsl_subgroup[] =
+    "#extension GL_KHR_shader_subgroup_basic : require\n"
+    "#extension GL_KHR_shader_subgroup_shuffle : require\n"
+    "#define SHUFFLE_XOR(x, mask) subgroupShuffleXor(x, mask)\n";
+
+static const struct iqt_spelling spellings[IQT_DIALECTS] = {
+    [IQT_DIALECT_GLSL] = { glsl_prelude, "shared", "", glsl_subgroup },
+    [IQT_DIALECT_CUDA] = { cuda_prelude, "static __shared__", "FN ", "" },
+    [IQT_DIALECT_HIP] = { hip_prelude, "static __attribute__((shared))", "FN ", "" },
+};
+
+const struct iqt_spelling *iqt_spelling_of(enum iqt_dialect d)
+{
+    assert(d != IQT_DIALECT_HOST);
+    return &spellings[d];
+}
+
+/* Views of a binding: GLSL declares one block per element type over the same binding. */
+struct view {
+    const char *name, *type;
+    enum iqt_binding binding;
+    bool written;
+};
+static const struct view views[] = {
+    { "w4", "uvec4", IQT_BIND_W, false },
+    { "w1", "uint", IQT_BIND_W, false },
+    { "gate4", "uvec4", IQT_BIND_GATE, false },
+    { "gate1", "uint", IQT_BIND_GATE, false },
+    { "xq4", "uvec4", IQT_BIND_XQ, false },
+    { "xf4", "vec4", IQT_BIND_XQ, false },
+    { "xs2", "uvec2", IQT_BIND_XS, false },
+    { "bias", "float", IQT_BIND_BIAS, false },
+    { "gate_bias", "float", IQT_BIND_GATE_BIAS, false },
+    { "residual", "float", IQT_BIND_RESIDUAL, false },
+    { "y", "float", IQT_BIND_Y, true },
+};
+
+/* Words of any alignment come from aligned words: SPIR-V needs no 8- or 16-bit storage. */
+static void glsl_accessors(struct iqt_emit *e, const char *m)
+{
+    iqt_emit_line(e, "uvec4 %s_vec(uint off) { return %s4[off >> 4]; }", m, m);
+    iqt_emit_line(
+        e, "uint %s_u8(uint off) { return %s1[off >> 2] >> ((off & 3u) * 8u) & 0xffu; }",
+        m, m);
+    if (iqt_place_alignment(e->places) >= 4) {
+        iqt_emit_line(e, "uint %s_u32(uint off) { return %s1[off >> 2]; }", m, m);
+    } else {
+        iqt_emit_open(e, "uint %s_u32(uint off)", m);
+        iqt_emit_line(e, "uint shift = (off & 3u) * 8u, low = %s1[off >> 2] >> shift;",
+                      m);
+        iqt_emit_line(
+            e, "return shift == 0u ? low : low | %s1[(off >> 2) + 1u] << (32u - shift);",
+            m);
+        iqt_emit_close(e);
+    }
+    if (iqt_place_alignment(e->places) >= 2)
+        iqt_emit_line(
+            e,
+            "uint %s_u16(uint off) { return %s1[off >> 2] >> ((off & 2u) * 8u) & "
+            "0xffffu; }",
+            m, m);
+    else
+        iqt_emit_line(
+            e, "uint %s_u16(uint off) { return %s_u8(off) | %s_u8(off + 1u) << 8; }", m,
+            m, m);
+}
+
+static void glsl_interface(struct iqt_emit *e)
+{
+    static const char *const names[] = { "rows",   "k",         "row0", "row_bytes",
+                                         "w_base", "gate_base", "cols", "y_stride",
+                                         "y_base", "flags",     "act" };
+
+    iqt_emit_open(e, "layout(push_constant) uniform Params");
+    for (size_t i = 0; i < IQT_COUNT(names); i++)
+        iqt_emit_line(e, "uint %s;", names[i]);
+    iqt_emit_line(e, "float limit;");
+    e->indent--;
+    iqt_emit_line(e, "} p;");
+    for (size_t i = 0; i < IQT_COUNT(views); i++)
+        iqt_emit_line(e, "layout(set = 0, binding = %d) %s buffer B%zu { %s %s[]; };",
+                      views[i].binding, views[i].written ? "writeonly" : "readonly", i,
+                      views[i].type, views[i].name);
+    glsl_accessors(e, "w");
+    if (e->plan->op == IQT_OP_GATED)
+        glsl_accessors(e, "gate");
+}
+
+static void cxx_accessors(struct iqt_emit *e, const char *m)
+{
+    static const char *const u32[] = {
+        [1] = "#define %s_u32(off) (%s_u16(off) | %s_u16((off) + 2u) << 16)",
+        [2] = "#define %s_u32(off) (%s_u16(off) | %s_u16((off) + 2u) << 16)",
+        [4] = "#define %s_u32(off) (*(const uint *)(%s_bytes + (off)))",
+    };
+    const uint32_t align = iqt_place_alignment(e->places);
+
+    iqt_emit_line(e, "#define %s_vec(off) (*(const uvec4 *)(%s_bytes + (off)))", m, m);
+    iqt_emit_line(e, "#define %s_u8(off) ((uint)%s_bytes[off])", m, m);
+    iqt_emit_line(
+        e,
+        align >= 2 ? "#define %s_u16(off) ((uint) * (const ushort *)(%s_bytes + (off)))"
+                   : "#define %s_u16(off) (%s_u8(off) | %s_u8((off) + 1u) << 8)",
+        m, m, m);
+    iqt_emit_line(e, u32[align], m, m, m);
+}
+
+void iqt_emit_interface(struct iqt_emit *e)
+{
+    if (e->plan->dialect == IQT_DIALECT_GLSL) {
+        glsl_interface(e);
+        return;
+    }
+    cxx_accessors(e, "w");
+    if (e->plan->op == IQT_OP_GATED)
+        cxx_accessors(e, "gate");
+}
+
+void iqt_emit_entry(struct iqt_emit *e, const char *symbol, const char *params,
+                    uint32_t threads)
+{
+    if (e->spell == &spellings[IQT_DIALECT_GLSL]) {
+        iqt_emit_line(e, "layout(local_size_x = %u) in;", threads);
+        iqt_emit_line(
+            e,
+            "#define GROUP (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)");
+        iqt_emit_line(e, "#define THREAD gl_LocalInvocationID.x");
+        iqt_emit_open(e, "void main()");
+        return;
+    }
+    iqt_emit_line(e, "KERNEL(%u)", threads);
+    iqt_emit_line(
+        e, "%s(const uchar *__restrict__ w_bytes, const uchar *__restrict__ gate_bytes,",
+        symbol);
+    iqt_emit_line(e, "    const uvec4 *__restrict__ xq4, const uvec2 *__restrict__ xs2,");
+    iqt_emit_line(
+        e, "    const float *__restrict__ bias, const float *__restrict__ gate_bias,");
+    iqt_emit_open(e, "    const float *residual, float *y, const %s p)", params);
+    iqt_emit_line(e, "const vec4 *xf4 = (const vec4 *)xq4;");
+    iqt_emit_line(e, "(void)xf4; (void)gate_bytes;");
+}

@@ -1,0 +1,249 @@
+/* Skeleton of a GPU kernel: threads, loop over spans, reduction, epilogue. Writes the common subset of
+ * GLSL and C++; how a block's weights are decoded is in emit_block.c. */
+#include "codegen/emit_block.h"
+
+#include <assert.h>
+
+static void emit_constants(struct iqt_emit *e)
+{
+    const struct iqt_plan *p = e->plan;
+
+    iqt_emit_line(e, "#define N %uu // columns", p->n);
+    iqt_emit_line(e, "#define G %uu // rows of a workgroup", p->rows_group);
+    iqt_emit_line(e, "#define R %uu // rows of a thread group", p->rows_thread);
+    iqt_emit_line(e, "#define T %uu // threads of a row", p->threads);
+    iqt_emit_line(e, "#define S %uu // weights of a span", p->span);
+    if (e->places->vecs)
+        iqt_emit_line(e, "#define V %uu // vectors of a span", e->places->vecs);
+}
+
+/* reduce(x, tid): the sum over the threads of a row, valid in its first thread. The tree and the
+ * shuffles add the same pairs, so both give the same bits. */
+static void emit_reduce(struct iqt_emit *e)
+{
+    switch (e->plan->reduce) {
+    case IQT_REDUCE_NONE:
+        iqt_emit_line(e, "#define reduce(x, tid) (x)");
+        return;
+    case IQT_REDUCE_SUBGROUP:
+        iqt_emit_open(e, "%sfloat reduce(float x, uint tid)", e->spell->function);
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_line(e, "for (uint off = T / 2u; off > 0u; off /= 2u)");
+        iqt_emit_line(e, "    x += SHUFFLE_XOR(x, off);");
+        iqt_emit_line(e, "return x;");
+        iqt_emit_close(e);
+        return;
+    default:
+        iqt_emit_line(e, "%s float tree[%u];", e->spell->shared,
+                      iqt_plan_threads(e->plan));
+        iqt_emit_open(e, "%sfloat reduce(float x, uint tid)", e->spell->function);
+        iqt_emit_line(e, "BARRIER; // earlier results have been read");
+        iqt_emit_line(e, "tree[tid] = x;");
+        iqt_emit_open(e, "for (uint off = T / 2u; off > 0u; off /= 2u)");
+        iqt_emit_line(e, "BARRIER;");
+        iqt_emit_line(e, "if (tid %% T < off)");
+        iqt_emit_line(e, "    tree[tid] += tree[tid + off];");
+        iqt_emit_close(e);
+        iqt_emit_line(e, "return tree[tid];");
+        iqt_emit_close(e);
+    }
+}
+
+static void emit_activation(struct iqt_emit *e)
+{
+    if (e->plan->op != IQT_OP_GATED)
+        return;
+    iqt_emit_open(e, "%sfloat gated(uint act, float limit, float g, float u)",
+                  e->spell->function);
+    iqt_emit_line(e, "if (act == %uu) // ReLU", IQT_ACT_RELU);
+    iqt_emit_line(e, "    return g > 0.0f ? g * u : 0.0f * u;");
+    iqt_emit_line(e, "// GELU, tanh form written as a sigmoid");
+    iqt_emit_open(e, "if (act == %uu)", IQT_ACT_GELU);
+    iqt_emit_line(e, "float z = 1.5957691216f * g * (1.0f + 0.044715f * g * g);");
+    iqt_emit_line(e, "return g / (1.0f + EXP(-z)) * u;");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "// SwiGLU-OAI");
+    iqt_emit_open(e, "if (act == %uu)", IQT_ACT_SWIGLU_OAI);
+    iqt_emit_line(e, "g = g > limit ? limit : g;");
+    iqt_emit_line(e, "u = u > limit ? limit : u < -limit ? -limit : u;");
+    iqt_emit_line(e, "return g / (1.0f + EXP(-1.702f * g)) * (u + 1.0f);");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "return g / (1.0f + EXP(-g)) * u; // SiLU");
+    iqt_emit_close(e);
+}
+
+/* Byte positions inside a row that depend on k. */
+static void emit_geometry(struct iqt_emit *e)
+{
+    const struct iqt_packing *packing = &e->places->packing;
+
+    iqt_emit_line(e, "uint spans = p.k / S;");
+    if (e->plan->layout == IQT_LAYOUT_NATIVE)
+        return;
+    iqt_emit_line(e, "uint units = p.k / %uu;", packing->unit);
+    iqt_emit_line(e, "uint side = %uu * units;", IQT_VEC_BYTES * packing->vecs);
+    if (packing->format->row_head)
+        iqt_emit_line(e, "uint head = side + p.k / %uu * %uu;",
+                      packing->format->superblock, packing->side_bytes);
+}
+
+static void emit_rows(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "uint %s_row[R];", e->prefix);
+    iqt_emit_line(e, "float %s_sum[R * N];", e->prefix);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
+    iqt_emit_line(
+        e,
+        "    %s_row[r] = p.%s_base + (first + r < p.rows ? first + r : p.rows - 1u) * "
+        "p.row_bytes;",
+        e->prefix, e->prefix);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint i = 0u; i < R * N; i++)");
+    iqt_emit_line(e, "    %s_sum[i] = 0.0f;", e->prefix);
+}
+
+/* Loads the vectors of a span, for each row. */
+static void emit_vectors(struct iqt_emit *e)
+{
+    const struct iqt_packing *packing = &e->places->packing;
+    const uint32_t units = e->plan->span / packing->unit;
+
+    if (e->places->vecs == 0)
+        return;
+    iqt_emit_line(e, "uvec4 q[R * V];");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
+    for (uint32_t v = 0; v < e->places->vecs; v++)
+        iqt_emit_line(
+            e,
+            "q[r * V + %uu] = %s_vec(%s_row[r] + 16u * (%uu * units + u * %uu + %uu));",
+            v, e->prefix, e->prefix, v % packing->vecs, units, v / packing->vecs);
+    iqt_emit_close(e);
+}
+
+static void emit_span(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+    const bool packed = e->plan->layout == IQT_LAYOUT_PACKED;
+
+    emit_vectors(e);
+    if (e->places->parts > 1)
+        iqt_emit_line(e, "uint part = u %% %uu;", e->places->parts);
+    iqt_emit_line(e, "uint at[R];");
+    for (uint32_t s = 0; s < e->places->superblocks; s++) {
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
+        if (packed)
+            iqt_emit_line(e, "    at[r] = %s_row[r] + side + (u * S / %uu + %uu) * %uu;",
+                          e->prefix, f->superblock, s, iqt_place_base_bytes(e->places));
+        else
+            iqt_emit_line(e, "    at[r] = %s_row[r] + %uu + (u * S / %uu + %uu) * %uu;",
+                          e->prefix, f->row_head, f->superblock, s,
+                          iqt_place_base_bytes(e->places));
+        iqt_emit_superblock(e, s);
+    }
+}
+
+static void emit_spans(struct iqt_emit *e)
+{
+    emit_rows(e);
+    iqt_emit_open(e, "for (uint u = lane; u < spans; u += T)");
+    emit_span(e);
+    iqt_emit_close(e);
+}
+
+/* Factor of the finished sum: the row header and the gain of the format. */
+static void emit_row_factor(struct iqt_emit *e)
+{
+    static const char *const spelling[] = {
+        [IQT_F16] = "F16(%s_u16(%s_row[r] + %s + %uu))",
+        [IQT_BF16] = "FLOAT_OF(%s_u16(%s_row[r] + %s + %uu) << 16)",
+        [IQT_F32] = "FLOAT_OF(%s_u32(%s_row[r] + %s + %uu))",
+    };
+    const struct iqt_format *f = e->plan->format;
+    const char *head = e->plan->layout == IQT_LAYOUT_PACKED ? "head" : "0u";
+    struct iqt_buf factor = { 0 };
+
+    if (f->super.at == IQT_AT_ROW)
+        iqt_buf_printf(&factor, spelling[f->super.type], e->prefix, e->prefix, head,
+                       f->super.byte);
+    else
+        iqt_buf_printf(&factor, "1.0f");
+    if (f->gain != 1.0f)
+        iqt_buf_printf(&factor, " * %.9gf", (double)f->gain);
+    iqt_emit_line(e, "float %s_factor = %s;", e->prefix, iqt_buf_text(&factor));
+    iqt_buf_free(&factor);
+}
+
+static void emit_store(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "float value = FMA(w_total, w_factor, "
+                     "(p.flags & 1u) != 0u ? bias[p.row0 + row] : 0.0f);");
+    if (e->plan->op == IQT_OP_GATED) {
+        iqt_emit_line(e, "float gate = FMA(gate_total, gate_factor, "
+                         "(p.flags & 2u) != 0u ? gate_bias[p.row0 + row] : 0.0f);");
+        iqt_emit_line(e, "value = gated(p.act, p.limit, gate, value);");
+    }
+    iqt_emit_line(e, "uint at_y = p.y_base + c * p.y_stride + row;");
+    iqt_emit_line(e, "y[at_y] = (p.flags & 4u) != 0u ? value + residual[at_y] : value;");
+}
+
+static void emit_epilogue(struct iqt_emit *e)
+{
+    const bool gated = e->plan->op == IQT_OP_GATED;
+
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
+    iqt_emit_line(e, "uint row = first + r;");
+    e->prefix = "w";
+    emit_row_factor(e);
+    if (gated) {
+        e->prefix = "gate";
+        emit_row_factor(e);
+    }
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
+    iqt_emit_line(e, "float w_total = reduce(w_sum[r * N + c], tid);");
+    if (gated)
+        iqt_emit_line(e, "float gate_total = reduce(gate_sum[r * N + c], tid);");
+    iqt_emit_open(e, "if (lane == 0u && row < p.rows && c < p.cols)");
+    emit_store(e);
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+static void emit_body(struct iqt_emit *e)
+{
+    iqt_emit_line(e,
+                  "uint tid = THREAD, lane = tid %% T, first = GROUP * G + tid / T * R;");
+    iqt_emit_lookup_fill(e);
+    emit_geometry(e);
+    e->prefix = "w";
+    emit_spans(e);
+    if (e->plan->op == IQT_OP_GATED) {
+        e->prefix = "gate";
+        emit_spans(e);
+    }
+    emit_epilogue(e);
+}
+
+void iqt_emit_gpu(struct iqt_emit *e)
+{
+    char symbol[IQT_PLAN_NAME_BYTES];
+
+    e->spell = iqt_spelling_of(e->plan->dialect);
+    iqt_kernel_symbol(e->plan, symbol);
+    iqt_buf_printf(e->out, "%s", e->spell->prelude);
+    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+        iqt_buf_printf(e->out, "%s", e->spell->subgroup);
+    emit_constants(e);
+    iqt_emit_interface(e);
+    iqt_emit_lookup(e);
+    emit_reduce(e);
+    emit_activation(e);
+    iqt_emit_entry(e, symbol, "Params", iqt_plan_threads(e->plan));
+    emit_body(e);
+    iqt_emit_close(e);
+}

@@ -1,0 +1,243 @@
+/* Kernels of the host dialect: rows, superblocks, tables, epilogue. How a block of 32 weights is decoded
+ * is in emit_host_block.c, the vector operations are in prelude_host*.h. */
+#include "codegen/emit_host.h"
+
+#include "codegen/prelude.h"
+
+#include <stdio.h>
+
+static void emit_scalar(struct iqt_emit *e, const char *name, const struct iqt_scalar *s,
+                        const char *base)
+{
+    static const char *const load[] = { "f16", "bf16", "f32" };
+
+    iqt_emit_line(e, "%s[r] = %s(%s + %u);", name, load[s->type], base, s->byte);
+}
+
+static void emit_superblock_scales(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+
+    if (f->super.at == IQT_AT_SUPERBLOCK) {
+        struct iqt_scalar s = f->super;
+        s.byte = (uint16_t)(iqt_place_of_byte(e->places, s.byte, 0).bit / 8);
+        emit_scalar(e, "d", &s, "at[r]");
+    }
+    if (f->super_min.at == IQT_AT_SUPERBLOCK) {
+        struct iqt_scalar s = f->super_min;
+        s.byte = (uint16_t)(iqt_place_of_byte(e->places, s.byte, 0).bit / 8);
+        emit_scalar(e, "dmin", &s, "at[r]");
+    }
+}
+
+static void emit_pointers(struct iqt_emit *e)
+{
+    const struct iqt_packing *p = &e->places->packing;
+
+    if (e->plan->layout == IQT_LAYOUT_PACKED) {
+        iqt_emit_line(e, "vec[r] = row[r] + b * %u;",
+                      p->format->superblock / p->unit * 16u);
+        iqt_emit_line(e, "at[r] = row[r] + 16 * %u * units + b * %u;", p->vecs,
+                      p->side_bytes);
+    } else {
+        iqt_emit_line(e, "at[r] = row[r] + %u + b * %u;", p->format->row_head,
+                      p->format->bytes);
+    }
+    emit_superblock_scales(e);
+}
+
+static void emit_superblock(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+    const bool is_float = f->decode == IQT_DECODE_FLOAT;
+
+    iqt_emit_open(e, "for (size_t b = 0; b < k / %u; b++, xq += %u, xs += %u)",
+                  f->superblock, f->superblock * (is_float ? 4u : 1u),
+                  f->superblock / 32u);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (int r = 0; r < R; r++)");
+    emit_pointers(e);
+    iqt_emit_close(e);
+    for (uint32_t i = 0; i < f->superblock; i += is_float ? 8 : 32)
+        if (is_float)
+            iqt_emit_host_floats(e, i);
+        else
+            iqt_emit_host_block(e, i);
+    iqt_emit_close(e);
+}
+
+/* static void dots(...): the sums of R rows of one matrix with all columns. */
+static void emit_dots(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+    const bool min = !iqt_field_empty(&f->min.raw),
+               packed = e->plan->layout == IQT_LAYOUT_PACKED;
+
+    iqt_emit_line(
+        e, "FN void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
+    iqt_emit_open(
+        e, "             const struct iqt_xs *xs, uint32_t cols, float out[R][N])");
+    iqt_emit_line(e, "v8f sum[R][N];");
+    iqt_emit_line(e, "float d[R];");
+    if (min)
+        iqt_emit_line(e, "float below[R][N], dmin[R];");
+    iqt_emit_line(e, "const uint8_t *at[R];");
+    if (packed) {
+        iqt_emit_line(e, "const uint8_t *vec[R];");
+        iqt_emit_line(e, "const size_t units = k / %u;", e->places->packing.unit);
+    }
+    iqt_emit_open(e, "for (int r = 0; r < R; r++)");
+    if (f->super.at == IQT_AT_ROW) {
+        char base[64] = "row[r]";
+
+        if (packed)
+            snprintf(base, sizeof(base), "row[r] + 16 * %u * units + k / %u * %u",
+                     e->places->packing.vecs, f->superblock,
+                     e->places->packing.side_bytes);
+        emit_scalar(e, "d", &f->super, base);
+        if (f->gain != 1.0f)
+            iqt_emit_line(e, "d[r] *= %.9gf;", (double)f->gain);
+    } else {
+        iqt_emit_line(e, "d[r] = 1.0f;");
+    }
+    iqt_emit_open(e, "for (int c = 0; c < N; c++)");
+    iqt_emit_line(e, "sum[r][c] = zero_f();");
+    if (min)
+        iqt_emit_line(e, "below[r][c] = 0.0f;");
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+    emit_superblock(e);
+    iqt_emit_line(e, "(void)at; (void)d; (void)cols;");
+    iqt_emit_line(e, "for (int r = 0; r < R; r++)");
+    iqt_emit_line(e, "    for (uint32_t c = 0; c < COLS; c++)");
+    iqt_emit_line(e, min ? "        out[r][c] = sum_f(sum[r][c]) - below[r][c];"
+                         : "        out[r][c] = sum_f(sum[r][c]);");
+    iqt_emit_close(e);
+}
+
+static void emit_table(struct iqt_emit *e, const char *name, const int8_t *value,
+                       uint32_t count, uint32_t step, uint32_t pad, int shift)
+{
+    iqt_buf_printf(e->out, "static const int8_t %s[] = {", name);
+    for (uint32_t half = 0; half < (shift ? 2u : 1u); half++)
+        for (uint32_t i = 0; i < pad; i++)
+            iqt_buf_printf(e->out, "%s%d,", i % 16 ? " " : "\n    ",
+                           i < count ? value[i * step] + (half ? shift : 0) : 0);
+    iqt_buf_printf(e->out, "\n};\n");
+}
+
+static void emit_tables(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+    const struct iqt_codebook *c = f->codebook;
+
+    if (f->scale.table)
+        emit_table(e, "scale_table", f->scale.table, 16, 1, 16, 0);
+    if (f->decode == IQT_DECODE_TRELLIS) {
+        uint32_t power = 1;
+
+        iqt_buf_printf(e->out, "static const uint32_t power[8] = {");
+        for (uint32_t n = 0; n < 8; n++) {
+            power = n % f->trellis->group == 0 ? f->trellis->multiplier
+                                               : power * f->trellis->multiplier;
+            iqt_buf_printf(e->out, "%s0x%08xu", n ? ", " : " ", power);
+        }
+        iqt_buf_printf(e->out, " };\n");
+    }
+    if (f->decode != IQT_DECODE_CODEBOOK)
+        return;
+    const uint32_t pad = c->count < 16 ? 16 : c->count;
+    const bool two = c->count <= 16 && !iqt_field_empty(&f->shift);
+    emit_table(e, "table", c->value, c->count, c->dim, pad, two ? c->shift : 0);
+    if (c->dim == 2)
+        emit_table(e, "table_odd", c->value + 1, c->count, 2, pad, 0);
+}
+
+/* The rest is the same for every plan: rows, epilogue. */
+static const char *const entry[] = {
+    "    const struct iqt_params *p = &a->p;",
+    "    const size_t k = p->k;",
+    "",
+    "    for (uint32_t first = begin; first < end; first += R) {",
+    "        const uint8_t *row[R];",
+    "        float value[R][N];",
+    "",
+    "        for (uint32_t r = 0; r < R; r++) {",
+    "            const uint32_t at = first + r < end ? first + r : end - 1;",
+    "            row[r] = a->w + p->w_base + (size_t)at * p->row_bytes;",
+    "        }",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, p->cols, value);",
+    "#if GATED",
+    "        float gate[R][N];",
+    "        for (uint32_t r = 0; r < R; r++) {",
+    "            const uint32_t at = first + r < end ? first + r : end - 1;",
+    "            row[r] = a->gate + p->gate_base + (size_t)at * p->row_bytes;",
+    "        }",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, p->cols, gate);",
+    "#endif",
+    "        for (uint32_t i = first; i < end && i < first + R; i++)",
+    "            for (uint32_t c = 0; c < COLS; c++) {",
+    "                const size_t at_y = p->y_base + (size_t)c * p->y_stride + i;",
+    "                float v = value[i - first][c];",
+    "",
+    "                if (p->flags & 1)",
+    "                    v += a->bias[p->row0 + i];",
+    "#if GATED",
+    "                float g = gate[i - first][c];",
+    "                if (p->flags & 2)",
+    "                    g += a->gate_bias[p->row0 + i];",
+    "                v = gated(p->act, p->limit, g, v);",
+    "#endif",
+    "                a->y[at_y] = p->flags & 4 ? v + a->residual[at_y] : v;",
+    "            }",
+    "    }",
+    "}",
+};
+
+void iqt_emit_host_prelude(struct iqt_buf *out)
+{
+    iqt_buf_printf(out, "%s#if defined(__AVX2__)\n%s#else\n%s#endif\n", iqt_prelude_host,
+                   iqt_prelude_host_avx2, iqt_prelude_host_portable);
+}
+
+void iqt_emit_host(struct iqt_emit *e)
+{
+    char symbol[IQT_PLAN_NAME_BYTES];
+
+    iqt_kernel_symbol(e->plan, symbol);
+    iqt_emit_line(e, "\n#define R %u", e->plan->rows_thread);
+    iqt_emit_line(e, "#define N %u", e->plan->n);
+    iqt_emit_line(e, "#define COLS %s", e->plan->n == 1 ? "1u" : "cols");
+    iqt_emit_line(e, "#define GATED %d", e->plan->op == IQT_OP_GATED);
+    emit_tables(e);
+    emit_dots(e);
+    iqt_emit_line(e,
+                  "void IQT_SYMBOL(%s)(const struct iqt_host_args *a, uint32_t begin, "
+                  "uint32_t end);",
+                  symbol);
+    iqt_emit_line(e,
+                  "void IQT_SYMBOL(%s)(const struct iqt_host_args *a, uint32_t begin, "
+                  "uint32_t end)",
+                  symbol);
+    iqt_emit_line(e, "{");
+    if (e->plan->n > 1)
+        iqt_emit_line(e, "    const uint32_t cols = a->p.cols;");
+    for (size_t i = 0; i < IQT_COUNT(entry); i++)
+        iqt_emit_line(e, "%s", entry[i]);
+}
+
+/* Names that every kernel's text defines anew. */
+static const char *const statics[] = { "dots", "table", "table_odd", "power",
+                                       "scale_table" };
+static const char *const macros[] = { "R", "N", "COLS", "GATED" };
+
+void iqt_emit_host_again(struct iqt_emit *e, size_t number)
+{
+    for (size_t i = 0; i < IQT_COUNT(statics); i++)
+        iqt_emit_line(e, "#define %s %s_%zu", statics[i], statics[i], number);
+    iqt_emit_host(e);
+    for (size_t i = 0; i < IQT_COUNT(statics); i++)
+        iqt_emit_line(e, "#undef %s", statics[i]);
+    for (size_t i = 0; i < IQT_COUNT(macros); i++)
+        iqt_emit_line(e, "#undef %s", macros[i]);
+}

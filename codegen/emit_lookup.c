@@ -1,0 +1,183 @@
+/* Table functions in the common subset of GLSL and C++: codebooks by select tree, shared table or
+ * byte permute; tables of scales; the trellis. */
+#include "codegen/emit.h"
+
+#include <stdio.h>
+
+/* Four consecutive table values as one word, lowest byte first. */
+static uint32_t table_word(const struct iqt_codebook *c, uint32_t first, uint32_t step)
+{
+    uint32_t word = 0;
+
+    for (uint32_t i = 0; i < 4; i++)
+        word |= (uint32_t)(uint8_t)c->value[(first + i) * step] << (8 * i);
+    return word;
+}
+
+/* pick(code): one value as a byte, from constants in registers. Each bit of the code above the
+ * lowest two halves the list of words. */
+static void emit_pick(struct iqt_emit *e, const char *name, const int8_t *value,
+                      uint32_t count)
+{
+    const struct iqt_codebook table = { .value = value };
+
+    iqt_emit_open(e, "%suint %s(uint code)", e->spell->function, name);
+    for (uint32_t i = 0; i < count / 4; i++)
+        iqt_emit_line(e, "uint t%u = 0x%08xu;", i, table_word(&table, 4 * i, 1));
+    for (uint32_t left = count / 8, bit = 31u - (uint32_t)__builtin_clz(count) - 1;
+         left >= 1; left /= 2, bit--) {
+        for (uint32_t i = 0; i < left; i++)
+            iqt_emit_line(e, "t%u = (code & %uu) != 0u ? t%u : t%u;", i, 1u << bit,
+                          i + left, i);
+    }
+    iqt_emit_line(e, "return t0 >> ((code & 3u) * 8u) & 0xffu;");
+    iqt_emit_close(e);
+}
+
+static void emit_sel(struct iqt_emit *e)
+{
+    const struct iqt_codebook *c = e->plan->format->codebook;
+
+    emit_pick(e, "pick", c->value, c->count);
+    iqt_emit_open(e, "%suint lut(uint c)", e->spell->function);
+    iqt_emit_line(e, "return pick(c) | pick(c >> 8) << 8 | pick(c >> 16) << 16 | "
+                     "pick(c >> 24) << 24;");
+    iqt_emit_close(e);
+}
+
+static void emit_shmem(struct iqt_emit *e)
+{
+    const struct iqt_codebook *c = e->plan->format->codebook;
+
+    iqt_emit_line(e, "%s uint table[%u];", e->spell->shared, c->count);
+    if (c->dim == 2) { /* an entry holds a pair; four codes give two words */
+        iqt_emit_line(e,
+                      "%suint lut0(uint c) { return table[c & 255u] | "
+                      "table[c >> 8 & 255u] << 16; }",
+                      e->spell->function);
+        iqt_emit_line(e,
+                      "%suint lut1(uint c) { return table[c >> 16 & 255u] | "
+                      "table[c >> 24] << 16; }",
+                      e->spell->function);
+        return;
+    }
+    iqt_emit_open(e, "%suint lut(uint c)", e->spell->function);
+    iqt_emit_line(e, "return table[c & 255u] | table[c >> 8 & 255u] << 8 |");
+    iqt_emit_line(e, "       table[c >> 16 & 255u] << 16 | table[c >> 24] << 24;");
+    iqt_emit_close(e);
+}
+
+void iqt_emit_lookup_fill(struct iqt_emit *e)
+{
+    const struct iqt_codebook *c = e->plan->format->codebook;
+
+    if (e->plan->lookup != IQT_LOOKUP_SHMEM)
+        return;
+    for (uint32_t i = 0; i < c->count; i++) {
+        uint32_t entry = (uint8_t)c->value[i * c->dim];
+
+        if (c->dim == 2)
+            entry |= (uint32_t)(uint8_t)c->value[i * 2 + 1] << 8;
+        if (i == 0)
+            iqt_emit_open(e, "if (tid == 0u)");
+        iqt_emit_line(e, "table[%u] = 0x%xu;", i, entry);
+    }
+    iqt_emit_close(e);
+    iqt_emit_line(e, "BARRIER;");
+}
+
+/* Permutes take 8 entries at once; bits 3 and up of the codes choose between results. */
+static void emit_perm_table(struct iqt_emit *e, const char *name, const int8_t *value,
+                            uint32_t count, uint32_t step)
+{
+    const struct iqt_codebook table = { .value = value };
+    const uint32_t leaves = (count + 7) / 8;
+
+    iqt_emit_open(e, "%suint %s(uint c)", e->spell->function, name);
+    iqt_emit_line(e, "uint s = c & 0x07070707u;");
+    for (uint32_t i = 0; i < leaves; i++)
+        iqt_emit_line(e, "uint t%u = permute(0x%08xu, 0x%08xu, s);", i,
+                      count > 8 * i + 4 ? table_word(&table, 8 * i + 4, step) : 0,
+                      table_word(&table, 8 * i, step));
+    for (uint32_t left = leaves / 2, bit = 31u - (uint32_t)__builtin_clz(count) - 1;
+         left >= 1; left /= 2, bit--) {
+        iqt_emit_line(e, "uint m%u = (c >> %u & 0x01010101u) * 255u;", bit, bit);
+        for (uint32_t i = 0; i < left; i++)
+            iqt_emit_line(e, "t%u = (t%u & ~m%u) | (t%u & m%u);", i, i, bit, i + left,
+                          bit);
+    }
+    iqt_emit_line(e, "return t0;");
+    iqt_emit_close(e);
+}
+
+static void emit_perm(struct iqt_emit *e)
+{
+    const struct iqt_codebook *c = e->plan->format->codebook;
+
+    if (c->dim == 1) {
+        emit_perm_table(e, "lut", c->value, c->count, 1);
+        return;
+    }
+    emit_perm_table(e, "lut_even", c->value, c->count, 2);
+    emit_perm_table(e, "lut_odd", c->value + 1, c->count, 2);
+    iqt_emit_line(e,
+                  "%suint spread(uint c) { return (c & 255u) * 0x0101u | "
+                  "(c >> 8 & 255u) * 0x01010000u; }",
+                  e->spell->function);
+    iqt_emit_open(e, "%suint lut0(uint c)", e->spell->function);
+    iqt_emit_line(e, "uint s = spread(c);");
+    iqt_emit_line(e, "return (lut_even(s) & 0x00ff00ffu) | (lut_odd(s) & 0xff00ff00u);");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "%suint lut1(uint c) { return lut0(c >> 16); }", e->spell->function);
+}
+
+/* Value words of a group: lut<j>(seed, signs) gives weights 4j .. 4j+3. State n is the seed times
+ * multiplier^(n+1), so all are independent of each other. */
+static void emit_trellis(struct iqt_emit *e)
+{
+    const struct iqt_trellis *t = e->plan->format->trellis;
+    uint32_t power = 1;
+
+    iqt_emit_open(e, "%suint value_byte(uint state, uint sign)", e->spell->function);
+    iqt_emit_line(e, "int v = int(byte_sum(state & 0x%08xu)) - %d;", t->mask, t->centre);
+    if (t->magnitude)
+        iqt_emit_line(e, "v = (v < 0) == (sign != 0u) ? v : -v;");
+    iqt_emit_line(e, "return uint(v) & 0xffu;");
+    iqt_emit_close(e);
+    for (uint32_t j = 0; j < t->group / 4u; j++) {
+        iqt_emit_open(e, "%suint lut%u(uint seed, uint signs)", e->spell->function, j);
+        for (uint32_t n = 0; n < 4; n++) {
+            power *= t->multiplier;
+            iqt_emit_line(e, "%svalue_byte(seed * 0x%08xu, signs >> %u & 1u)%s%s",
+                          n ? "       " : "return ", power, 8 * n,
+                          n ? (const char *[]){ "", " << 8", " << 16", " << 24" }[n] : "",
+                          n < 3 ? " |" : ";");
+        }
+        iqt_emit_close(e);
+    }
+}
+
+void iqt_emit_lookup(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+
+    if (f->scale.table) {
+        emit_pick(e, "pick_scale", f->scale.table, 16);
+        iqt_emit_line(
+            e, "%sint scale_value(uint c) { return int(pick_scale(c) << 24) >> 24; }",
+            e->spell->function);
+    }
+    if (f->gray)
+        iqt_emit_line(e,
+                      "%suint degray(uint w) { return (w & 0xfffefffeu) ^ "
+                      "(w >> 1 & 0x7fff7fffu); }",
+                      e->spell->function);
+    if (f->decode == IQT_DECODE_TRELLIS)
+        emit_trellis(e);
+    if (e->plan->lookup == IQT_LOOKUP_SEL)
+        emit_sel(e);
+    if (e->plan->lookup == IQT_LOOKUP_SHMEM)
+        emit_shmem(e);
+    if (e->plan->lookup == IQT_LOOKUP_PERM)
+        emit_perm(e);
+}

@@ -1,0 +1,242 @@
+/* Expressions that read fields: from loaded vectors, or from memory beside them. The text is in
+ * the common subset of GLSL and C++. Knows places, not whole kernels. */
+#include "codegen/emit.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+struct expr {
+    char *out;
+    size_t bytes;
+};
+
+static void put(struct expr *x, const char *fmt, ...) IQT_PRINTF(2, 3);
+static void put(struct expr *x, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    const int n = vsnprintf(x->out + x->bytes, IQT_EXPR_BYTES - x->bytes, fmt, args);
+    va_end(args);
+    assert(n >= 0 && x->bytes + (size_t)n < IQT_EXPR_BYTES);
+    x->bytes += (size_t)n;
+}
+
+/* Sum over the part number's bits of that bit times its stride; byte or bit share of each. */
+struct part_offset {
+    char text[96]; /* "" when 0 */
+    uint32_t most; /* largest value */
+};
+
+static struct part_offset part_offset(const struct iqt_emit *e,
+                                      const struct iqt_plane *plane, bool bytes)
+{
+    struct part_offset o = { "", 0 };
+    uint32_t stride[IQT_INDEX_BITS], bits = 0;
+    bool doubling = true;
+
+    while (1u << bits < e->places->parts) {
+        const uint32_t s = iqt_place_part_stride(e->places, plane, bits);
+
+        stride[bits] = bytes ? s / 8 : s % 8;
+        doubling = doubling && (bits == 0 || stride[bits] == 2 * stride[bits - 1]);
+        o.most += stride[bits++];
+    }
+    if (o.most == 0)
+        return o;
+    if (doubling) {
+        snprintf(o.text, sizeof(o.text), " + part * %uu", stride[0]);
+        return o;
+    }
+    for (uint32_t j = 0; j < bits; j++) {
+        const size_t at = strlen(o.text);
+
+        if (stride[j])
+            snprintf(o.text + at, sizeof(o.text) - at, " + (part >> %u & 1u) * %uu", j,
+                     stride[j]);
+    }
+    return o;
+}
+
+static void put_vec_word(const struct iqt_emit *e, struct expr *x, struct iqt_place place,
+                         bool gray)
+{
+    put(x, gray ? "degray(q[r * V + %uu].%c)" : "q[r * V + %uu].%c", place.number,
+        "xyzw"[place.bit / 32]);
+    (void)e;
+}
+
+/* Bits of a field outside vectors: the smallest aligned container that holds them. */
+static void put_memory_bits(const struct iqt_emit *e, struct expr *x,
+                            const struct iqt_plane *plane, struct iqt_place place)
+{
+    const struct part_offset byte = part_offset(e, plane, true),
+                             bit = part_offset(e, plane, false);
+    uint32_t unit = 8;
+
+    while (place.bit % unit + plane->width + bit.most > unit)
+        unit *= 2;
+    assert(unit <= 32);
+    put(x, "%s_u%u(at[r] + %uu%s)", e->prefix, unit, place.bit / unit * (unit / 8),
+        byte.text);
+    const uint32_t shift = place.bit % unit;
+    if (bit.text[0])
+        put(x, " >> (%uu%s)", shift, bit.text);
+    else if (shift)
+        put(x, " >> %u", shift);
+    if (plane->width < unit)
+        put(x, " & %uu", (1u << plane->width) - 1u);
+}
+
+static void put_bits(const struct iqt_emit *e, struct expr *x,
+                     const struct iqt_plane *plane, uint32_t i, bool gray)
+{
+    const struct iqt_place place = iqt_place_of(e->places, plane, i);
+
+    put(x, "(");
+    if (!place.in_vec) {
+        put_memory_bits(e, x, plane, place);
+    } else {
+        put_vec_word(e, x, place, gray);
+        if (place.bit % 32)
+            put(x, " >> %u", place.bit % 32);
+        if (plane->width < 32)
+            put(x, " & %uu", (1u << plane->width) - 1u);
+    }
+    put(x, ")");
+}
+
+/* Codes of gray formats are read from decoded words; their scales from the raw ones. */
+static bool is_gray(const struct iqt_emit *e, const struct iqt_field *f)
+{
+    return e->plan->format->gray && f == &e->plan->format->code;
+}
+
+void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
+                    char out[IQT_EXPR_BYTES])
+{
+    struct expr x = { out, 0 };
+
+    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
+        put(&x, n ? " | " : "");
+        put_bits(e, &x, &f->plane[n], i, is_gray(e, f));
+        if (f->plane[n].to)
+            put(&x, " << %u", f->plane[n].to);
+    }
+}
+
+/* Whether four elements sit in one word, one per byte, at the same shift. */
+static bool in_one_word(const struct iqt_emit *e, const struct iqt_plane *plane,
+                        uint32_t i, uint32_t weights)
+{
+    const struct iqt_place first = iqt_place_of(e->places, plane, i);
+
+    for (uint32_t j = 1; j < 4; j++) {
+        const struct iqt_place place = iqt_place_of(e->places, plane, i + j * weights);
+
+        if (place.in_vec != first.in_vec || place.number != first.number ||
+            place.bit != first.bit + 8 * j)
+            return false;
+    }
+    if (first.bit % 8 + plane->width > 8)
+        return false;
+    return first.in_vec ? first.bit % 32 < 8
+                        : first.bit / 8 % iqt_place_alignment(e->places) == 0;
+}
+
+static void put_word(const struct iqt_emit *e, struct expr *x,
+                     const struct iqt_plane *plane, uint32_t i, bool gray)
+{
+    const struct iqt_place place = iqt_place_of(e->places, plane, i);
+    const uint32_t mask = ((1u << plane->width) - 1u) * 0x01010101u << plane->to;
+    const uint32_t shift = place.bit % 8, to = plane->to;
+    struct part_offset bit = { "", 0 };
+
+    put(x, "(");
+    if (place.in_vec) {
+        put_vec_word(e, x, place, gray);
+    } else {
+        bit = part_offset(e, plane, false);
+        put(x, gray ? "degray(%s_u32(at[r] + %uu%s))" : "%s_u32(at[r] + %uu%s)",
+            e->prefix, place.bit / 8, part_offset(e, plane, true).text);
+    }
+    if (bit.text[0])
+        put(x, " >> (%uu%s)%s", shift, bit.text, to ? " << " : "");
+    if (bit.text[0] && to)
+        put(x, "%u", to);
+    if (bit.text[0] == 0 && shift > to)
+        put(x, " >> %u", shift - to);
+    if (bit.text[0] == 0 && shift < to)
+        put(x, " << %u", to - shift);
+    if (plane->width < 8 || bit.text[0])
+        put(x, " & 0x%08xu", mask);
+    put(x, ")");
+}
+
+void iqt_expr_codes(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
+                    uint32_t weights, char out[IQT_EXPR_BYTES])
+{
+    struct expr x = { out, 0 };
+    const bool gray = is_gray(e, f);
+
+    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
+        const struct iqt_plane *plane = &f->plane[n];
+
+        put(&x, n ? " | " : "");
+        if (in_one_word(e, plane, i, weights)) {
+            put_word(e, &x, plane, i, gray);
+            continue;
+        }
+        for (uint32_t j = 0; j < 4; j++) {
+            put(&x, j ? " | " : "");
+            put_bits(e, &x, plane, i + j * weights, gray);
+            put(&x, " << %u", 8 * j + plane->to);
+        }
+    }
+}
+
+void iqt_expr_scale(const struct iqt_emit *e, const struct iqt_scale *s, uint32_t i,
+                    char out[IQT_EXPR_BYTES])
+{
+    char raw[IQT_EXPR_BYTES], negative[IQT_EXPR_BYTES];
+    struct expr x = { out, 0 };
+
+    iqt_expr_field(e, &s->raw, i, raw);
+    if (!iqt_field_empty(&s->negative)) {
+        iqt_expr_field(e, &s->negative, i, negative);
+        put(&x, "(%s) != 0u ? -", negative);
+        struct iqt_scale plain = *s;
+        char value[IQT_EXPR_BYTES];
+        memset(&plain.negative, 0, sizeof(plain.negative));
+        iqt_expr_scale(e, &plain, i, value);
+        put(&x, "(%s) : (%s)", value, value);
+        return;
+    }
+    if (s->table) {
+        put(&x, "scale_value(%s)", raw);
+        return;
+    }
+    if (s->is_signed)
+        put(&x, "int((%s) << %u) >> %u", raw, 32 - s->is_signed, 32 - s->is_signed);
+    else
+        put(&x, "int(%s)", raw);
+    if (s->mul != 1)
+        put(&x, " * %d", s->mul);
+    if (s->add)
+        put(&x, " %c %d", s->add < 0 ? '-' : '+', s->add < 0 ? -s->add : s->add);
+}
+
+void iqt_expr_scalar(const struct iqt_emit *e, const struct iqt_scalar *s, uint32_t i,
+                     char out[IQT_EXPR_BYTES])
+{
+    static const char *const spelling[] = {
+        [IQT_F16] = "F16(%s_u16(at[r] + %uu))",
+        [IQT_BF16] = "FLOAT_OF(%s_u16(at[r] + %uu) << 16)",
+        [IQT_F32] = "FLOAT_OF(%s_u32(at[r] + %uu))",
+    };
+    const struct iqt_place place = iqt_place_of_byte(e->places, s->byte, i);
+
+    assert(!place.in_vec);
+    snprintf(out, IQT_EXPR_BYTES, spelling[s->type], e->prefix, place.bit / 8);
+}

@@ -1,0 +1,195 @@
+/* Build-time program: writes the kernels that the library embeds and the tables that name them.
+ *
+ *   iqt_gen host DIR               one C file per format with its embedded host kernels
+ *   iqt_gen host-table FILE        iqt_embedded_host[]
+ *   iqt_gen glsl DIR               one GLSL file per embedded Vulkan plan, and quantize.comp
+ *   iqt_gen spirv-table DIR FILE   iqt_embedded_spirv[], from DIR's .spv files
+ *   iqt_gen formats | plans        names for the build system, separated by ';' */
+#include "codegen/codegen.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 4096, PATH = 4096 };
+static const char *const isas[] = { "portable", "avx2", "avx512" };
+static struct iqt_plan plans[MOST];
+
+static enum iqt_status write_text(const char *path, struct iqt_buf *text)
+{
+    enum iqt_status status = iqt_buf_check(text);
+
+    if (status == IQT_OK)
+        status = iqt_file_replace(path, text->data, text->bytes);
+    iqt_buf_free(text);
+    return status;
+}
+
+static size_t embedded(enum iqt_dialect d)
+{
+    const size_t count = iqt_plan_embedded(d, plans, MOST);
+
+    return count < MOST ? count : MOST;
+}
+
+static enum iqt_status gen_host(const char *dir, const char *unused)
+{
+    const size_t count = embedded(IQT_DIALECT_HOST);
+    char path[PATH];
+
+    (void)unused;
+    for (size_t from = 0, to; from < count; from = to) {
+        struct iqt_buf text = { 0 };
+
+        for (to = from; to < count && plans[to].format == plans[from].format;)
+            to++;
+        snprintf(path, sizeof(path), "%s/host_%s.c", dir, plans[from].format->name);
+        IQT_TRY(iqt_emit_host_set(&plans[from], to - from, &text));
+        IQT_TRY(write_text(path, &text));
+    }
+    return IQT_OK;
+}
+
+static enum iqt_status gen_host_table(const char *file, const char *unused)
+{
+    const size_t count = embedded(IQT_DIALECT_HOST);
+    char name[IQT_PLAN_NAME_BYTES], symbol[IQT_PLAN_NAME_BYTES];
+    struct iqt_buf declare = { 0 }, table = { 0 };
+
+    (void)unused;
+    iqt_buf_printf(&declare, "#include \"runtime/embedded.h\"\n\n");
+    iqt_buf_printf(&table, "\nconst struct iqt_embedded_host iqt_embedded_host[] = {\n");
+    for (size_t i = 0; i < count; i++)
+        for (size_t isa = 0; isa < IQT_COUNT(isas); isa++) {
+            iqt_plan_name(&plans[i], name);
+            iqt_kernel_symbol(&plans[i], symbol);
+            iqt_buf_printf(&declare,
+                           "void %s_%s(const struct iqt_host_args *args, uint32_t begin, "
+                           "uint32_t end);\n",
+                           symbol, isas[isa]);
+            iqt_buf_printf(&table, "%s    { \"%s\", \"%s\", %s_%s },\n%s",
+                           isa == 1 ? "#if defined(__x86_64__)\n" : "", name, isas[isa],
+                           symbol, isas[isa], isa == 2 ? "#endif\n" : "");
+        }
+    iqt_buf_printf(&table, "    { 0 },\n};\n");
+    iqt_buf_append(&declare, table.data, table.bytes);
+    iqt_buf_free(&table);
+    return write_text(file, &declare);
+}
+
+static enum iqt_status gen_glsl(const char *dir, const char *unused)
+{
+    const size_t count = embedded(IQT_DIALECT_GLSL);
+    char path[PATH], name[IQT_PLAN_NAME_BYTES];
+    struct iqt_buf quantize = { 0 };
+
+    (void)unused;
+    for (size_t i = 0; i < count; i++) {
+        struct iqt_buf text = { 0 };
+
+        iqt_plan_name(&plans[i], name);
+        snprintf(path, sizeof(path), "%s/%s.comp", dir, name);
+        IQT_TRY(iqt_emit_kernel(&plans[i], &text));
+        IQT_TRY(write_text(path, &text));
+    }
+    snprintf(path, sizeof(path), "%s/quantize.comp", dir);
+    IQT_TRY(iqt_emit_quantize(IQT_DIALECT_GLSL, &quantize));
+    return write_text(path, &quantize);
+}
+
+static enum iqt_status add_words(struct iqt_buf *out, const char *dir, const char *name,
+                                 size_t number, size_t *words)
+{
+    char path[PATH], *data;
+    size_t bytes;
+
+    snprintf(path, sizeof(path), "%s/%s.spv", dir, name);
+    IQT_TRY(iqt_file_read(path, &data, &bytes));
+    iqt_buf_printf(out, "static const uint32_t words%zu[] = {", number);
+    for (size_t i = 0; i + 4 <= bytes; i += 4)
+        iqt_buf_printf(out, "%s0x%x,", i % 32 ? "" : "\n", iqt_read_u32(data + i));
+    iqt_buf_printf(out, "\n};\n");
+    free(data);
+    *words = bytes / 4;
+    return IQT_OK;
+}
+
+static enum iqt_status gen_spirv_table(const char *dir, const char *file)
+{
+    const size_t count = embedded(IQT_DIALECT_GLSL);
+    struct iqt_buf out = { 0 }, table = { 0 }, text = { 0 };
+    char name[IQT_PLAN_NAME_BYTES];
+    uint64_t hash;
+    size_t words;
+
+    iqt_buf_printf(&out, "#include \"runtime/embedded.h\"\n\n");
+    iqt_buf_printf(&table,
+                   "\nconst struct iqt_embedded_spirv iqt_embedded_spirv[] = {\n");
+    for (size_t i = 0; i < count; i++) {
+        iqt_plan_name(&plans[i], name);
+        IQT_TRY(iqt_text_hash(&plans[i], &hash));
+        IQT_TRY(add_words(&out, dir, name, i, &words));
+        iqt_buf_printf(&table, "    { \"%s\", 0x%llxull, words%zu, %zu },\n", name,
+                       (unsigned long long)hash, i, words);
+    }
+    IQT_TRY(iqt_emit_quantize(IQT_DIALECT_GLSL, &text));
+    hash = iqt_hash(text.data, text.bytes, 0);
+    iqt_buf_free(&text);
+    IQT_TRY(add_words(&out, dir, "quantize", count, &words));
+    iqt_buf_printf(&table,
+                   "    { \"quantize\", 0x%llxull, words%zu, %zu },\n    { 0 },\n};\n",
+                   (unsigned long long)hash, count, words);
+    iqt_buf_append(&out, table.data, table.bytes);
+    iqt_buf_free(&table);
+    return write_text(file, &out);
+}
+
+static enum iqt_status print_formats(const char *unused1, const char *unused2)
+{
+    (void)unused1;
+    (void)unused2;
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        printf("%s%s", f == iqt_formats ? "" : ";", f->name);
+    return IQT_OK;
+}
+
+static enum iqt_status print_plans(const char *unused1, const char *unused2)
+{
+    const size_t count = embedded(IQT_DIALECT_GLSL);
+    char name[IQT_PLAN_NAME_BYTES];
+
+    (void)unused1;
+    (void)unused2;
+    for (size_t i = 0; i < count; i++) {
+        iqt_plan_name(&plans[i], name);
+        printf("%s;", name);
+    }
+    printf("quantize");
+    return IQT_OK;
+}
+
+static const struct {
+    const char *name;
+    int args;
+    enum iqt_status (*run)(const char *, const char *);
+} commands[] = {
+    { "host", 1, gen_host },         { "host-table", 1, gen_host_table },
+    { "glsl", 1, gen_glsl },         { "spirv-table", 2, gen_spirv_table },
+    { "formats", 0, print_formats }, { "plans", 0, print_plans },
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < IQT_COUNT(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0 || argc != 2 + commands[i].args)
+            continue;
+        if (commands[i].run(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL) ==
+            IQT_OK)
+            return 0;
+        fprintf(stderr, "iqt_gen: %s\n", iqt_last_error());
+        return 1;
+    }
+    fprintf(stderr,
+            "usage: iqt_gen host|host-table|glsl|spirv-table|formats|plans [PATH]...\n");
+    return 2;
+}

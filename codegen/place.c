@@ -1,0 +1,106 @@
+/* Maps the bits of a superblock to where a plan's layout keeps them. Emits nothing. */
+#include "codegen/place.h"
+
+#include <assert.h>
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint32_t log2_u32(uint32_t v)
+{
+    return 31u - (uint32_t)__builtin_clz(v);
+}
+
+static void place_plane(struct iqt_places *p, const struct iqt_vec_plane *v)
+{
+    const struct iqt_format *f = p->packing.format;
+    const uint32_t width = v->plane->width, weights = v->element_weights;
+
+    for (uint32_t i = 0; i < f->superblock; i += weights) {
+        const uint32_t unit = i / p->packing.unit, inside = i % p->packing.unit;
+        const uint32_t e = inside % v->vec_weights / weights;
+        const uint32_t bit = width < 8 ? 8 * (e % 16) + width * (e / 16) : width * e;
+
+        for (uint32_t b = 0; b < width; b++)
+            p->of_bit[iqt_plane_bit(v->plane, i) + b] = (struct iqt_place){
+                .in_vec = true,
+                .number = (uint16_t)(unit * p->packing.vecs + v->first +
+                                     inside / v->vec_weights),
+                .bit = bit + b,
+            };
+    }
+}
+
+void iqt_places_init(struct iqt_places *p, const struct iqt_plan *plan)
+{
+    const struct iqt_format *f = plan->format;
+
+    p->plan = plan;
+    p->superblocks = max_u32(1, plan->span / f->superblock);
+    p->parts = max_u32(1, f->superblock / plan->span);
+    iqt_packing_init(&p->packing, f);
+    for (uint32_t bit = 0; bit < f->bytes * 8u; bit++) {
+        const uint32_t side = p->packing.side_of[bit / 8];
+        const bool packed = plan->layout == IQT_LAYOUT_PACKED;
+
+        p->of_bit[bit] = (struct iqt_place){ .bit = packed ? side * 8 + bit % 8 : bit };
+    }
+    p->vecs = 0;
+    if (plan->layout == IQT_LAYOUT_NATIVE)
+        return;
+    p->vecs = (uint32_t)plan->span / p->packing.unit * p->packing.vecs;
+    for (uint32_t n = 0; n < p->packing.planes; n++)
+        place_plane(p, &p->packing.plane[n]);
+}
+
+static struct iqt_place place_at(const struct iqt_places *p, uint32_t bit, uint32_t i)
+{
+    const uint32_t superblock = i / p->packing.format->superblock;
+    const uint32_t units = p->packing.format->superblock / p->packing.unit;
+    struct iqt_place place = p->of_bit[bit];
+
+    place.number = (uint16_t)(place.number +
+                              superblock * (place.in_vec ? units * p->packing.vecs : 1u));
+    return place;
+}
+
+struct iqt_place iqt_place_of(const struct iqt_places *p, const struct iqt_plane *plane,
+                              uint32_t i)
+{
+    assert(i < p->plan->span);
+    return place_at(p, iqt_plane_bit(plane, i % p->packing.format->superblock), i);
+}
+
+struct iqt_place iqt_place_of_byte(const struct iqt_places *p, uint32_t byte, uint32_t i)
+{
+    return place_at(p, byte * 8, i);
+}
+
+uint32_t iqt_place_part_stride(const struct iqt_places *p, const struct iqt_plane *plane,
+                               uint32_t j)
+{
+    const uint32_t weight = (uint32_t)p->plan->span << j;
+    const struct iqt_place first = p->of_bit[iqt_plane_bit(plane, 0)];
+    const struct iqt_place next = p->of_bit[iqt_plane_bit(plane, weight)];
+
+    assert(log2_u32(weight) < IQT_INDEX_BITS && !first.in_vec);
+    return next.bit - first.bit;
+}
+
+uint32_t iqt_place_base_bytes(const struct iqt_places *p)
+{
+    return p->plan->layout == IQT_LAYOUT_PACKED ? p->packing.side_bytes
+                                                : p->packing.format->bytes;
+}
+
+uint32_t iqt_place_alignment(const struct iqt_places *p)
+{
+    const struct iqt_format *f = p->packing.format;
+    uint32_t bytes = p->packing.side_bytes;
+
+    if (p->plan->layout == IQT_LAYOUT_NATIVE)
+        bytes = (uint32_t)(f->bytes | f->row_head);
+    return bytes % 4 == 0 ? 4 : bytes % 2 == 0 ? 2 : 1;
+}
