@@ -1,76 +1,118 @@
-/* The context's own source of tuned plans: the tuning database at its db_path. Read only; a
- * missing, damaged or newer database means built-in plans, never a failure. */
-#include "runtime/runtime.h"
+/* Plans from the database for products: identity of devices, opening, look-up. Decides nothing
+ * about plans; products check what they get from here. */
+#include "runtime/tuned.h"
 
 #include "codegen/codegen.h"
-#include "tuner/database.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-struct tuned {
-    const char *path;
-    struct iqt_db *db; /* NULL: not opened yet */
+/* Words in a device's or driver's name, and whose it is: for the fallback to the same vendor.
+ * Software drivers first, they name the CPU as well. */
+static const struct vendor {
+    const char *word, *vendor;
+} vendors[] = {
+    { "llvmpipe", "mesa-llvmpipe" },
+    { "swiftshader", "google-swiftshader" },
+    { "nvidia", "nvidia" },
+    { "radeon", "amd" },
+    { "amd", "amd" },
+    { "intel", "intel" },
+    { "adreno", "qualcomm" },
+    { "mali", "arm" },
+    { "apple", "apple" },
 };
 
 void iqt_tuned_device(const struct iqt_device_info *info, struct iqt_db_device *out)
 {
-    *out = (struct iqt_db_device){ .backend = "" };
+    memset(out, 0, sizeof *out);
     snprintf(out->backend, sizeof out->backend, "%s", info->backend);
     snprintf(out->id, sizeof out->id, "%s", info->id);
     snprintf(out->name, sizeof out->name, "%s", info->name);
     snprintf(out->arch, sizeof out->arch, "%s", info->arch);
     snprintf(out->driver, sizeof out->driver, "%s", info->driver);
-    /* Vulkan's arch is "vendor:device" where the driver names no architecture. */
-    if (strchr(info->arch, ':'))
-        snprintf(out->vendor, sizeof out->vendor, "%.*s", (int)strcspn(info->arch, ":"),
-                 info->arch);
+    for (size_t i = 0; i < IQT_COUNT(vendors) && !out->vendor[0]; i++)
+        if (strcasestr(info->name, vendors[i].word) ||
+            strcasestr(info->driver, vendors[i].word))
+            snprintf(out->vendor, sizeof out->vendor, "%s", vendors[i].vendor);
 }
 
-/* Opened at the first question and not before: it may be made while the context lives. */
-static bool open_db(struct tuned *t)
+static enum iqt_status make_folder(const char *path)
 {
-    return t->db || (access(t->path, R_OK) == 0 &&
-                     iqt_db_open(t->path, false, iqt_text_hash, &t->db) == IQT_OK);
+    const char *slash = strrchr(path, '/');
+
+    if (!slash || slash == path)
+        return IQT_OK;
+    char *folder = strndup(path, (size_t)(slash - path));
+    if (!folder)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the folder of %s", path);
+    const enum iqt_status status = iqt_dir_make(folder);
+    free(folder);
+    return status;
 }
+
+enum iqt_status iqt_tuned_open(const struct iqt_context *ctx, bool create,
+                               struct iqt_db **out)
+{
+    if (!ctx->db_path[0])
+        return iqt_fail(IQT_ERR_DB, "there is no tuning database: its path is empty, or "
+                                    "no cache folder is known");
+    if (create)
+        IQT_TRY(make_folder(ctx->db_path));
+    return iqt_db_open(ctx->db_path, create, iqt_text_hash, out);
+}
+
+/* ---- The source of plans ------------------------------------------------------------- */
+
+struct source {
+    const struct iqt_context *ctx;
+    struct iqt_db *db; /* NULL: not opened yet, or not usable */
+    bool tried;
+};
 
 static bool find(void *user, const struct iqt_device_info *info,
                  const struct iqt_plan *like, size_t m, size_t k, struct iqt_plan *out)
 {
-    struct tuned *t = user;
+    struct source *s = user;
     struct iqt_db_device device;
     struct iqt_db_entry entry;
     enum iqt_db_match match = IQT_DB_NONE;
 
-    if (!open_db(t))
+    if (!s->tried && iqt_tuned_open(s->ctx, false, &s->db) != IQT_OK)
+        s->db = NULL;
+    s->tried = true;
+    if (!s->db)
         return false;
     iqt_tuned_device(info, &device);
-    return iqt_db_find(t->db, &device, like, like->n, m, k, NULL, &entry, &match) ==
+    return iqt_db_find(s->db, &device, like, like->n, m, k, NULL, &entry, &match) ==
                IQT_OK &&
            match != IQT_DB_NONE && iqt_plan_parse(entry.plan, out) == IQT_OK;
 }
 
-static void close_tuned(void *user)
+static void close_source(void *user)
 {
-    struct tuned *t = user;
+    struct source *s = user;
 
-    iqt_db_close(t->db);
-    free(t);
+    iqt_db_close(s->db);
+    free(s);
 }
 
+/* The file is opened at the first look-up: a context that computes nothing touches no file, and
+ * a database that is missing or damaged means built-in plans. */
 enum iqt_status iqt_tuned_attach(struct iqt_context *ctx)
 {
-    struct tuned *t;
+    struct iqt_plan_source source = { 0 };
 
-    if (ctx->db_path[0] == '\0')
-        return IQT_OK;
-    t = calloc(1, sizeof *t);
-    if (!t)
-        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the tuning database");
-    t->path = ctx->db_path;
-    iqt_context_set_plans(
-        ctx, (struct iqt_plan_source){ .find = find, .close = close_tuned, .user = t });
+    if (ctx->db_path[0]) {
+        struct source *s = calloc(1, sizeof *s);
+
+        if (!s)
+            return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the source of tuned plans");
+        s->ctx = ctx;
+        source =
+            (struct iqt_plan_source){ .find = find, .close = close_source, .user = s };
+    }
+    iqt_context_set_plans(ctx, source);
     return IQT_OK;
 }
