@@ -26,7 +26,7 @@ struct iqt_db_entry {
     uint64_t m, k;
     uint64_t text_hash;
     enum iqt_validity validity;
-    char reason[IQT_REASON_BYTES];
+    char reason[IQT_TUNE_REASON_BYTES];
     double ns, default_ns, spread_ns; /* 0 for failures */
     uint32_t samples;
     enum iqt_tune_level level;

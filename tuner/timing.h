@@ -12,7 +12,7 @@ struct iqt_entrant {
     bool fallback;             /* the default plan of its layout: never eliminated */
     bool out;                  /* too slow to go on, or failed while measured */
     enum iqt_validity verdict; /* of a failure while measured */
-    char reason[IQT_REASON_BYTES];
+    char reason[IQT_TUNE_REASON_BYTES];
     uint32_t iterations;            /* of a batch */
     double sample[IQT_MOST_ROUNDS]; /* ns of a call; 0: none in this round */
     double ns, spread_ns;           /* over the rounds that count */

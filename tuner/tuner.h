@@ -10,7 +10,7 @@
 
 #include "kernels/plan.h"
 
-enum { IQT_LAYOUTS = IQT_LAYOUT_PACKED + 1, IQT_REASON_BYTES = 192 };
+enum { IQT_LAYOUTS = IQT_LAYOUT_PACKED + 1, IQT_TUNE_REASON_BYTES = 192 };
 
 /* How much time a device gets; deeper levels come later. */
 enum iqt_tune_level {
@@ -63,9 +63,9 @@ struct iqt_tune_result {
     enum iqt_tune_level level;
     struct iqt_plan plan;
     enum iqt_validity validity;
-    char reason[IQT_REASON_BYTES]; /* "" when correct */
-    double ns, default_ns;         /* a call's minimum; 0: not measured */
-    double spread_ns;              /* median absolute deviation of plan's samples */
+    char reason[IQT_TUNE_REASON_BYTES]; /* "" when correct */
+    double ns, default_ns;              /* a call's minimum; 0: not measured */
+    double spread_ns;                   /* median absolute deviation of plan's samples */
     uint32_t samples;
 };
 
