@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SEED = 1 };
@@ -86,34 +87,75 @@ static enum iqt_status choose(struct iqt_bench_case *c, struct iqt_race *race,
     return iqt_plan_parse(name, plan);
 }
 
-static enum iqt_status fill(const struct iqt_bench_case *c, struct iqt_bench_matrix *out)
+/* ---- The matrix at hand -------------------------------------------------------------- */
+
+/* Google Benchmark calls a function several times, and cases come with n varying fastest: the
+ * matrix stays uploaded until a case wants another. */
+struct iqt_bench_held {
+    struct iqt_bench_matrix matrix;
+    struct iqt_race *race;
+    const struct iqt_gguf_tensor *tensor;
+    enum iqt_layout layout;
+};
+
+void iqt_bench_release(struct iqt_bench_device *d)
 {
-    if (c->tensor != NULL)
-        return iqt_bench_matrix_of_tensor(c->tensor, out);
-    return iqt_bench_matrix_random(c->format, c->m, c->k, SEED, out);
+    if (d->held == NULL)
+        return;
+    iqt_race_close(d->held->race);
+    iqt_bench_matrix_free(&d->held->matrix);
+    free(d->held);
+    d->held = NULL;
+}
+
+static bool fits(const struct iqt_bench_held *h, const struct iqt_bench_case *c)
+{
+    return h != NULL && h->matrix.format == c->format && h->matrix.m == c->m &&
+           h->matrix.k == c->k && h->tensor == c->tensor && h->layout == c->layout;
+}
+
+static enum iqt_status hold(struct iqt_bench_case *c, struct iqt_bench_held **out)
+{
+    struct iqt_bench_held *h;
+
+    if (!fits(c->device->held, c)) {
+        iqt_bench_release(c->device);
+        h = c->device->held = calloc(1, sizeof(*h));
+        if (h == NULL)
+            return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a benchmark");
+        h->tensor = c->tensor;
+        h->layout = c->layout;
+        if (c->tensor != NULL)
+            IQT_TRY(iqt_bench_matrix_of_tensor(c->tensor, &h->matrix));
+        else
+            IQT_TRY(iqt_bench_matrix_random(c->format, c->m, c->k, SEED, &h->matrix));
+        IQT_TRY(iqt_race_open(c->device->dev, &h->matrix, c->layout, &h->race));
+    }
+    *out = c->device->held;
+    return IQT_OK;
 }
 
 static void run_product(struct iqt_gbench_state *state, void *user)
 {
     struct iqt_bench_case *c = user;
-    struct iqt_bench_matrix w = { 0 };
-    struct iqt_race *race = NULL;
+    struct iqt_bench_held *h;
     struct iqt_plan plan;
 
-    if (fill(c, &w) != IQT_OK) {
+    if (hold(c, &h) != IQT_OK) {
+        iqt_bench_release(c->device); /* half made */
         skip(state, c);
         return;
     }
-    c->bytes = w.bytes;
-    if (iqt_race_open(c->device->dev, &w, c->layout, &race) == IQT_OK &&
-        choose(c, race, &plan) == IQT_OK &&
-        iqt_race_warm(race, &plan, 1, c->n, c->device->bandwidth, &c->rotated) == IQT_OK)
-        loop(state, c, race, &plan);
+    c->bytes = h->matrix.bytes;
+    if (choose(c, h->race, &plan) == IQT_OK &&
+        iqt_race_warm(h->race, &plan, 1, c->n, c->device->bandwidth, &c->rotated) ==
+            IQT_OK)
+        loop(state, c, h->race, &plan);
     else
         skip(state, c);
-    iqt_race_close(race);
-    iqt_bench_matrix_free(&w);
 }
+
+/* ---- Registration and the run -------------------------------------------------------- */
 
 void iqt_bench_register(struct iqt_bench_case *c, double min_seconds)
 {
@@ -128,8 +170,6 @@ void iqt_bench_register(struct iqt_bench_case *c, double min_seconds)
              iqt_format_name(c->format), iqt_layout_name(c->layout), c->m, c->k, c->n);
     iqt_gbench_register(name, run_product, c, min_seconds);
 }
-
-/* ---- The run ------------------------------------------------------------------------- */
 
 struct listener {
     iqt_bench_done_fn fn;

@@ -11,7 +11,11 @@ struct iqt_bench_device {
     struct iqt_device_info info;
     double bandwidth;   /* bytes/s; 0: not measured yet */
     const char *method; /* see struct iqt_bandwidth */
+    struct iqt_bench_held
+        *held; /* the matrix of the last case, for the next of its kind */
 };
+/* Frees what runs left on the device; before it is closed. */
+void iqt_bench_release(struct iqt_bench_device *d);
 
 /* One benchmark and, after its run, its results. */
 struct iqt_bench_case {

@@ -136,6 +136,61 @@ enum iqt_status iqt_bench_matrix_random(const struct iqt_format *f, size_t m, si
     return IQT_OK;
 }
 
+/* ---- Shapes of files ----------------------------------------------------------------- */
+
+static int compare_shapes(const void *pa, const void *pb)
+{
+    const struct iqt_bench_shape *a = pa, *b = pb;
+    const double bits_a = (double)a->format->bytes / a->format->superblock;
+    const double bits_b = (double)b->format->bytes / b->format->superblock;
+
+    if (bits_a != bits_b)
+        return bits_a < bits_b ? -1 : 1;
+    if (a->format != b->format)
+        return a->format < b->format ? -1 : 1; /* the table's order */
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? -1 : 1;
+    return (a->k > b->k) - (a->k < b->k);
+}
+
+static void add_tensor(const struct iqt_gguf_tensor *t, struct iqt_bench_shape *out,
+                       size_t cap, size_t *total)
+{
+    const size_t m = iqt_gguf_rows(t), k = t->ne[0];
+
+    for (size_t i = 0; i < *total && i < cap; i++) {
+        if (out[i].format == t->format && out[i].m == m && out[i].k == k) {
+            out[i].tensors++;
+            return;
+        }
+    }
+    if (*total < cap)
+        out[*total] = (struct iqt_bench_shape){ .format = t->format,
+                                                .m = m,
+                                                .k = k,
+                                                .tensor = *t,
+                                                .tensors = 1,
+                                                .bytes = t->bytes };
+    ++*total;
+}
+
+size_t iqt_bench_shapes(struct iqt_gguf *const *files, size_t count,
+                        struct iqt_bench_shape *out, size_t cap)
+{
+    size_t total = 0;
+
+    for (size_t f = 0; f < count; f++) {
+        for (size_t i = 0; i < iqt_gguf_tensor_count(files[f]); i++) {
+            const struct iqt_gguf_tensor t = iqt_gguf_tensor_at(files[f], i);
+
+            if (iqt_bench_matrix_usable(&t, false))
+                add_tensor(&t, out, cap, &total);
+        }
+    }
+    qsort(out, total < cap ? total : cap, sizeof(*out), compare_shapes);
+    return total;
+}
+
 static bool parse_size(const char **at, size_t *out)
 {
     char *end;

@@ -37,6 +37,19 @@ void iqt_bench_matrix_free(struct iqt_bench_matrix *w); /* leaves it empty */
  * uploaded. float_types: F32, F16 and BF16, too. */
 bool iqt_bench_matrix_usable(const struct iqt_gguf_tensor *t, bool float_types);
 
+/* One kind of product that files need: a format and a shape, and what of it there is. */
+struct iqt_bench_shape {
+    const struct iqt_format *format;
+    size_t m, k;
+    struct iqt_gguf_tensor tensor; /* the first with it */
+    uint32_t tensors;
+    uint64_t bytes; /* of one matrix */
+};
+/* The distinct shapes of the usable tensors, float types left out, in order of bits per weight,
+ * format, bytes. Writes at most cap, returns the total. */
+size_t iqt_bench_shapes(struct iqt_gguf *const *files, size_t count,
+                        struct iqt_bench_shape *out, size_t cap);
+
 /* "4096x14336" (m x k) from a list such as "4096x4096,14336x4096": reads one shape at *list and
  * moves on behind it and its comma. */
 IQT_MUST_USE enum iqt_status iqt_bench_shape_parse(const char **list, size_t *m,

@@ -67,14 +67,15 @@ void iqt_gbench_register(const char *name, iqt_gbench_fn fn, void *user,
                          double min_seconds)
 {
     users()[name] = user;
-    benchmark::RegisterBenchmark(name,
-                                 [fn, user](benchmark::State &state) {
-                                     fn(reinterpret_cast<iqt_gbench_state *>(&state),
-                                        user);
-                                 })
-        ->UseManualTime()
-        ->Unit(benchmark::kMicrosecond)
-        ->MinTime(min_seconds);
+    auto *made = benchmark::RegisterBenchmark(name, [fn, user](benchmark::State &state) {
+        fn(reinterpret_cast<iqt_gbench_state *>(&state), user);
+    });
+
+    made->UseManualTime()->Unit(benchmark::kMicrosecond);
+    if (min_seconds > 0)
+        made->MinTime(min_seconds);
+    else
+        made->Iterations(3);
 }
 
 bool iqt_gbench_next(struct iqt_gbench_state *state)

@@ -25,7 +25,8 @@ struct iqt_gbench_result {
 };
 typedef void (*iqt_gbench_result_fn)(void *ctx, const struct iqt_gbench_result *result);
 
-/* name is copied; user must outlive the run. min_seconds of summed iteration time. */
+/* name is copied; user must outlive the run. min_seconds of summed iteration time;
+ * 0: three iterations. */
 void iqt_gbench_register(const char *name, iqt_gbench_fn fn, void *user,
                          double min_seconds);
 
