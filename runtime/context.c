@@ -1,6 +1,6 @@
 /* Contexts: where things are kept on this machine and which plans were tuned. Resolves options
  * and the environment once; knows nothing of drivers. */
-#include "runtime/tuned.h"
+#include "runtime/runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +49,13 @@ enum iqt_status iqt_context_create(const struct iqt_context_options *options,
         goto free_context;
     }
     pthread_mutex_init(&ctx->lock, NULL);
-    iqt_tuned_attach(ctx);
+    if (iqt_tuned_attach(ctx) != IQT_OK)
+        goto destroy_lock;
     *out = ctx;
     return IQT_OK;
 
+destroy_lock:
+    pthread_mutex_destroy(&ctx->lock);
 free_context:
     free(ctx->cache_dir);
     free(ctx->db_path);

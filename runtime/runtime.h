@@ -81,6 +81,14 @@ struct iqt_matrix {
     struct iqt_mem *mem;
 };
 
+/* ---- tuned.c ---- */
+
+/* Makes the database at ctx->db_path the source of plans; nothing when that is "". */
+IQT_MUST_USE enum iqt_status iqt_tuned_attach(struct iqt_context *ctx);
+/* A device as the tuning database knows it. */
+struct iqt_db_device;
+void iqt_tuned_device(const struct iqt_device_info *info, struct iqt_db_device *out);
+
 /* ---- plans.c ---- */
 
 /* The kernel of exactly this plan, compiled at the first call. plan NULL: the quantizer. */
