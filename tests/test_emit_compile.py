@@ -46,14 +46,17 @@ def default_plans(iqtile, dialect):
                 for n in COLUMNS:
                     plans[f"{op}.{name}.{dialect}.n{n}.{layout}"] = [
                         "--format", name, "--dialect", dialect, "--op", op, "--layout", layout,
-                        "--n", str(n)]
+                        "-n", str(n)]
     return plans
 
 
 def try_plan(iqtile, name, options, compilers):
     """The failures of one plan as texts."""
-    text = iqtile_gen(iqtile, *options)
     failures = []
+    try:
+        text = iqtile_gen(iqtile, *options)
+    except subprocess.CalledProcessError as error:
+        return [f"{name}: iqtile gen {' '.join(options)}: {error.stderr}"]
     if text != iqtile_gen(iqtile, *options):
         failures.append(f"{name}: emitted differently the second time")
     for compiler in compilers:
