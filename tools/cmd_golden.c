@@ -1,0 +1,322 @@
+/* iqtile golden: any folder of files in the golden layout, on every device and in both layouts.
+ * Knows the folder, the files and the report; golden_case.c and golden_run.c know the tests. */
+#include "tools/golden_case.h"
+#include "kernels/layout.h"
+#include "runtime/verify.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct golden_opts {
+    const char *device, *format, *layout;
+};
+
+static const struct iqt_opt golden_opts[] = {
+    { "device", IQT_OPT_STRING, "DEVICE", "backend[:index] (default: all devices)",
+      offsetof(struct golden_opts, device) },
+    { "format", IQT_OPT_STRING, "FORMAT", "only files of this format",
+      offsetof(struct golden_opts, format) },
+    { "layout", IQT_OPT_STRING, "LAYOUT", "native or packed (default: both)",
+      offsetof(struct golden_opts, layout) },
+    { 0 },
+};
+
+enum { MAX_DEVICES = 16, MAX_CASES = 4096 };
+
+struct golden {
+    const char *dir;
+    const struct iqt_format *only; /* NULL: all */
+    enum iqt_layout first, last;
+    struct iqt_seat seat[MAX_DEVICES];
+    size_t seats;
+    uint32_t files; /* golden files seen, those without kernels included */
+    uint64_t passed, failed;
+};
+
+/* ---- Devices ---- */
+
+struct spec_list {
+    char spec[MAX_DEVICES][sizeof((struct iqt_device_info *)NULL)->spec];
+    size_t count;
+};
+
+static void add_spec(void *user, const struct iqt_device_info *info)
+{
+    struct spec_list *list = user;
+
+    if (list->count < MAX_DEVICES)
+        snprintf(list->spec[list->count++], sizeof list->spec[0], "%s", info->spec);
+}
+
+static enum iqt_status open_seats(struct golden *g, const char *device)
+{
+    struct spec_list list = { 0 };
+    struct iqt_context *ctx;
+    enum iqt_status status;
+
+    if (device != NULL) {
+        IQT_TRY(iqt_seat_open(device, &g->seat[0]));
+        g->seats = 1;
+        return IQT_OK;
+    }
+    IQT_TRY(iqt_context_create(NULL, &ctx));
+    status = iqt_device_list(ctx, add_spec, &list);
+    iqt_context_destroy(ctx);
+    IQT_TRY(status);
+    for (size_t i = 0; i < list.count; i++) {
+        IQT_TRY(iqt_seat_open(list.spec[i], &g->seat[g->seats]));
+        g->seats++;
+    }
+    return IQT_OK;
+}
+
+/* ---- One file ---- */
+
+struct golden_file {
+    struct iqt_gguf *gguf;
+    const struct iqt_format *format;
+    struct iqt_golden_case *cases;
+    size_t count;
+    uint32_t broken; /* cases that cannot be read */
+};
+
+static void read_cases(struct golden_file *f, const char *file)
+{
+    for (size_t i = 0; i < iqt_gguf_tensor_count(f->gguf) && f->count < MAX_CASES; i++) {
+        bool found;
+        const enum iqt_status status =
+            iqt_golden_find(f->gguf, i, f->format, &found, &f->cases[f->count]);
+
+        if (status != IQT_OK) {
+            fprintf(stderr, "FAIL %s: %s\n", file, iqt_last_error());
+            f->broken++;
+        } else if (found) {
+            f->count++;
+        }
+    }
+}
+
+static void print_kind(const struct iqt_golden_tally *t, const char *name,
+                       enum iqt_golden_kind kind)
+{
+    if (t->failed[kind] > 0)
+        printf(" %s FAILED (%u of %u cases)", name, t->failed[kind],
+               t->failed[kind] + t->passed[kind]);
+    else if (t->passed[kind] > 0)
+        printf(" %s ok", name);
+    else
+        printf(" %s none", name);
+}
+
+/* "iq4_ks vulkan:0 packed: decode ok (9 cases), matvec ok (worst 3e-07), ..." */
+static void print_line(const struct iqt_golden_tally *t)
+{
+    printf("%s:", t->where);
+    print_kind(t, "decode", IQT_GOLDEN_DECODE);
+    printf(" (%u tensors),", t->passed[IQT_GOLDEN_DECODE] + t->failed[IQT_GOLDEN_DECODE]);
+    print_kind(t, "matvec", IQT_GOLDEN_MATVEC);
+    printf(" (worst %.2g of %.0g),", t->worst_model, IQT_MODEL_RTOL);
+    print_kind(t, "columns", IQT_GOLDEN_COLUMNS);
+    printf(",");
+    print_kind(t, "one-hot", IQT_GOLDEN_ONE_HOT);
+    printf(" (%llu weights),", (unsigned long long)t->weights);
+    print_kind(t, "y", IQT_GOLDEN_Y);
+    printf(" (worst rms %.2g %%)\n", 100 * t->worst_rms);
+    fflush(stdout);
+}
+
+/* The decode check needs no device: it is counted once, and shown in every line. */
+static void count_tally(struct golden *g, const struct iqt_golden_tally *t,
+                        int first_kind, int end_kind)
+{
+    for (int kind = first_kind; kind < end_kind; kind++) {
+        g->passed += t->passed[kind];
+        g->failed += t->failed[kind];
+    }
+}
+
+static enum iqt_status run_seat(struct golden *g, const struct golden_file *f,
+                                size_t seat, enum iqt_layout layout,
+                                const struct iqt_golden_tally *decode)
+{
+    const char *spec = iqt_device_describe(g->seat[seat].dev)->spec;
+    struct iqt_golden_tally tally = *decode;
+    enum iqt_status status = IQT_OK;
+
+    snprintf(tally.where, sizeof tally.where, "%s %s %s", iqt_format_name(f->format),
+             spec, iqt_layout_name(layout));
+    for (size_t i = 0; i < f->count && status == IQT_OK; i++) {
+        iqt_cli_progress(tally.where, i, f->count);
+        status = iqt_golden_run(&f->cases[i], &g->seat[seat], layout, &tally);
+    }
+    iqt_cli_progress(tally.where, f->count, f->count);
+    if (status == IQT_OK)
+        print_line(&tally);
+    count_tally(g, &tally, IQT_GOLDEN_DECODE + 1, IQT_GOLDEN_KINDS);
+    return status;
+}
+
+static enum iqt_status run_cases(struct golden *g, struct golden_file *f,
+                                 const char *file)
+{
+    struct iqt_golden_tally decode = { 0 };
+
+    snprintf(decode.where, sizeof decode.where, "%s", iqt_format_name(f->format));
+    read_cases(f, file);
+    g->failed += f->broken;
+    if (f->count + f->broken == 0) {
+        fprintf(stderr, "FAIL %s: no tensor's name ends in .q\n", file);
+        g->failed++;
+    }
+    for (size_t i = 0; i < f->count; i++)
+        iqt_golden_decode(&f->cases[i], &decode);
+    count_tally(g, &decode, IQT_GOLDEN_DECODE, IQT_GOLDEN_DECODE + 1);
+    for (size_t s = 0; s < g->seats && f->count > 0; s++)
+        for (int layout = g->first; layout <= (int)g->last; layout++)
+            IQT_TRY(run_seat(g, f, s, layout, &decode));
+    return IQT_OK;
+}
+
+static void print_skipped(struct golden *g, const char *file, const struct iqt_gguf *gguf,
+                          uint32_t type)
+{
+    struct iqt_gguf_key key;
+    char name[64] = "?";
+
+    if (iqt_gguf_key_find(gguf, "golden.format", &key) && key.type == IQT_GGUF_STRING)
+        iqt_escape(name, sizeof name, key.data, key.count);
+    g->files++;
+    if (g->only == NULL)
+        printf("%s: %s skipped: no kernels for type %u\n", file, name, type);
+}
+
+static enum iqt_status run_gguf(struct golden *g, struct golden_file *f, const char *file)
+{
+    struct iqt_gguf_key key;
+    uint32_t type;
+
+    if (!iqt_gguf_key_find(f->gguf, "golden.type_id", &key)) {
+        fprintf(stderr, "%s: not a golden file (no key golden.type_id), left out\n",
+                file);
+        return IQT_OK;
+    }
+    if (key.type != IQT_GGUF_U32) {
+        fprintf(stderr, "FAIL %s: golden.type_id is no u32\n", file);
+        g->files++;
+        g->failed++;
+        return IQT_OK;
+    }
+    type = iqt_read_u32(key.data);
+    f->format = iqt_format_of_type(type);
+    if (f->format == NULL) {
+        print_skipped(g, file, f->gguf, type);
+        return IQT_OK;
+    }
+    if (g->only != NULL && g->only != f->format)
+        return IQT_OK;
+    g->files++;
+    return run_cases(g, f, file);
+}
+
+static enum iqt_status run_file(struct golden *g, const char *name)
+{
+    struct golden_file f = { .cases = calloc(MAX_CASES, sizeof *f.cases) };
+    struct iqt_buf path = { 0 };
+    enum iqt_status status;
+    char shown[256];
+
+    iqt_escape(shown, sizeof shown, name, strlen(name));
+    iqt_buf_printf(&path, "%s/%s", g->dir, name);
+    status = f.cases == NULL ? iqt_fail(IQT_ERR_NO_MEMORY, "no memory for cases")
+                             : iqt_buf_check(&path);
+    if (status != IQT_OK)
+        goto free_path;
+    if (iqt_gguf_open(path.data, &f.gguf) == IQT_OK) {
+        status = run_gguf(g, &f, shown);
+        iqt_gguf_close(f.gguf);
+    } else {
+        /* Cannot tell whose file it was: a golden folder holds no broken ones. */
+        fprintf(stderr, "FAIL %s: %s\n", shown, iqt_last_error());
+        g->files++;
+        g->failed++;
+    }
+free_path:
+    iqt_buf_free(&path);
+    free(f.cases);
+    return status;
+}
+
+/* ---- The folder ---- */
+
+static int is_gguf(const struct dirent *entry)
+{
+    const size_t length = strlen(entry->d_name);
+
+    return length > 5 && strcmp(entry->d_name + length - 5, ".gguf") == 0;
+}
+
+static enum iqt_status run_folder(struct golden *g)
+{
+    struct dirent **entry;
+    enum iqt_status status = IQT_OK;
+    const int count = scandir(g->dir, &entry, is_gguf, alphasort);
+
+    if (count < 0)
+        return iqt_fail(IQT_ERR_IO, "cannot read folder '%s': %s", g->dir,
+                        strerror(errno));
+    for (int i = 0; i < count; i++) {
+        if (status == IQT_OK)
+            status = run_file(g, entry[i]->d_name);
+        free(entry[i]);
+    }
+    free(entry);
+    if (status == IQT_OK && g->files == 0)
+        status = iqt_fail(IQT_ERR_FORMAT, "'%s' has no golden file%s%s", g->dir,
+                          g->only != NULL ? " of format " : "",
+                          g->only != NULL ? iqt_format_name(g->only) : "");
+    return status;
+}
+
+static enum iqt_status read_opts(struct golden *g, const struct golden_opts *o)
+{
+    if (o->format != NULL)
+        IQT_TRY(iqt_cli_format(o->format, &g->only));
+    if (o->layout != NULL) {
+        IQT_TRY(iqt_cli_layout(o->layout, &g->first));
+        g->last = g->first;
+    }
+    return open_seats(g, o->device);
+}
+
+static int run(const void *opts, int count, char **args)
+{
+    struct golden g = { .dir = args[0],
+                        .first = IQT_LAYOUT_NATIVE,
+                        .last = IQT_LAYOUT_PACKED };
+    enum iqt_status status = read_opts(&g, opts);
+
+    (void)count;
+    iqt_cli_catch_interrupts();
+    if (status == IQT_OK)
+        status = run_folder(&g);
+    for (size_t i = 0; i < g.seats; i++)
+        iqt_seat_close(&g.seat[i]);
+    if (status != IQT_OK)
+        return iqt_cli_fail(status);
+    printf("%llu passed, %llu failed\n", (unsigned long long)g.passed,
+           (unsigned long long)g.failed);
+    return g.failed == 0 ? IQT_EXIT_OK : IQT_EXIT_FAILED;
+}
+
+const struct iqt_command iqt_cmd_golden = {
+    .name = "golden",
+    .usage = "DIR [--device D] [--format F] [--layout L]",
+    .summary = "test decoding and products against a folder of golden files",
+    .opts = golden_opts,
+    .opts_bytes = sizeof(struct golden_opts),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};
