@@ -121,8 +121,9 @@ static bool cheapest(const struct iqt_device *dev, const struct iqt_choice *c,
     return found;
 }
 
-/* The cheapest of everything that is legal here, embedded or not. Rare: only when the default
- * breaks a limit of this device or its span does not divide k. */
+/* The cheapest of everything that is legal here, embedded first. Rare: only when the default
+ * breaks a limit of this device, is not embedded where no compiler is, or has a span that does
+ * not divide k. */
 static enum iqt_status search(const struct iqt_device *dev, const struct iqt_choice *c,
                               struct iqt_plan *out)
 {
@@ -152,15 +153,19 @@ static enum iqt_status search(const struct iqt_device *dev, const struct iqt_cho
 /* Under dev->lock. */
 static enum iqt_status decide(struct iqt_device *dev, struct iqt_choice *c)
 {
+    const struct iqt_plan standard = iqt_plan_default(
+        c->like.format, c->like.dialect, c->like.op, c->like.n, c->like.layout);
+    enum iqt_status status = IQT_ERR_UNSUPPORTED;
     struct iqt_plan plan;
 
     c->built = tuned(dev, c);
     if (c->built)
         return IQT_OK;
-    plan = iqt_plan_default(c->like.format, c->like.dialect, c->like.op, c->like.n,
-                            c->like.layout);
-    if (!usable(dev, c, &plan))
-        IQT_TRY(search(dev, c, &plan));
+    if (usable(dev, c, &standard))
+        status = build(dev, &standard, &c->built);
+    if (status != IQT_ERR_UNSUPPORTED)
+        return status;
+    IQT_TRY(search(dev, c, &plan));
     return build(dev, &plan, &c->built);
 }
 
