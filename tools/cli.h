@@ -68,7 +68,8 @@ void iqt_cli_progress(const char *what, uint64_t done, uint64_t total);
 /* ---- operands.c: what the words on a command line stand for ---- */
 
 /* IQT_ERR_UNKNOWN lists the valid names. */
-IQT_MUST_USE enum iqt_status iqt_cli_format(const char *name, const struct iqt_format **out);
+IQT_MUST_USE enum iqt_status iqt_cli_format(const char *name,
+                                            const struct iqt_format **out);
 IQT_MUST_USE enum iqt_status iqt_cli_layout(const char *name, enum iqt_layout *out);
 
 struct iqt_gguf;
@@ -82,6 +83,14 @@ struct iqt_weights {
 IQT_MUST_USE enum iqt_status iqt_weights_open(const char *path, const char *tensor,
                                               struct iqt_weights *out);
 void iqt_weights_close(struct iqt_weights *w);
+
+enum { IQT_CLI_MAX_DEVICES = 16 };
+/* What --device names: that device, or, when it is NULL, every device there is. */
+struct iqt_specs {
+    char spec[IQT_CLI_MAX_DEVICES][sizeof((struct iqt_device_info *)NULL)->spec];
+    size_t count;
+};
+IQT_MUST_USE enum iqt_status iqt_specs_find(const char *device, struct iqt_specs *out);
 
 /* A context, a device and a queue that belong together. spec NULL: the preferred device. */
 struct iqt_seat {

@@ -32,7 +32,7 @@ static const struct iqt_opt check_opts[] = {
     { 0 },
 };
 
-enum { MAX_DEVICES = 16, ALL_PLANS = INT32_MAX };
+enum { ALL_PLANS = INT32_MAX };
 
 struct run {
     const struct iqt_format *only; /* NULL: all */
@@ -156,32 +156,13 @@ static enum iqt_status check_device(struct run *r, const char *spec)
     return status;
 }
 
-/* ---- All devices ---- */
-
-struct spec_list {
-    char spec[MAX_DEVICES][sizeof((struct iqt_device_info *)NULL)->spec];
-    size_t count;
-};
-
-static void add_spec(void *user, const struct iqt_device_info *info)
-{
-    struct spec_list *list = user;
-
-    if (list->count < MAX_DEVICES)
-        snprintf(list->spec[list->count++], sizeof list->spec[0], "%s", info->spec);
-}
-
 static enum iqt_status check_devices(struct run *r, const char *device)
 {
-    struct spec_list list = { 0 };
-    struct iqt_context *ctx;
+    struct iqt_specs list;
     enum iqt_status status;
 
-    if (device != NULL)
-        return check_device(r, device);
-    IQT_TRY(iqt_context_create(NULL, &ctx));
-    status = iqt_device_list(ctx, add_spec, &list);
-    iqt_context_destroy(ctx);
+    IQT_TRY(iqt_specs_find(device, &list));
+    status = IQT_OK;
     for (size_t i = 0; i < list.count && status == IQT_OK; i++)
         status = check_device(r, list.spec[i]);
     return status;

@@ -23,52 +23,25 @@ static const struct iqt_opt golden_opts[] = {
     { 0 },
 };
 
-enum { MAX_DEVICES = 16, MAX_CASES = 4096 };
+enum { MAX_CASES = 4096 };
 
 struct golden {
     const char *dir;
     const struct iqt_format *only; /* NULL: all */
     enum iqt_layout first, last;
-    struct iqt_seat seat[MAX_DEVICES];
+    struct iqt_seat seat[IQT_CLI_MAX_DEVICES];
     size_t seats;
     uint32_t files; /* golden files seen, those without kernels included */
     uint64_t passed, failed;
 };
 
-/* ---- Devices ---- */
-
-struct spec_list {
-    char spec[MAX_DEVICES][sizeof((struct iqt_device_info *)NULL)->spec];
-    size_t count;
-};
-
-static void add_spec(void *user, const struct iqt_device_info *info)
-{
-    struct spec_list *list = user;
-
-    if (list->count < MAX_DEVICES)
-        snprintf(list->spec[list->count++], sizeof list->spec[0], "%s", info->spec);
-}
-
 static enum iqt_status open_seats(struct golden *g, const char *device)
 {
-    struct spec_list list = { 0 };
-    struct iqt_context *ctx;
-    enum iqt_status status;
+    struct iqt_specs list;
 
-    if (device != NULL) {
-        IQT_TRY(iqt_seat_open(device, &g->seat[0]));
-        g->seats = 1;
-        return IQT_OK;
-    }
-    IQT_TRY(iqt_context_create(NULL, &ctx));
-    status = iqt_device_list(ctx, add_spec, &list);
-    iqt_context_destroy(ctx);
-    IQT_TRY(status);
-    for (size_t i = 0; i < list.count; i++) {
-        IQT_TRY(iqt_seat_open(list.spec[i], &g->seat[g->seats]));
-        g->seats++;
-    }
+    IQT_TRY(iqt_specs_find(device, &list));
+    for (; g->seats < list.count; g->seats++)
+        IQT_TRY(iqt_seat_open(list.spec[g->seats], &g->seat[g->seats]));
     return IQT_OK;
 }
 

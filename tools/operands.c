@@ -91,6 +91,35 @@ void iqt_weights_close(struct iqt_weights *w)
     *w = (struct iqt_weights){ 0 };
 }
 
+static void add_spec(void *user, const struct iqt_device_info *info)
+{
+    struct iqt_specs *list = user;
+
+    if (list->count < IQT_COUNT(list->spec))
+        snprintf(list->spec[list->count++], sizeof list->spec[0], "%s", info->spec);
+}
+
+enum iqt_status iqt_specs_find(const char *device, struct iqt_specs *out)
+{
+    struct iqt_specs list = { 0 };
+    struct iqt_context *ctx;
+    enum iqt_status status;
+
+    if (device != NULL && strlen(device) >= sizeof list.spec[0])
+        return iqt_fail(IQT_ERR_UNKNOWN, "'%s' is too long for a device", device);
+    if (device != NULL) {
+        snprintf(list.spec[list.count++], sizeof list.spec[0], "%s", device);
+        *out = list;
+        return IQT_OK;
+    }
+    IQT_TRY(iqt_context_create(NULL, &ctx));
+    status = iqt_device_list(ctx, add_spec, &list);
+    iqt_context_destroy(ctx);
+    IQT_TRY(status);
+    *out = list;
+    return IQT_OK;
+}
+
 enum iqt_status iqt_seat_open(const char *spec, struct iqt_seat *out)
 {
     struct iqt_seat seat = { 0 };
