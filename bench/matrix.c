@@ -153,6 +153,11 @@ static int compare_shapes(const void *pa, const void *pb)
     return (a->k > b->k) - (a->k < b->k);
 }
 
+void iqt_bench_shapes_sort(struct iqt_bench_shape *shapes, size_t count)
+{
+    qsort(shapes, count, sizeof(*shapes), compare_shapes);
+}
+
 static void add_tensor(const struct iqt_gguf_tensor *t, struct iqt_bench_shape *out,
                        size_t cap, size_t *total)
 {
@@ -187,7 +192,7 @@ size_t iqt_bench_shapes(struct iqt_gguf *const *files, size_t count,
                 add_tensor(&t, out, cap, &total);
         }
     }
-    qsort(out, total < cap ? total : cap, sizeof(*out), compare_shapes);
+    iqt_bench_shapes_sort(out, total < cap ? total : cap);
     return total;
 }
 

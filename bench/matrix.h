@@ -49,6 +49,8 @@ struct iqt_bench_shape {
  * format, bytes. Writes at most cap, returns the total. */
 size_t iqt_bench_shapes(struct iqt_gguf *const *files, size_t count,
                         struct iqt_bench_shape *out, size_t cap);
+/* Sorts shapes into that order. */
+void iqt_bench_shapes_sort(struct iqt_bench_shape *shapes, size_t count);
 
 /* "4096x14336" (m x k) from a list such as "4096x4096,14336x4096": reads one shape at *list and
  * moves on behind it and its comma. */

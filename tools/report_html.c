@@ -195,11 +195,11 @@ static void put_row(struct iqt_buf *b, const struct iqt_report *r,
 
 static void put_table(struct iqt_buf *b, const struct iqt_report *r, uint32_t device)
 {
-    iqt_buf_printf(b,
-                   "<div class=\"scroll\"><table><thead><tr><th class=\"t\">format</th>"
-                   "<th>shape, m × k</th><th class=\"t\">from</th><th>n</th><th>µs</th>"
-                   "<th>GB/s</th><th>%% of bandwidth</th><th>× default</th>"
-                   "<th>spread, %%</th><th class=\"t\">plan</th></tr></thead>\n<tbody>\n");
+    iqt_buf_printf(
+        b, "<div class=\"scroll\"><table><thead><tr><th class=\"t\">format</th>"
+           "<th>shape, m × k</th><th class=\"t\">from</th><th>n</th><th>µs</th>"
+           "<th>GB/s</th><th>%% of bandwidth</th><th>× default</th>"
+           "<th>spread, %%</th><th class=\"t\">plan</th></tr></thead>\n<tbody>\n");
     for (uint32_t i = 0; i < r->row_count; i++) {
         if (r->rows[i].device == device)
             put_row(b, r, &r->rows[i]);
