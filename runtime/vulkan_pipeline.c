@@ -74,7 +74,7 @@ static enum iqt_status compile(struct iqt_hw *hw, const struct source *src,
 
 /* ---- Pipeline ---- */
 
-/* Shuffles need every lane of a subgroup to be there, and the threads of a row inside one. */
+/* Shuffles need the threads of a row inside one subgroup. */
 static enum iqt_status subgroup_size(const struct iqt_hw *hw, const struct source *src,
                                      uint32_t *out)
 {
@@ -86,15 +86,13 @@ static enum iqt_status subgroup_size(const struct iqt_hw *hw, const struct sourc
                         src->name, hw->gpu.info.name);
     while (size < src->plan->threads && size < limits->subgroup_max)
         size *= 2;
-    if (size < src->plan->threads)
-        return iqt_fail(IQT_ERR_UNSUPPORTED,
-                        "%s: %u threads a row, subgroups of %u on %s", src->name,
-                        src->plan->threads, limits->subgroup_max, hw->gpu.info.name);
-    if (src->threads % size != 0 || src->threads > size * hw->gpu.max_subgroups)
-        return iqt_fail(IQT_ERR_UNSUPPORTED,
-                        "%s: %u threads are not 1 .. %u full subgroups of %u on %s",
-                        src->name, src->threads, hw->gpu.max_subgroups, size,
-                        hw->gpu.info.name);
+    if (size < src->plan->threads || src->threads > size * hw->gpu.max_subgroups)
+        return iqt_fail(
+            IQT_ERR_UNSUPPORTED,
+            "%s: %u threads a row and %u a workgroup; %s has up to %u subgroups of "
+            "up to %u",
+            src->name, src->plan->threads, src->threads, hw->gpu.info.name,
+            hw->gpu.max_subgroups, limits->subgroup_max);
     *out = size;
     return IQT_OK;
 }
@@ -121,7 +119,10 @@ static enum iqt_status create_pipeline(struct iqt_hw *hw, const struct source *s
     if (src->plan != NULL && src->plan->reduce == IQT_REDUCE_SUBGROUP) {
         IQT_TRY(subgroup_size(hw, src, &required.requiredSubgroupSize));
         info.stage.pNext = &required;
-        info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+        /* Vulkan allows the flag only where no lane is left over; a smaller workgroup is one
+         * subgroup with idle lanes behind the rows' threads. */
+        if (src->threads % required.requiredSubgroupSize == 0)
+            info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
     result = hw->fn.CreateComputePipelines(hw->device, hw->cache, 1, &info, NULL, out);
     if (result < 0)
