@@ -31,7 +31,8 @@ struct found {
     struct iqt_device_info info[MAX_DEVICES];
     uint32_t count;
     enum iqt_status status; /* of scan() */
-    bool validated;         /* the validation layer is installed and on from now on */
+    char why[256];
+    bool validated; /* the validation layer is installed and on from now on */
 };
 
 static inline void found_add(void *user, const struct iqt_device_info *info)
@@ -54,16 +55,17 @@ static inline void found_scan(struct found *found)
         unsetenv("IQT_VULKAN_VALIDATE");
         found->status = vulkan->scan(&none, found_add, found);
     }
+    snprintf(found->why, sizeof(found->why), "%s", iqt_last_error());
 }
 
 /* True when there are devices; otherwise the current check is skipped or fails. */
 static inline bool found_any(const struct found *found)
 {
     if (found->status == IQT_ERR_NO_DRIVER)
-        check_skip("vulkan", "%s", iqt_last_error());
+        check_skip("vulkan", "%s", found->why);
     else
         check_true(found->status == IQT_OK, "scan: %s: %s",
-                   iqt_status_name(found->status), iqt_last_error());
+                   iqt_status_name(found->status), found->why);
     if (!found->validated)
         fprintf(stderr, "note: VK_LAYER_KHRONOS_validation is not installed\n");
     return found->count > 0;
