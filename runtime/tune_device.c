@@ -16,7 +16,6 @@ struct tuning {
     struct iqt_device *dev;
     const struct iqt_tune_device_options *options;
     const struct iqt_tune_job *jobs;
-    const void *const *weights;
     size_t count;
     struct iqt_db *db; /* NULL: none needed */
     struct iqt_db_device identity;
@@ -29,11 +28,12 @@ struct tuning {
 
 static enum iqt_status load(struct tuning *t, const struct iqt_tune_job *job)
 {
-    const void *weights = t->weights[job - t->jobs];
+    const void *weights;
 
     if (t->loaded == job)
         return IQT_OK;
     t->loaded = NULL;
+    IQT_TRY(t->options->weights(t->options->user, (size_t)(job - t->jobs), &weights));
     if (t->worker)
         IQT_TRY(iqt_worker_load(t->worker, job, weights));
     else
@@ -244,7 +244,7 @@ static enum iqt_status run(struct tuning *t, bool runs)
 }
 
 enum iqt_status iqt_tune_device(struct iqt_device *dev, const struct iqt_tune_job *jobs,
-                                const void *const *weights, size_t count,
+                                size_t count,
                                 const struct iqt_tune_device_options *options)
 {
     const bool runs = options->level >= IQT_TUNE_QUICK;
@@ -252,7 +252,7 @@ enum iqt_status iqt_tune_device(struct iqt_device *dev, const struct iqt_tune_jo
         .dev = dev,
         .options = options,
         .jobs = jobs,
-        .weights = weights,
+
         .count = count,
     };
     enum iqt_status status;

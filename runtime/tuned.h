@@ -20,17 +20,19 @@ struct iqt_tune_device_options {
      * process, which a bad one may take down. CPU kernels always do: they were built with it. */
     const char *const *worker;
     void *user;
-    /* All may be NULL; see iqt_tune_calls. report gets every outcome, failed candidates, too. */
+    /* The m rows of GGUF bytes of jobs[index], valid until the next call. */
+    enum iqt_status (*weights)(void *user, size_t index, const void **rows);
+    /* All of these may be NULL; see iqt_tune_calls. report gets every outcome, failed
+     * candidates, too. */
     void (*progress)(void *user, uint64_t done, uint64_t total, const char *text);
     bool (*stop)(void *user);
     void (*report)(void *user, const struct iqt_tune_result *result);
 };
 
-/* Tunes jobs[i] with weights[i], m rows of GGUF bytes each, and stores the results. Jobs with
- * the same weights pointer share them. Needs a usable database, except for the levels estimate
+/* Tunes the jobs and stores the results. Needs a usable database, except for the levels estimate
  * and never. IQT_ERR_INTERRUPTED: what was finished is stored, a later run goes on. */
 IQT_MUST_USE enum iqt_status iqt_tune_device(
-    struct iqt_device *dev, const struct iqt_tune_job *jobs, const void *const *weights,
-    size_t count, const struct iqt_tune_device_options *options);
+    struct iqt_device *dev, const struct iqt_tune_job *jobs, size_t count,
+    const struct iqt_tune_device_options *options);
 
 #endif
