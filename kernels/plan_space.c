@@ -165,6 +165,13 @@ static uint32_t embedded_n(uint32_t n)
     return iqt_plan_embedded_n[i];
 }
 
+/* Host kernels are embedded or do not exist. Rows side by side share loads of x; with many columns
+ * their sums would no longer fit the registers. */
+static bool sums_fit(const struct iqt_plan *p)
+{
+    return p->dialect != IQT_DIALECT_HOST || p->rows_thread == 1 || p->rows_thread * p->n <= 4;
+}
+
 struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
                                  enum iqt_op op, uint32_t n, enum iqt_layout layout)
 {
@@ -178,7 +185,7 @@ struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
         const double cost = iqt_plan_cost(&plans[i], &minimum_limits, SIZE, SIZE);
 
         /* The row length must not matter: every legal k is a multiple of a superblock. */
-        if (cost < best_cost && plans[i].span <= f->superblock) {
+        if (cost < best_cost && plans[i].span <= f->superblock && sums_fit(&plans[i])) {
             best_cost = cost;
             best = plans[i];
         }
@@ -196,9 +203,8 @@ static void embed_host(struct listing *l, const struct iqt_format *f,
         const size_t total =
             iqt_plan_list(f, IQT_DIALECT_HOST, IQT_OP_MATVEC, n, layout, NULL, plans, 8);
 
-        /* Rows side by side share loads of x; with many columns the sums no longer fit. */
         for (size_t p = 0; p < total; p++)
-            if (plans[p].rows_thread * n <= 4 || plans[p].rows_thread == 1)
+            if (sums_fit(&plans[p]))
                 add(l, &plans[p]);
         const struct iqt_plan gated =
             iqt_plan_default(f, IQT_DIALECT_HOST, IQT_OP_GATED, n, layout);

@@ -1,0 +1,181 @@
+/* Emitted text: deterministic, equal to the committed golden texts, and packed planes read only by
+ * aligned 16-byte loads. IQT_UPDATE=1 rewrites the golden texts: a change of an emitter is then a
+ * readable diff. */
+#include "codegen/codegen.h"
+#include "kernels/layout.h"
+#include "tests/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 4096 };
+
+/* One per decode family and dialect that differs. */
+static const char *const golden[] = {
+    "matvec.iq4_ks.glsl.n1.g8.r2.t8.s64.v16.u1.packed.sel.shmem",
+    "matvec.iq4_ks.cuda.n1.g8.r2.t32.s64.v16.u1.packed.perm.subgroup",
+    "matvec.iq4_ks.hip.n1.g8.r2.t32.s64.v16.u1.packed.perm.subgroup",
+    "matvec.iq4_ks.host.n1.g2.r2.t1.s256.v32.u1.packed.perm.none",
+    "matvec.iq2_kl.glsl.n1.g4.r1.t8.s256.v16.u1.packed.shmem.subgroup",
+    "matvec.iq2_kl.cuda.n1.g4.r1.t32.s256.v16.u1.packed.perm.subgroup",
+    "matvec.iq4_kss.glsl.n4.g4.r1.t8.s32.v4.u1.native.sel.shmem",
+    "matvec.iq3_kt.glsl.n1.g4.r1.t8.s128.v16.u1.packed.none.shmem",
+    "matvec.iq3_kt.hip.n1.g4.r1.t32.s128.v16.u1.packed.none.shmem",
+    "gated.iq5_k.glsl.n1.g4.r1.t8.s128.v16.u1.packed.shmem.shmem",
+    "matvec.q5_k.glsl.n1.g4.r1.t8.s32.v4.u1.native.none.shmem",
+    "matvec.f16.cuda.n1.g4.r1.t32.s32.v16.u1.packed.none.subgroup",
+};
+
+static bool emit(const char *name, struct iqt_buf *out)
+{
+    struct iqt_plan plan;
+
+    if (iqt_plan_parse(name, &plan) == IQT_OK && iqt_emit_kernel(&plan, out) == IQT_OK)
+        return true;
+    check_fail("%s: %s", name, iqt_last_error());
+    return false;
+}
+
+static void check_golden(const char *name)
+{
+    struct iqt_buf text = { 0 };
+    char path[4096], *old = NULL;
+    size_t bytes = 0;
+
+    if (!check_begin("text.%s", name))
+        return;
+    snprintf(path, sizeof(path), "%s/golden/text/%s.txt", check_data(), name);
+    if (!emit(name, &text)) {
+        check_end();
+        return;
+    }
+    if (getenv("IQT_UPDATE") != NULL) {
+        check_true(iqt_file_replace(path, text.data, text.bytes) == IQT_OK, "%s",
+                   iqt_last_error());
+    } else if (iqt_file_read(path, &old, &bytes) != IQT_OK) {
+        check_fail("%s; IQT_UPDATE=1 writes it", iqt_last_error());
+    } else {
+        size_t line = 1, at = 0;
+
+        for (; at < bytes && at < text.bytes && old[at] == text.data[at]; at++)
+            line += old[at] == '\n';
+        check_true(
+            bytes == text.bytes && at == bytes,
+            "differs from %s at line %zu; IQT_UPDATE=1 rewrites it, then read the diff",
+            path, line);
+    }
+    free(old);
+    iqt_buf_free(&text);
+    check_end();
+}
+
+static void check_deterministic(void)
+{
+    struct iqt_buf a = { 0 }, b = { 0 };
+
+    if (!check_begin("deterministic"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(golden); i++) {
+        a.bytes = b.bytes = 0;
+        if (emit(golden[i], &a) && emit(golden[i], &b))
+            check_true(a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0,
+                       "%s: two texts of one plan differ", golden[i]);
+    }
+    iqt_buf_free(&a);
+    iqt_buf_free(&b);
+    check_end();
+}
+
+/* Reads the number after text at p; false when there is none. */
+static bool number_after(const char *p, const char *text, unsigned long *out)
+{
+    char *end;
+
+    if (strncmp(p, text, strlen(text)) != 0)
+        return false;
+    *out = strtoul(p + strlen(text), &end, 10);
+    return end != p + strlen(text);
+}
+
+/* In a packed kernel, what is not a vector load reads the side record: at[r] + offset below the
+ * record's size. Vector loads start at a row (16-byte aligned) plus a multiple of 16. */
+static void check_loads(const struct iqt_plan *plan, const char *text)
+{
+    struct iqt_packing packing;
+    char name[IQT_PLAN_NAME_BYTES];
+    uint32_t vectors = 0;
+
+    iqt_plan_name(plan, name);
+    iqt_packing_init(&packing, plan->format);
+    for (const char *p = text; (p = strstr(p, "at[r] + ")) != NULL; p++) {
+        unsigned long offset;
+
+        check_true(!number_after(p, "at[r] + ", &offset) || offset < packing.side_bytes,
+                   "%s reads byte %lu beside the vectors, the record has %u", name,
+                   offset, packing.side_bytes);
+    }
+    for (const char *p = text; (p = strstr(p, "= w_vec(")) != NULL; p++) {
+        vectors++;
+        check_true(strncmp(p, "= w_vec(w_row[r] + 16u * (", 26) == 0,
+                   "%s: a vector load is not a multiple of 16 from the row", name);
+    }
+    check_true(vectors == (uint32_t)plan->span / packing.unit * packing.vecs,
+               "%s loads %u vectors", name, vectors);
+    check_true(strstr(text, "_vec(at") == NULL, "%s: a vector load from the side record",
+               name);
+}
+
+static void check_packed_loads(const struct iqt_format *f)
+{
+    static const enum iqt_dialect dialects[] = { IQT_DIALECT_GLSL, IQT_DIALECT_CUDA,
+                                                 IQT_DIALECT_HIP };
+    struct iqt_plan *list = malloc(MOST * sizeof(*list));
+
+    if (!check_begin("packed.%s", f->name)) {
+        free(list);
+        return;
+    }
+    for (size_t d = 0; d < IQT_COUNT(dialects); d++) {
+        const size_t count = iqt_plan_list(f, dialects[d], IQT_OP_MATVEC, 1,
+                                           IQT_LAYOUT_PACKED, NULL, list, MOST);
+
+        for (size_t i = check_rand() % 40; i < count && i < MOST; i += 40) {
+            struct iqt_buf text = { 0 };
+
+            if (iqt_emit_kernel(&list[i], &text) == IQT_OK)
+                check_loads(&list[i], text.data);
+            else
+                check_fail("%s", iqt_last_error());
+            iqt_buf_free(&text);
+        }
+    }
+    free(list);
+    check_end();
+}
+
+static void check_illegal(void)
+{
+    struct iqt_buf text = { 0 };
+    struct iqt_plan plan;
+
+    if (!check_begin("illegal"))
+        return;
+    check_true(iqt_plan_parse(golden[0], &plan) == IQT_OK, "%s", iqt_last_error());
+    plan.threads = 3;
+    check_true(iqt_emit_kernel(&plan, &text) == IQT_ERR_UNSUPPORTED, "t3 was emitted");
+    iqt_buf_free(&text);
+    check_end();
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    for (size_t i = 0; i < IQT_COUNT(golden); i++)
+        check_golden(golden[i]);
+    check_deterministic();
+    check_illegal();
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        check_packed_loads(f);
+    return check_done();
+}

@@ -1,0 +1,205 @@
+/* Plans: the grammar of their names, the rules of legality, the default and the embedded ones. */
+#include "kernels/plan.h"
+#include "kernels/layout.h"
+#include "tests/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 4096 };
+
+static const struct iqt_limits wide_limits = {
+    .subgroup_min = 32,
+    .subgroup_max = 32,
+    .max_threads = 1024,
+    .shared_bytes = 49152,
+    .compute_units = 16,
+    .subgroup_ops = true,
+};
+
+/* iq4_ks, found by its properties: this file spells no more formats than it must. */
+static struct iqt_plan sample_plan(void)
+{
+    struct iqt_plan p;
+
+    if (iqt_plan_parse("matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem",
+                       &p) != IQT_OK)
+        abort();
+    return p;
+}
+
+static void check_names(const struct iqt_format *f, enum iqt_dialect d)
+{
+    struct iqt_plan *list = malloc(MOST * sizeof(*list)), back;
+    char name[IQT_PLAN_NAME_BYTES], again[IQT_PLAN_NAME_BYTES];
+
+    if (!check_begin("names.%s.%s", f->name, iqt_dialect_name(d))) {
+        free(list);
+        return;
+    }
+    for (uint32_t n = 1; n <= IQT_MAX_COLS; n += 5) {
+        const size_t count = iqt_plan_list(f, d, IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED,
+                                           &wide_limits, list, MOST);
+
+        check_true(count > 0, "no legal plan at n %u", n);
+        for (size_t i = 0; i < count && i < MOST; i += 1 + check_rand() % 7) {
+            iqt_plan_name(&list[i], name);
+            check_true(iqt_plan_parse(name, &back) == IQT_OK, "%s: %s", name,
+                       iqt_last_error());
+            iqt_plan_name(&back, again);
+            check_true(strcmp(name, again) == 0, "%s came back as %s", name, again);
+            check_true(iqt_plan_check(&back, &wide_limits) == IQT_OK, "%s: %s", name,
+                       iqt_last_error());
+        }
+    }
+    free(list);
+    check_end();
+}
+
+static void check_bad_names(void)
+{
+    static const struct {
+        const char *name, *expect; /* part of the message */
+    } bad[] = {
+        { "matmul.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "matvec, gated" },
+        { "matvec.iq9_x.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "iq9_x" },
+        { "matvec.iq4_ks.metal.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "host, glsl" },
+        { "matvec.iq4_ks.glsl.n17.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "n1 to n16" },
+        { "matvec.iq4_ks.glsl.n0.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "n1 to n16" },
+        { "matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel", "missing" },
+        { "matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem.x", "after" },
+        { "matvec.iq4_ks.glsl.n1.g8x.r2.t8.s32.v16.u1.packed.sel.shmem", "g8x" },
+        { "", "operation" },
+    };
+
+    if (!check_begin("names.bad"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(bad); i++) {
+        struct iqt_plan p;
+
+        check_true(iqt_plan_parse(bad[i].name, &p) == IQT_ERR_ARG, "'%s' was taken",
+                   bad[i].name);
+        check_true(strstr(iqt_last_error(), bad[i].expect) != NULL, "'%s' in: %s",
+                   bad[i].expect, iqt_last_error());
+    }
+    check_end();
+}
+
+/* One broken rule each: what changes in a legal plan, and a word of the message. */
+static void check_rules(void)
+{
+    const struct iqt_plan good = sample_plan();
+    struct iqt_plan bad[] = {
+        good, good, good, good, good, good, good, good, good, good
+    };
+    static const char *const expect[] = { "r3", "g6",   "t6",   "s48",  "v4",
+                                          "u3", "sums", "none", "perm", "packed unit" };
+
+    if (!check_begin("rules"))
+        return;
+    bad[0].rows_thread = 3;
+    bad[1].rows_group = 6;
+    bad[2].threads = 6;
+    bad[3].span = 48;
+    bad[4].vec = 4;
+    bad[5].unroll = 3;
+    bad[6].n = 16, bad[6].rows_thread = 4, bad[6].op = IQT_OP_GATED;
+    bad[7].reduce = IQT_REDUCE_NONE;
+    bad[8].lookup = IQT_LOOKUP_PERM;
+    bad[9].format = iqt_format_find("iq2_ks"); /* 64 weights fill a vector */
+    check_true(iqt_plan_check(&good, NULL) == IQT_OK, "sample plan: %s",
+               iqt_last_error());
+    for (size_t i = 0; i < IQT_COUNT(bad); i++) {
+        check_true(iqt_plan_check(&bad[i], NULL) == IQT_ERR_UNSUPPORTED,
+                   "rule '%s' is not held", expect[i]);
+        check_true(strstr(iqt_last_error(), expect[i]) != NULL, "'%s' in: %s", expect[i],
+                   iqt_last_error());
+    }
+    check_end();
+}
+
+static void check_limits(void)
+{
+    struct iqt_plan p = sample_plan();
+    struct iqt_limits l = wide_limits;
+
+    if (!check_begin("limits"))
+        return;
+    l.max_threads = 16;
+    check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED,
+               "32 threads on a device of 16");
+    l = wide_limits;
+    l.shared_bytes = 64;
+    check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED,
+               "128 shared bytes on a device of 64");
+    l = wide_limits;
+    p.reduce = IQT_REDUCE_SUBGROUP;
+    check_true(iqt_plan_check(&p, &l) == IQT_OK, "subgroup plan: %s", iqt_last_error());
+    l.subgroup_min = 4;
+    check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED, "t8 in subgroups of 4");
+    l = wide_limits;
+    l.subgroup_ops = false;
+    check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED,
+               "shuffles without shuffles");
+    check_end();
+}
+
+static bool is_embedded(const struct iqt_plan *list, size_t count,
+                        const struct iqt_plan *p)
+{
+    char a[IQT_PLAN_NAME_BYTES], b[IQT_PLAN_NAME_BYTES];
+
+    iqt_plan_name(p, a);
+    for (size_t i = 0; i < count; i++) {
+        iqt_plan_name(&list[i], b);
+        if (strcmp(a, b) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The default is legal, embedded, fits every row, and no embedded plan has a lower estimate. */
+static void check_defaults(enum iqt_dialect d)
+{
+    struct iqt_plan *list = malloc(MOST * sizeof(*list));
+    const size_t count = iqt_plan_embedded(d, list, MOST);
+
+    if (check_begin("default.%s", iqt_dialect_name(d))) {
+        check_true(count > 0 && count < MOST, "%zu embedded plans", count);
+        for (const struct iqt_format *f = iqt_formats; f->name; f++)
+            for (uint32_t op = 0; op < IQT_OPS; op++)
+                for (uint32_t n = 1; n <= IQT_MAX_COLS; n++) {
+                    const enum iqt_layout layout =
+                        n % 2 ? IQT_LAYOUT_PACKED : IQT_LAYOUT_NATIVE;
+                    const struct iqt_plan p =
+                        iqt_plan_default(f, d, (enum iqt_op)op, n, layout);
+
+                    check_true(iqt_plan_check(&p, NULL) == IQT_OK, "%s n%u: %s", f->name,
+                               n, iqt_last_error());
+                    check_true(p.n >= n && iqt_plan_fits(&p, f->superblock), "%s n%u",
+                               f->name, n);
+                    check_true(is_embedded(list, count, &p), "%s n%u is not embedded",
+                               f->name, n);
+                    check_true(
+                        isfinite(iqt_plan_cost(&p, &wide_limits, 1, f->superblock)),
+                        "%s n%u: cost of one row", f->name, n);
+                }
+        check_end();
+    }
+    free(list);
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        for (uint32_t d = 0; d < IQT_DIALECTS; d++)
+            check_names(f, (enum iqt_dialect)d);
+    check_bad_names();
+    check_rules();
+    check_limits();
+    check_defaults(IQT_DIALECT_HOST);
+    check_defaults(IQT_DIALECT_GLSL);
+    return check_done();
+}
