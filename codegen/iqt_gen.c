@@ -15,11 +15,24 @@ enum { MOST = 4096, PATH = 4096 };
 static const char *const isas[] = { "portable", "avx2", "avx512" };
 static struct iqt_plan plans[MOST];
 
+/* A file that already says the same keeps its time, so nothing that depends on it is rebuilt. */
+static bool is_unchanged(const char *path, const struct iqt_buf *text)
+{
+    char *data;
+    size_t bytes;
+
+    if (iqt_file_read(path, &data, &bytes) != IQT_OK)
+        return false;
+    const bool same = bytes == text->bytes && memcmp(data, text->data, bytes) == 0;
+    free(data);
+    return same;
+}
+
 static enum iqt_status write_text(const char *path, struct iqt_buf *text)
 {
     enum iqt_status status = iqt_buf_check(text);
 
-    if (status == IQT_OK)
+    if (status == IQT_OK && !is_unchanged(path, text))
         status = iqt_file_replace(path, text->data, text->bytes);
     iqt_buf_free(text);
     return status;
