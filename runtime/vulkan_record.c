@@ -1,0 +1,400 @@
+/* Recorders: products as commands in a caller's command buffer. First everything is checked, then
+ * recorded without a way to fail. Knows neither queues nor fences. */
+#include <iqtile/vulkan.h>
+
+#include "runtime/runtime.h"
+#include "runtime/vulkan_hw.h"
+
+#include <stdlib.h>
+
+enum { QUANTIZE_THREADS = 64, CHUNK_GRANULE = 64 };
+
+struct iqt_vulkan_recorder {
+    struct iqt_device *dev;
+    const struct iqt_built *quantizer;
+    struct iqt_vk_sets sets;
+    uint32_t max_launches, max_n;
+    size_t max_k;
+    struct iqt_mem *xq, *xs; /* quantized activations of the call being executed */
+};
+
+/* A call's arguments, checked. */
+struct call {
+    struct iqt_vulkan_recorder *r;
+    VkCommandBuffer cmd;
+    struct iqt_vulkan_buffer x;
+    size_t x_stride, k;
+    uint32_t n;
+    bool quantized;
+};
+
+/* ---- Recorders ---- */
+
+static enum iqt_status fill(struct iqt_vulkan_recorder *r)
+{
+    const uint64_t activations = (uint64_t)r->max_n * r->max_k;
+    struct iqt_hw *hw = r->dev->hw;
+
+    IQT_TRY(iqt_kernel_get(r->dev, NULL, &r->quantizer));
+    IQT_TRY(iqt_vk_sets_reserve(hw, &r->sets, r->max_launches));
+    IQT_TRY(iqt_vk_alloc(hw, activations, false, &r->xq));
+    return iqt_vk_alloc(hw, activations / IQT_X_BLOCK * sizeof(struct iqt_xs), false,
+                        &r->xs);
+}
+
+static enum iqt_status check_options(const struct iqt_device *dev,
+                                     const struct iqt_vulkan_recorder_options *o)
+{
+    if (o->struct_size != sizeof(*o))
+        return iqt_fail(IQT_ERR_ARG, "recorder options: struct_size is %zu, expected %zu",
+                        o->struct_size, sizeof(*o));
+    if (dev->backend != &iqt_backend_vulkan)
+        return iqt_fail(IQT_ERR_UNSUPPORTED, "%s is no Vulkan device", dev->info.spec);
+    if (o->max_launches == 0)
+        return iqt_fail(IQT_ERR_ARG, "recorder options: max_launches is 0");
+    if (o->max_n < 1 || o->max_n > IQT_MAX_COLS)
+        return iqt_fail(IQT_ERR_SHAPE, "recorder options: max_n is %u, expected 1 .. %u",
+                        o->max_n, IQT_MAX_COLS);
+    if (o->max_k == 0 || o->max_k > dev->max_binding / (sizeof(float) * o->max_n))
+        return iqt_fail(
+            IQT_ERR_SHAPE,
+            "recorder options: max_k is %zu; %u vectors of it must fit into a "
+            "binding of %llu bytes",
+            o->max_k, o->max_n, (unsigned long long)dev->max_binding);
+    return IQT_OK;
+}
+
+enum iqt_status iqt_vulkan_recorder_create(
+    struct iqt_device *dev, const struct iqt_vulkan_recorder_options *options,
+    struct iqt_vulkan_recorder **out)
+{
+    struct iqt_vulkan_recorder *r;
+    enum iqt_status status;
+
+    if (dev == NULL || options == NULL || out == NULL)
+        return iqt_fail(IQT_ERR_ARG, "iqt_vulkan_recorder_create: %s is NULL",
+                        dev == NULL       ? "dev"
+                        : options == NULL ? "options"
+                                          : "out");
+    IQT_TRY(check_options(dev, options));
+    r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a recorder");
+    r->dev = dev;
+    r->max_launches = options->max_launches;
+    r->max_n = options->max_n;
+    r->max_k = iqt_round_up(options->max_k, IQT_X_BLOCK);
+    status = fill(r);
+    if (status != IQT_OK) {
+        iqt_vulkan_recorder_destroy(r);
+        return status;
+    }
+    *out = r;
+    return IQT_OK;
+}
+
+void iqt_vulkan_recorder_destroy(struct iqt_vulkan_recorder *r)
+{
+    if (r == NULL)
+        return;
+    iqt_vk_free(r->dev->hw, r->xs);
+    iqt_vk_free(r->dev->hw, r->xq);
+    iqt_vk_sets_free(r->dev->hw, &r->sets);
+    free(r);
+}
+
+void iqt_vulkan_recorder_reset(struct iqt_vulkan_recorder *r)
+{
+    r->sets.used = 0;
+}
+
+uint32_t iqt_vulkan_offset_alignment(const struct iqt_device *dev)
+{
+    return dev->offset_align;
+}
+
+/* ---- Sizes ---- */
+
+static size_t rows_of(const struct iqt_vulkan_product *p)
+{
+    return p->rows != 0 ? p->rows : p->w->m - p->row_begin;
+}
+
+static size_t stride_of(const struct iqt_vulkan_product *p)
+{
+    return p->stride != 0 ? p->stride : rows_of(p);
+}
+
+/* Rows of one launch: the weights within one binding, workgroups full. */
+static size_t chunk_of(const struct iqt_device *dev, const struct iqt_vulkan_product *p)
+{
+    /* A slice starts up to an alignment early and ends up to two vectors late. */
+    const uint64_t room = dev->max_binding - dev->offset_align - 2 * IQT_VK_SLACK;
+    size_t chunk = room / p->w->row_bytes;
+
+    if (chunk > CHUNK_GRANULE)
+        chunk -= chunk % CHUNK_GRANULE;
+    return chunk < rows_of(p) ? chunk : rows_of(p);
+}
+
+static bool is_float(const struct iqt_matrix *w)
+{
+    return w->format->decode == IQT_DECODE_FLOAT;
+}
+
+/* ---- Checks ---- */
+
+static enum iqt_status check_buffer(const struct call *c, const char *name,
+                                    const struct iqt_vulkan_buffer *b, uint64_t vectors,
+                                    uint64_t stride, uint64_t length)
+{
+    uint64_t floats = 0, need = 0;
+
+    if (b->buffer == VK_NULL_HANDLE)
+        return IQT_OK;
+    if (b->offset % c->r->dev->offset_align != 0)
+        return iqt_fail(IQT_ERR_ARG, "%s: offset %llu is not a multiple of %u", name,
+                        (unsigned long long)b->offset, c->r->dev->offset_align);
+    if (vectors > 1 && stride < length)
+        return iqt_fail(IQT_ERR_SHAPE, "%s: vectors of %llu floats are %llu apart", name,
+                        (unsigned long long)length, (unsigned long long)stride);
+    if (!iqt_mul(vectors - 1, stride, &floats) || !iqt_add(floats, length, &floats) ||
+        !iqt_mul(floats, sizeof(float), &need) || need > b->bytes)
+        return iqt_fail(IQT_ERR_SHAPE,
+                        "%s: %llu vectors of %llu floats need more than %llu bytes", name,
+                        (unsigned long long)vectors, (unsigned long long)length,
+                        (unsigned long long)b->bytes);
+    if (need > c->r->dev->max_binding)
+        return iqt_fail(IQT_ERR_UNSUPPORTED, "%s: %llu bytes, a binding holds %llu", name,
+                        (unsigned long long)need,
+                        (unsigned long long)c->r->dev->max_binding);
+    return IQT_OK;
+}
+
+static enum iqt_status check_matrices(const struct call *c,
+                                      const struct iqt_vulkan_product *p)
+{
+    const struct iqt_matrix *w = p->w, *gate = p->gate;
+
+    if (w == NULL)
+        return iqt_fail(IQT_ERR_ARG, "product: w is NULL");
+    if (w->dev != c->r->dev || (gate != NULL && gate->dev != c->r->dev))
+        return iqt_fail(IQT_ERR_ARG, "product: a matrix lives on another device");
+    if (w->k != c->k)
+        return iqt_fail(IQT_ERR_SHAPE, "product: w has %zu columns, the first one %zu",
+                        w->k, c->k);
+    if (gate != NULL && (gate->m != w->m || gate->k != w->k))
+        return iqt_fail(IQT_ERR_SHAPE, "product: gate is %zu x %zu, w is %zu x %zu",
+                        gate->m, gate->k, w->m, w->k);
+    if (gate != NULL && (gate->format != w->format || gate->layout != w->layout))
+        return iqt_fail(IQT_ERR_UNSUPPORTED,
+                        "product: gate (%s) and w (%s) must have one format and layout",
+                        gate->format->name, w->format->name);
+    if (p->row_begin >= w->m || p->rows > w->m - p->row_begin)
+        return iqt_fail(IQT_ERR_SHAPE, "product: rows %zu + %zu of %zu", p->row_begin,
+                        p->rows, w->m);
+    if (is_float(w) && c->n > 1 && c->x_stride != c->k)
+        return iqt_fail(IQT_ERR_UNSUPPORTED,
+                        "product: %s weights need x_stride %zu, not %zu", w->format->name,
+                        c->k, c->x_stride);
+    return IQT_OK;
+}
+
+static enum iqt_status check_product(const struct call *c,
+                                     const struct iqt_vulkan_product *p)
+{
+    if (p->struct_size != sizeof(*p))
+        return iqt_fail(IQT_ERR_ARG, "product: struct_size is %zu, expected %zu",
+                        p->struct_size, sizeof(*p));
+    IQT_TRY(check_matrices(c, p));
+    if (p->gate == NULL && p->gate_bias.buffer != VK_NULL_HANDLE)
+        return iqt_fail(IQT_ERR_ARG, "product: gate_bias without gate");
+    if (p->gate != NULL && ((unsigned)p->act > IQT_ACT_SWIGLU_OAI ||
+                            (p->act == IQT_ACT_SWIGLU_OAI && !(p->limit > 0))))
+        return iqt_fail(IQT_ERR_ARG, "product: act %d, limit %g", (int)p->act,
+                        (double)p->limit);
+    if (p->y.buffer == VK_NULL_HANDLE)
+        return iqt_fail(IQT_ERR_ARG, "product: y is absent");
+    IQT_TRY(check_buffer(c, "y", &p->y, c->n, stride_of(p), rows_of(p)));
+    IQT_TRY(check_buffer(c, "residual", &p->residual, c->n, stride_of(p), rows_of(p)));
+    IQT_TRY(check_buffer(c, "bias", &p->bias, 1, 0, p->w->m));
+    return check_buffer(c, "gate_bias", &p->gate_bias, 1, 0, p->w->m);
+}
+
+static enum iqt_status kernel_of(const struct call *c, const struct iqt_vulkan_product *p,
+                                 const struct iqt_built **out)
+{
+    return iqt_plan_choose(c->r->dev, p->w,
+                           p->gate != NULL ? IQT_OP_GATED : IQT_OP_MATVEC, c->n, out);
+}
+
+/* Also builds the kernels, so that nothing can fail afterwards. */
+static enum iqt_status check_call(struct call *c,
+                                  const struct iqt_vulkan_product *products, size_t count)
+{
+    struct iqt_vulkan_recorder *r = c->r;
+    uint64_t launches = 0;
+
+    if (c->n < 1 || c->n > r->max_n || c->k > r->max_k)
+        return iqt_fail(IQT_ERR_SHAPE,
+                        "%u vectors of %zu, the recorder is made for %u of %zu", c->n,
+                        c->k, r->max_n, r->max_k);
+    if (c->x.buffer == VK_NULL_HANDLE)
+        return iqt_fail(IQT_ERR_ARG, "iqt_vulkan_record: x is absent");
+    IQT_TRY(check_buffer(c, "x", &c->x, c->n, c->x_stride, c->k));
+    for (size_t i = 0; i < count; i++) {
+        const struct iqt_built *built;
+
+        IQT_TRY(check_product(c, &products[i]));
+        IQT_TRY(kernel_of(c, &products[i], &built));
+        c->quantized |= !is_float(products[i].w);
+        launches += (rows_of(&products[i]) + chunk_of(r->dev, &products[i]) - 1) /
+                    chunk_of(r->dev, &products[i]);
+    }
+    launches += c->quantized;
+    if (launches > r->max_launches - r->sets.used)
+        return iqt_fail(IQT_ERR_NO_MEMORY,
+                        "%llu launches, the recorder has %u of %u left",
+                        (unsigned long long)launches, r->max_launches - r->sets.used,
+                        r->max_launches);
+    return IQT_OK;
+}
+
+/* ---- Commands ---- */
+
+/* A caller's buffer in the shape of our own; lives as long as the launch is being recorded. */
+static struct iqt_slice slice_caller(struct iqt_mem *view,
+                                     const struct iqt_vulkan_buffer *b)
+{
+    if (b->buffer == VK_NULL_HANDLE)
+        return (struct iqt_slice){ NULL, 0, 0 };
+    *view = (struct iqt_mem){ .buffer = b->buffer, .bytes = b->offset + b->bytes };
+    return (struct iqt_slice){ view, b->offset, b->bytes };
+}
+
+static struct iqt_slice slice_own(struct iqt_mem *mem, uint64_t bytes)
+{
+    return (struct iqt_slice){ mem, 0, bytes };
+}
+
+static void dispatch(const struct call *c, const struct iqt_launch *l)
+{
+    struct iqt_vk_sets *sets = &c->r->sets;
+
+    iqt_vk_dispatch(c->r->dev->hw, c->cmd, sets->sets[sets->used++], l);
+}
+
+static void record_quantize(const struct call *c)
+{
+    const uint64_t activations = (uint64_t)c->n * c->k,
+                   blocks = activations / IQT_X_BLOCK;
+    const struct iqt_quantize_params params = { (uint32_t)c->k, c->n,
+                                                (uint32_t)c->x_stride };
+    struct iqt_mem view;
+    const struct iqt_launch l = {
+        .kernel = c->r->quantizer->kernel,
+        .bind = { [IQT_BIND_W] = slice_caller(&view, &c->x),
+                  [IQT_BIND_XQ] = slice_own(c->r->xq, activations),
+                  [IQT_BIND_XS] = slice_own(c->r->xs, blocks * sizeof(struct iqt_xs)) },
+        .params = &params,
+        .params_bytes = sizeof(params),
+        .groups = (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS),
+    };
+
+    dispatch(c, &l);
+    iqt_vk_barrier(c->r->dev->hw, c->cmd);
+}
+
+/* Rows of a matrix from an aligned offset; *base is what the alignment left over. */
+static struct iqt_slice slice_rows(const struct iqt_matrix *w, size_t row, size_t rows,
+                                   uint32_t *base)
+{
+    const uint64_t at = (uint64_t)row * w->row_bytes;
+
+    *base = (uint32_t)(at % w->dev->offset_align);
+    return (struct iqt_slice){ w->mem, at - *base,
+                               *base + (uint64_t)rows * w->row_bytes };
+}
+
+static void record_rows(const struct call *c, const struct iqt_vulkan_product *p,
+                        const struct iqt_built *built, size_t begin, size_t rows)
+{
+    const uint64_t activations = (uint64_t)c->n * c->k;
+    const size_t row = p->row_begin + begin;
+    struct iqt_mem view[5];
+    struct iqt_params params = {
+        .rows = (uint32_t)rows,
+        .k = (uint32_t)c->k,
+        .row0 = (uint32_t)row,
+        .row_bytes = (uint32_t)p->w->row_bytes,
+        .cols = c->n,
+        .y_stride = (uint32_t)stride_of(p),
+        .y_base = (uint32_t)begin,
+        .flags =
+            (p->bias.buffer != VK_NULL_HANDLE ? (uint32_t)IQT_FLAG_BIAS : 0) |
+            (p->gate_bias.buffer != VK_NULL_HANDLE ? (uint32_t)IQT_FLAG_GATE_BIAS : 0) |
+            (p->residual.buffer != VK_NULL_HANDLE ? (uint32_t)IQT_FLAG_RESIDUAL : 0),
+        .act = p->act,
+        .limit = p->limit,
+    };
+    struct iqt_launch l = {
+        .kernel = built->kernel,
+        .bind = { [IQT_BIND_XQ] = slice_own(c->r->xq, activations),
+                  [IQT_BIND_XS] = slice_own(c->r->xs, activations / IQT_X_BLOCK *
+                                                          sizeof(struct iqt_xs)),
+                  [IQT_BIND_BIAS] = slice_caller(&view[0], &p->bias),
+                  [IQT_BIND_GATE_BIAS] = slice_caller(&view[1], &p->gate_bias),
+                  [IQT_BIND_RESIDUAL] = slice_caller(&view[2], &p->residual),
+                  [IQT_BIND_Y] = slice_caller(&view[3], &p->y) },
+        .params = &params,
+        .params_bytes = sizeof(params),
+        .groups = iqt_plan_groups(&built->plan, (uint32_t)rows),
+    };
+
+    if (is_float(p->w))
+        l.bind[IQT_BIND_XQ] = slice_caller(&view[4], &c->x);
+    l.bind[IQT_BIND_W] = slice_rows(p->w, row, rows, &params.w_base);
+    l.bind[IQT_BIND_GATE] =
+        slice_rows(p->gate != NULL ? p->gate : p->w, row, rows, &params.gate_base);
+    dispatch(c, &l);
+}
+
+/* Launches of one call write different rows and read none of them: no barriers between. */
+static enum iqt_status record_product(const struct call *c,
+                                      const struct iqt_vulkan_product *p)
+{
+    const size_t chunk = chunk_of(c->r->dev, p), all = rows_of(p);
+    const struct iqt_built *built;
+
+    IQT_TRY(kernel_of(c, p, &built));
+    for (size_t begin = 0; begin < all; begin += chunk)
+        record_rows(c, p, built, begin, all - begin < chunk ? all - begin : chunk);
+    return IQT_OK;
+}
+
+enum iqt_status iqt_vulkan_record(struct iqt_vulkan_recorder *r, VkCommandBuffer cmd,
+                                  struct iqt_vulkan_buffer x, size_t x_stride, uint32_t n,
+                                  const struct iqt_vulkan_product *products, size_t count)
+{
+    struct call c = { .r = r, .cmd = cmd, .x = x, .n = n };
+
+    if (r == NULL || cmd == NULL || products == NULL || count == 0 ||
+        products[0].w == NULL)
+        return iqt_fail(IQT_ERR_ARG, "iqt_vulkan_record: %s",
+                        r == NULL          ? "the recorder is NULL"
+                        : cmd == NULL      ? "the command buffer is NULL"
+                        : products == NULL ? "products is NULL"
+                        : count == 0       ? "count is 0"
+                                           : "the first product's w is NULL");
+    c.k = products[0].w->k;
+    c.x_stride = x_stride != 0 ? x_stride : c.k;
+    IQT_TRY(check_call(&c, products, count));
+
+    iqt_vk_barrier(r->dev->hw, cmd);
+    if (c.quantized)
+        record_quantize(&c);
+    for (size_t i = 0; i < count; i++)
+        IQT_TRY(record_product(&c, &products[i]));
+    iqt_vk_barrier(r->dev->hw, cmd);
+    return IQT_OK;
+}
