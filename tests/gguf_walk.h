@@ -60,18 +60,19 @@ static inline void walk_key(const struct iqt_gguf_key *key)
 
 static inline void walk_rows(const struct iqt_gguf_tensor *t)
 {
-    float *out = malloc(WALK_COLUMNS * sizeof *out);
+    const size_t columns = t->ne[0] <= WALK_COLUMNS ? (size_t)t->ne[0] : 0;
+    float *out = malloc(columns * sizeof *out);
     size_t row_bytes;
 
-    if (out != NULL && t->ne[0] <= WALK_COLUMNS &&
-        iqt_format_row_bytes(t->format, (size_t)t->ne[0], &row_bytes) == IQT_OK) {
+    if (out != NULL && columns > 0 &&
+        iqt_format_row_bytes(t->format, columns, &row_bytes) == IQT_OK) {
         for (uint64_t i = 0; i < iqt_gguf_rows(t) && i < WALK_ROWS; i++) {
             const uint8_t *row = (const uint8_t *)t->data + i * row_bytes;
 
             for (int mode = IQT_DECODE_COMPUTE; mode <= IQT_DECODE_REFERENCE; mode++) {
-                if (iqt_decode_row(t->format, row, (size_t)t->ne[0],
-                                   (enum iqt_decode_mode)mode, out) == IQT_OK)
-                    walk_bytes(out, t->ne[0] * sizeof *out);
+                if (iqt_decode_row(t->format, row, columns, (enum iqt_decode_mode)mode,
+                                   out) == IQT_OK)
+                    walk_bytes(out, columns * sizeof *out);
             }
         }
     }
