@@ -247,12 +247,13 @@ static enum iqt_status measure(struct job *j)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the results");
     r->devices = j->device;
     r->rows = j->rows;
-    iqt_report_print_head(stdout);
     for (uint32_t i = 0; i < r->device_count; i++) {
         struct iqt_device *dev;
         enum iqt_status status;
 
         IQT_TRY(iqt_device_open(j->ctx, j->spec[i], &dev));
+        if (i == 0)
+            iqt_report_print_head(stdout);
         status =
             iqt_report_device(dev, i, &j->plan, &j->device[i], &j->rows[r->row_count]);
         iqt_device_close(dev);

@@ -9,7 +9,7 @@
 enum { WIDTH = 640, HEIGHT = 420, MAX_COLUMNS = 32, MIN_GAP = 46, TIP_BYTES = 400 };
 
 /* Plot area of the roofline. */
-static const double LEFT = 60, RIGHT = 622, TOP = 46, BOTTOM = 364;
+static const double LEFT = 60, RIGHT = 582, TOP = 46, BOTTOM = 364;
 
 static void row_tip(const struct iqt_report *r, const struct iqt_report_row *row,
                     const struct iqt_report_time *time, const char *what, char *out)
@@ -126,11 +126,11 @@ static void draw_weight_lines(struct iqt_buf *b, const struct roofline *f)
                 continue;
             iqt_svg_line(b, "iso", iqt_svg_at(&f->x, x1), iqt_svg_at(&f->y, w * x1 / 8),
                          px, py);
-            if (py > TOP + 14 && px > RIGHT - 2)
-                iqt_svg_text(b, "note", px - 4, py - 4, IQT_SVG_END, "%.3g G weights/s",
-                             w);
+            if (px > RIGHT - 1)
+                iqt_svg_text(b, "note", RIGHT + 6, py + 4, IQT_SVG_START, "%.3g G", w);
         }
     }
+    iqt_svg_text(b, "note", RIGHT + 6, TOP - 12, IQT_SVG_START, "weights/s");
 }
 
 static void draw_roof(struct iqt_buf *b, const struct roofline *f)
@@ -166,14 +166,14 @@ static void draw_row(struct iqt_buf *b, struct roofline *f,
 
 static void draw_legend(struct iqt_buf *b)
 {
-    iqt_svg_dot(b, "best", 300, 14, 5, NULL);
-    iqt_svg_text(b, "key", 310, 18, IQT_SVG_START, "tuned");
-    iqt_svg_dot(b, "base", 364, 14, 5, NULL);
-    iqt_svg_text(b, "key", 374, 18, IQT_SVG_START, "default");
-    iqt_svg_dot(b, "base", 440, 14, 6, NULL);
-    iqt_svg_text(b, "key", 450, 18, IQT_SVG_START, "7B-class shape");
-    iqt_svg_dot(b, "base", 560, 14, 3.5, NULL);
-    iqt_svg_text(b, "key", 568, 18, IQT_SVG_START, "model");
+    iqt_svg_dot(b, "best", 262, 14, 5, NULL);
+    iqt_svg_text(b, "key", 272, 18, IQT_SVG_START, "tuned");
+    iqt_svg_dot(b, "base", 326, 14, 5, NULL);
+    iqt_svg_text(b, "key", 336, 18, IQT_SVG_START, "default");
+    iqt_svg_dot(b, "base", 402, 14, 6, NULL);
+    iqt_svg_text(b, "key", 413, 18, IQT_SVG_START, "7B-class shape");
+    iqt_svg_dot(b, "base", 522, 14, 3.5, NULL);
+    iqt_svg_text(b, "key", 531, 18, IQT_SVG_START, "model");
 }
 
 void iqt_report_roofline(struct iqt_buf *b, const struct iqt_report *r, uint32_t device)
@@ -283,9 +283,9 @@ void iqt_report_bars(struct iqt_buf *b, const struct iqt_report *r, uint32_t dev
         iqt_svg_text(b, "rooftext", WIDTH - 12, span[0] - 6, IQT_SVG_END,
                      "read bandwidth %.1f GB/s lies off the scale", roof);
     }
-    iqt_svg_rect(b, "best", BAR_LEFT, 8, 14, 12, NULL);
-    iqt_svg_text(b, "key", BAR_LEFT + 20, 18, IQT_SVG_START, "tuned");
-    iqt_svg_rect(b, "base", BAR_LEFT + 70, 8, 14, 12, NULL);
-    iqt_svg_text(b, "key", BAR_LEFT + 90, 18, IQT_SVG_START, "default");
+    iqt_svg_rect(b, "base", BAR_LEFT, 8, 14, 12, NULL);
+    iqt_svg_text(b, "key", BAR_LEFT + 20, 18, IQT_SVG_START, "default");
+    iqt_svg_rect(b, "best", BAR_LEFT + 80, 8, 14, 12, NULL);
+    iqt_svg_text(b, "key", BAR_LEFT + 100, 18, IQT_SVG_START, "tuned");
     iqt_svg_close(b);
 }

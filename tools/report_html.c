@@ -168,6 +168,14 @@ static void put_tiles(struct iqt_buf *b, const struct iqt_report *r, uint32_t de
     iqt_buf_printf(b, "</div>\n");
 }
 
+/* What a plan's name adds to the format and the device of its row. */
+static const char *plan_tail(const char *name)
+{
+    for (int dots = 0; *name != '\0' && dots < 3; name++)
+        dots += *name == '.';
+    return name;
+}
+
 static void put_row(struct iqt_buf *b, const struct iqt_report *r,
                     const struct iqt_report_row *row)
 {
@@ -186,10 +194,12 @@ static void put_row(struct iqt_buf *b, const struct iqt_report *r,
         b,
         "<td><span class=\"meter\"><i style=\"width:%.0f%%\"></i></span>%.1f</td>"
         "<td class=\"%s\">%.2f</td><td>%.1f</td>"
-        "<td class=\"t\"><code>",
+        "<td class=\"t\"><code title=\"",
         fmin(share, 100), share, gain > 1.02 ? "up" : "same", gain,
         100 * fmax(row->base.spread, row->best.spread));
     iqt_xml_escape(b, row->plan);
+    iqt_buf_printf(b, "\">");
+    iqt_xml_escape(b, plan_tail(row->plan));
     iqt_buf_printf(b, "</code></td></tr>\n");
 }
 
@@ -226,8 +236,8 @@ static void put_device(struct iqt_buf *b, const struct iqt_report *r, uint32_t d
            "weight</h3>\n");
     iqt_report_roofline(b, r, device);
     iqt_buf_printf(b,
-                   "</figure>\n<figure class=\"card\"><h3>Largest shape of each format: "
-                   "speed, share of bandwidth, gain over the default</h3>\n");
+                   "</figure>\n<figure class=\"card\"><h3>Largest shape of each format, "
+                   "default and tuned</h3>\n");
     iqt_report_bars(b, r, device);
     iqt_buf_printf(b, "</figure></div>\n");
     put_table(b, r, device);

@@ -55,16 +55,18 @@ static size_t ticks_linear(const struct iqt_svg_axis *a, double *out, size_t cap
     return count;
 }
 
-/* 1, 2, 5 per decade where they fit, else powers of ten. */
+/* As many a decade as fit: every digit, 1 2 5, or powers of ten. */
 static size_t ticks_log(const struct iqt_svg_axis *a, double *out, size_t cap)
 {
-    static const double all[] = { 1, 2, 5 };
-    const bool dense = a->hi / a->lo < 2e3;
+    static const double digits[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, some[] = { 1, 2, 5 };
+    const double span = a->hi / a->lo;
+    const double *step = span < 12 ? digits : some;
+    const size_t steps = span < 12 ? IQT_COUNT(digits) : span < 2e3 ? IQT_COUNT(some) : 1;
     size_t count = 0;
 
     for (double d = floor(log10(a->lo)); d <= ceil(log10(a->hi)); d++) {
-        for (size_t i = 0; i < (dense ? IQT_COUNT(all) : 1); i++) {
-            const double v = all[i] * pow(10, d);
+        for (size_t i = 0; i < steps; i++) {
+            const double v = step[i] * pow(10, d);
 
             if (v >= a->lo * (1 - 1e-9) && v <= a->hi * (1 + 1e-9) && count < cap)
                 out[count++] = v;
