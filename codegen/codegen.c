@@ -81,6 +81,17 @@ enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan, struct iqt_buf *out
     return iqt_buf_check(out);
 }
 
+/* The first plan whose inner function is the same: only the operation differs. */
+static size_t same_dots(const struct iqt_plan *plans, size_t i)
+{
+    size_t j = 0;
+
+    while (plans[j].format != plans[i].format || plans[j].layout != plans[i].layout ||
+           plans[j].rows_thread != plans[i].rows_thread || plans[j].n != plans[i].n)
+        j++;
+    return j;
+}
+
 enum iqt_status iqt_emit_host_set(const struct iqt_plan *plans, size_t count,
                                   struct iqt_buf *out)
 {
@@ -93,7 +104,8 @@ enum iqt_status iqt_emit_host_set(const struct iqt_plan *plans, size_t count,
         IQT_TRY(iqt_plan_check(&plans[i], NULL));
         iqt_places_init(&places, &plans[i]);
         emit_head(out, &plans[i]);
-        iqt_emit_host_again(&e, i);
+        const size_t number = same_dots(plans, i);
+        iqt_emit_host_again(&e, number, number == i);
     }
     return iqt_buf_check(out);
 }

@@ -61,7 +61,8 @@ void iqt_expr_scalar(const struct iqt_emit *e, const struct iqt_scalar *s, uint3
 void iqt_emit_gpu(struct iqt_emit *e);
 void iqt_emit_host_prelude(struct iqt_buf *out);
 void iqt_emit_host(struct iqt_emit *e);
-/* The same as one of several kernels of a text: file-local names get the number. */
-void iqt_emit_host_again(struct iqt_emit *e, size_t number);
+/* The same as one of several kernels of a text: file-local names get the number. Not fresh: the
+ * inner function of that number is already there. */
+void iqt_emit_host_again(struct iqt_emit *e, size_t number, bool fresh);
 
 #endif

@@ -74,9 +74,9 @@ static void emit_dots(struct iqt_emit *e)
                packed = e->plan->layout == IQT_LAYOUT_PACKED;
 
     iqt_emit_line(
-        e, "FN void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
+        e, "static void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
     iqt_emit_open(
-        e, "             const struct iqt_xs *xs, uint32_t cols, float out[R][N])");
+        e, "                 const struct iqt_xs *xs, uint32_t cols, float out[R][N])");
     iqt_emit_line(e, "v8f sum[R][N];");
     iqt_emit_line(e, "float d[R];");
     if (min)
@@ -200,25 +200,23 @@ void iqt_emit_host_prelude(struct iqt_buf *out)
                    iqt_prelude_host_avx2, iqt_prelude_host_portable);
 }
 
-void iqt_emit_host(struct iqt_emit *e)
+static void emit_sizes(struct iqt_emit *e)
 {
-    char symbol[IQT_PLAN_NAME_BYTES];
-
-    iqt_kernel_symbol(e->plan, symbol);
     iqt_emit_line(e, "\n#define R %u", e->plan->rows_thread);
     iqt_emit_line(e, "#define N %u", e->plan->n);
     iqt_emit_line(e, "#define COLS %s", e->plan->n == 1 ? "1u" : "cols");
     iqt_emit_line(e, "#define GATED %d", e->plan->op == IQT_OP_GATED);
-    emit_tables(e);
-    emit_dots(e);
-    iqt_emit_line(e,
-                  "void IQT_SYMBOL(%s)(const struct iqt_host_args *a, uint32_t begin, "
-                  "uint32_t end);",
-                  symbol);
-    iqt_emit_line(e,
-                  "void IQT_SYMBOL(%s)(const struct iqt_host_args *a, uint32_t begin, "
-                  "uint32_t end)",
-                  symbol);
+}
+
+static void emit_entry(struct iqt_emit *e)
+{
+    static const char args[] =
+        "const struct iqt_host_args *a, uint32_t begin, uint32_t end";
+    char symbol[IQT_PLAN_NAME_BYTES];
+
+    iqt_kernel_symbol(e->plan, symbol);
+    iqt_emit_line(e, "void IQT_SYMBOL(%s)(%s);", symbol, args);
+    iqt_emit_line(e, "void IQT_SYMBOL(%s)(%s)", symbol, args);
     iqt_emit_line(e, "{");
     if (e->plan->n > 1)
         iqt_emit_line(e, "    const uint32_t cols = a->p.cols;");
@@ -226,16 +224,29 @@ void iqt_emit_host(struct iqt_emit *e)
         iqt_emit_line(e, "%s", entry[i]);
 }
 
+void iqt_emit_host(struct iqt_emit *e)
+{
+    emit_sizes(e);
+    emit_tables(e);
+    emit_dots(e);
+    emit_entry(e);
+}
+
 /* Names that every kernel's text defines anew. */
 static const char *const statics[] = { "dots", "table", "table_odd", "power",
                                        "scale_table" };
 static const char *const macros[] = { "R", "N", "COLS", "GATED" };
 
-void iqt_emit_host_again(struct iqt_emit *e, size_t number)
+void iqt_emit_host_again(struct iqt_emit *e, size_t number, bool fresh)
 {
     for (size_t i = 0; i < IQT_COUNT(statics); i++)
         iqt_emit_line(e, "#define %s %s_%zu", statics[i], statics[i], number);
-    iqt_emit_host(e);
+    emit_sizes(e);
+    if (fresh) {
+        emit_tables(e);
+        emit_dots(e);
+    }
+    emit_entry(e);
     for (size_t i = 0; i < IQT_COUNT(statics); i++)
         iqt_emit_line(e, "#undef %s", statics[i]);
     for (size_t i = 0; i < IQT_COUNT(macros); i++)

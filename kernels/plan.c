@@ -210,9 +210,9 @@ static enum iqt_status check_host(const struct iqt_plan *p)
     RULE(p->span == span && p->vec == 32 && p->unroll == 1,
          "host plans of %s have s%u.v32.u1, not s%u.v%u.u%u", p->format->name, span,
          p->span, p->vec, p->unroll);
-    RULE(p->rows_group == p->rows_thread && p->rows_thread <= 4 &&
+    RULE(p->rows_group == p->rows_thread && p->rows_thread <= 2 &&
              power_of_two(p->rows_thread),
-         "host plans have g = r in 1, 2, 4, not g%u.r%u", p->rows_group, p->rows_thread);
+         "host plans have g = r in 1, 2, not g%u.r%u", p->rows_group, p->rows_thread);
     return IQT_OK;
 }
 

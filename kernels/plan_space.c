@@ -156,11 +156,13 @@ static const struct iqt_limits minimum_limits = {
     .shared_bytes = 16384,
 };
 
-static uint32_t embedded_n(uint32_t n)
+/* Host kernels loop over their columns at run time: one of many columns serves them all. */
+static uint32_t embedded_n(enum iqt_dialect d, uint32_t n)
 {
     uint32_t i = 0;
 
-    while (iqt_plan_embedded_n[i] < n)
+    while (iqt_plan_embedded_n[i] < n ||
+           (d == IQT_DIALECT_HOST && n > 1 && iqt_plan_embedded_n[i + 1]))
         i++;
     return iqt_plan_embedded_n[i];
 }
@@ -169,7 +171,8 @@ static uint32_t embedded_n(uint32_t n)
  * their sums would no longer fit the registers. */
 static bool sums_fit(const struct iqt_plan *p)
 {
-    return p->dialect != IQT_DIALECT_HOST || p->rows_thread == 1 || p->rows_thread * p->n <= 4;
+    return p->dialect != IQT_DIALECT_HOST || p->rows_thread == 1 ||
+           p->rows_thread * p->n <= 2;
 }
 
 struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
@@ -179,7 +182,7 @@ struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
     struct iqt_plan plans[MOST], best = { 0 };
     double best_cost = INFINITY;
     const size_t total =
-        iqt_plan_list(f, d, op, embedded_n(n), layout, &minimum_limits, plans, MOST);
+        iqt_plan_list(f, d, op, embedded_n(d, n), layout, &minimum_limits, plans, MOST);
 
     for (size_t i = 0; i < total && i < MOST; i++) {
         const double cost = iqt_plan_cost(&plans[i], &minimum_limits, SIZE, SIZE);
@@ -200,6 +203,9 @@ static void embed_host(struct listing *l, const struct iqt_format *f,
 
     for (uint32_t i = 0; iqt_plan_embedded_n[i]; i++) {
         const uint32_t n = iqt_plan_embedded_n[i];
+
+        if (n != embedded_n(IQT_DIALECT_HOST, n))
+            continue;
         const size_t total =
             iqt_plan_list(f, IQT_DIALECT_HOST, IQT_OP_MATVEC, n, layout, NULL, plans, 8);
 
