@@ -186,6 +186,7 @@ static void test_forced(struct target *t)
     struct iqt_matrix *w;
     float y[N * M];
     struct iqt_product product = { .struct_size = sizeof product, .y = y };
+    const char *name = "";
     uint64_t ns = 0;
 
     if (!check_begin("plan.forced.%s", t->name))
