@@ -18,7 +18,6 @@ struct session {
     const struct iqt_report_plan *plan;
     const char *spec;
     struct iqt_tune_job *jobs;
-    const void **weights;
     struct found *found;
 };
 
@@ -35,6 +34,14 @@ static bool on_stop(void *user)
 {
     (void)user;
     return iqt_cli_interrupted();
+}
+
+static enum iqt_status on_weights(void *user, size_t index, const void **rows)
+{
+    const struct session *s = user;
+
+    *rows = s->plan->tasks[index].matrix.rows;
+    return IQT_OK;
 }
 
 static void on_result(void *user, const struct iqt_tune_result *r)
@@ -57,9 +64,8 @@ static enum iqt_status start_session(struct session *s)
     const size_t count = s->plan->count;
 
     s->jobs = calloc(count, sizeof(*s->jobs));
-    s->weights = calloc(count, sizeof(*s->weights));
     s->found = calloc(count, sizeof(*s->found));
-    if (s->jobs == NULL || s->weights == NULL || s->found == NULL)
+    if (s->jobs == NULL || s->found == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu tuning jobs", count);
     for (size_t i = 0; i < count; i++) {
         const struct iqt_report_task *t = &s->plan->tasks[i];
@@ -70,7 +76,6 @@ static enum iqt_status start_session(struct session *s)
                                             .m = t->matrix.m,
                                             .k = t->matrix.k,
                                             .bytes = t->weight };
-        s->weights[i] = t->matrix.rows;
     }
     return IQT_OK;
 }
@@ -78,22 +83,24 @@ static enum iqt_status start_session(struct session *s)
 static void end_session(struct session *s)
 {
     free(s->jobs);
-    free(s->weights);
     free(s->found);
 }
 
 static enum iqt_status tune(struct iqt_device *dev, struct session *s)
 {
+    static const char *const worker[] = { "/proc/self/exe", "tune", "--worker", NULL };
     const struct iqt_tune_device_options options = {
         .level = IQT_TUNE_QUICK,
         .budget_ns = (uint64_t)(s->plan->budget_s * 1e9),
+        .worker = worker,
         .user = s,
+        .weights = on_weights,
         .progress = on_progress,
         .stop = on_stop,
         .report = on_result,
     };
 
-    return iqt_tune_device(dev, s->jobs, s->weights, s->plan->count, &options);
+    return iqt_tune_device(dev, s->jobs, s->plan->count, &options);
 }
 
 /* The faster layout's winner; packed and its default where the budget did not reach. */
