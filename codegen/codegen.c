@@ -71,6 +71,7 @@ enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan, struct iqt_buf *out
 
     IQT_TRY(iqt_plan_check(plan, NULL));
     iqt_places_init(&places, plan);
+    IQT_TRY(iqt_places_check(&places));
     emit_head(out, plan);
     if (plan->dialect == IQT_DIALECT_HOST) {
         iqt_emit_host_prelude(out);

@@ -67,25 +67,66 @@ static void put_vec_word(const struct iqt_emit *e, struct expr *x, struct iqt_pl
     (void)e;
 }
 
-/* Bits of a field outside vectors: the smallest aligned container that holds them. */
+/* Whether every part's byte offset keeps addresses aligned. */
+static bool keeps_aligned(const struct iqt_emit *e, const struct iqt_plane *plane,
+                          uint32_t bytes)
+{
+    for (uint32_t j = 0; 1u << j < e->places->parts; j++)
+        if (iqt_place_part_stride(e->places, plane, j) / 8 % bytes != 0)
+            return false;
+    return true;
+}
+
+/* The smallest container, 8, 16 or 32 bits, that holds the field at an address that accessors of
+ * this alignment can read; 0 when it crosses them all. */
+static uint32_t container(const struct iqt_emit *e, const struct iqt_plane *plane,
+                          struct iqt_place place, uint32_t most)
+{
+    const uint32_t align = iqt_place_alignment(e->places);
+
+    for (uint32_t unit = 8; unit <= 32; unit *= 2)
+        if (place.bit % unit + plane->width + most <= unit &&
+            keeps_aligned(e, plane, unit / 8 < align ? unit / 8 : align))
+            return unit;
+    return 0;
+}
+
+/* A field that lies across containers is put together from bytes. */
+static uint32_t put_bytes(const struct iqt_emit *e, struct expr *x,
+                          const struct iqt_plane *plane, struct iqt_place place,
+                          const char *part, uint32_t most)
+{
+    const uint32_t shift = place.bit % 8, bytes = (shift + plane->width + most + 7) / 8;
+
+    put(x, "(");
+    for (uint32_t b = 0; b < bytes; b++)
+        put(x, b ? " | %s_u8(at[r] + %uu%s) << %u" : "%s_u8(at[r] + %uu%s)", e->prefix,
+            place.bit / 8 + b, part, 8 * b);
+    put(x, ")");
+    return shift;
+}
+
+/* Bits of a field outside vectors. */
 static void put_memory_bits(const struct iqt_emit *e, struct expr *x,
                             const struct iqt_plane *plane, struct iqt_place place)
 {
     const struct part_offset byte = part_offset(e, plane, true),
                              bit = part_offset(e, plane, false);
-    uint32_t unit = 8;
+    const uint32_t unit = container(e, plane, place, bit.most);
+    uint32_t shift;
 
-    while (place.bit % unit + plane->width + bit.most > unit)
-        unit *= 2;
-    assert(unit <= 32);
-    put(x, "%s_u%u(at[r] + %uu%s)", e->prefix, unit, place.bit / unit * (unit / 8),
-        byte.text);
-    const uint32_t shift = place.bit % unit;
+    if (unit == 0) {
+        shift = put_bytes(e, x, plane, place, byte.text, bit.most);
+    } else {
+        put(x, "%s_u%u(at[r] + %uu%s)", e->prefix, unit, place.bit / unit * (unit / 8),
+            byte.text);
+        shift = place.bit % unit;
+    }
     if (bit.text[0])
         put(x, " >> (%uu%s)", shift, bit.text);
     else if (shift)
         put(x, " >> %u", shift);
-    if (plane->width < unit)
+    if (plane->width != unit)
         put(x, " & %uu", (1u << plane->width) - 1u);
 }
 
@@ -139,10 +180,11 @@ static bool in_one_word(const struct iqt_emit *e, const struct iqt_plane *plane,
             place.bit != first.bit + 8 * j)
             return false;
     }
-    if (first.bit % 8 + plane->width > 8)
-        return false;
-    return first.in_vec ? first.bit % 32 < 8
-                        : first.bit / 8 % iqt_place_alignment(e->places) == 0;
+    if (first.in_vec)
+        return first.bit % 8 + plane->width <= 8 && first.bit % 32 < 8;
+    const uint32_t align = iqt_place_alignment(e->places);
+    return first.bit % 8 + plane->width + part_offset(e, plane, false).most <= 8 &&
+           first.bit / 8 % align == 0 && keeps_aligned(e, plane, align);
 }
 
 static void put_word(const struct iqt_emit *e, struct expr *x,

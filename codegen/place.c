@@ -85,8 +85,8 @@ uint32_t iqt_place_part_stride(const struct iqt_places *p, const struct iqt_plan
     const struct iqt_place first = p->of_bit[iqt_plane_bit(plane, 0)];
     const struct iqt_place next = p->of_bit[iqt_plane_bit(plane, weight)];
 
-    assert(log2_u32(weight) < IQT_INDEX_BITS && !first.in_vec);
-    return next.bit - first.bit;
+    assert(log2_u32(weight) < IQT_INDEX_BITS);
+    return first.in_vec ? 0 : next.bit - first.bit;
 }
 
 uint32_t iqt_place_base_bytes(const struct iqt_places *p)
@@ -103,4 +103,50 @@ uint32_t iqt_place_alignment(const struct iqt_places *p)
     if (p->plan->layout == IQT_LAYOUT_NATIVE)
         bytes = (uint32_t)(f->bytes | f->row_head);
     return bytes % 4 == 0 ? 4 : bytes % 2 == 0 ? 2 : 1;
+}
+
+static const struct iqt_field *field_of(const struct iqt_format *f, uint32_t n)
+{
+    const struct iqt_field *const fields[] = {
+        &f->code,           &f->shift,   &f->sign, &f->scale.raw,
+        &f->scale.negative, &f->min.raw, NULL,
+    };
+
+    return fields[n];
+}
+
+/* Whether a plane's address outside vectors is the first part's plus the parts' strides. */
+static bool is_linear(const struct iqt_places *p, const struct iqt_plane *plane)
+{
+    for (uint32_t i = 0; i < p->packing.format->superblock; i++) {
+        const struct iqt_place place = p->of_bit[iqt_plane_bit(plane, i)];
+        const uint32_t part = i / p->plan->span;
+        uint32_t bit = p->of_bit[iqt_plane_bit(plane, i % p->plan->span)].bit;
+
+        if (place.in_vec)
+            continue;
+        for (uint32_t j = 0; 1u << j < p->parts; j++)
+            bit += (part >> j & 1u) * iqt_place_part_stride(p, plane, j);
+        if (bit != place.bit)
+            return false;
+    }
+    return true;
+}
+
+enum iqt_status iqt_places_check(const struct iqt_places *p)
+{
+    const struct iqt_format *f = p->packing.format;
+
+    if (p->parts == 1)
+        return IQT_OK;
+    for (uint32_t n = 0; field_of(f, n) != NULL; n++)
+        for (const struct iqt_plane *plane = field_of(f, n)->plane;
+             plane < field_of(f, n)->plane + IQT_MAX_PLANES && plane->width; plane++)
+            if (!is_linear(p, plane))
+                return iqt_fail(
+                    IQT_ERR_UNSUPPORTED,
+                    "s%u: the %s layout of %s needs s%u, its side bytes are apart",
+                    p->plan->span, iqt_layout_name(p->plan->layout), f->name,
+                    f->superblock);
+    return IQT_OK;
 }

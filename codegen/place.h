@@ -23,6 +23,8 @@ struct iqt_places {
 };
 
 void iqt_places_init(struct iqt_places *p, const struct iqt_plan *plan);
+/* IQT_ERR_UNSUPPORTED when the parts of a superblock cannot be addressed by strides. */
+IQT_MUST_USE enum iqt_status iqt_places_check(const struct iqt_places *p);
 /* Place of a plane's lowest bit for weight i of the span (its first part). */
 struct iqt_place iqt_place_of(const struct iqt_places *p, const struct iqt_plane *plane,
                               uint32_t i);
