@@ -225,12 +225,17 @@ static void describe_machine(struct job *j)
 static void describe_command(struct job *j)
 {
     FILE *file = fopen("/proc/self/cmdline", "rb");
+    bool between = false;
     int c;
 
     while (file != NULL && (c = fgetc(file)) != EOF) {
-        const char one = c == '\0' ? ' ' : (char)c;
+        const char one = (char)c;
 
-        iqt_buf_append(&j->command, &one, 1);
+        if (between)
+            iqt_buf_append(&j->command, " ", 1);
+        between = c == '\0';
+        if (!between)
+            iqt_buf_append(&j->command, &one, 1);
     }
     if (file != NULL)
         fclose(file);

@@ -225,7 +225,9 @@ static void put_device(struct iqt_buf *b, const struct iqt_report *r, uint32_t d
     iqt_xml_escape(b, d->info.name);
     iqt_buf_printf(b, "</h2>\n<p class=\"dim\">");
     iqt_xml_escape(b, d->info.driver);
-    iqt_buf_printf(b, "; %s, %u compute units", d->info.arch, d->info.compute_units);
+    iqt_buf_printf(b, "; %s", d->info.arch);
+    if (d->info.compute_units > 0)
+        iqt_buf_printf(b, ", %u compute units", d->info.compute_units);
     if (d->info.cache_bytes > 0)
         iqt_buf_printf(b, ", %.0f MiB last-level cache",
                        (double)d->info.cache_bytes / 1048576);

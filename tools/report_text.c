@@ -80,7 +80,7 @@ static void put_device(struct iqt_buf *b, const struct iqt_report_device *d)
 static void put_time(struct iqt_buf *b, const char *key, const struct iqt_report_time *t)
 {
     iqt_buf_printf(
-        b, "      \"%s\": {\"nanoseconds\": %.0f, \"spread\": %.4f, \"runs\": %u},\n",
+        b, "      \"%s\": {\"nanoseconds\": %.6g, \"spread\": %.4f, \"runs\": %u},\n",
         key, t->ns, t->spread, t->runs);
 }
 
@@ -107,8 +107,8 @@ static void put_row(struct iqt_buf *b, const struct iqt_report *r,
                    row->rotated ? "true" : "false", row->checked, row->worst);
     iqt_buf_printf(b,
                    "      \"bytes_per_second\": %.6g,\n"
-                   "      \"percent_of_bandwidth\": %.3f,\n"
-                   "      \"speedup_over_default\": %.4f\n    }",
+                   "      \"percent_of_bandwidth\": %.6g,\n"
+                   "      \"speedup_over_default\": %.6g\n    }",
                    iqt_report_rate(row, &row->best),
                    100 * iqt_report_share(r, row, &row->best), iqt_report_gain(row));
 }
