@@ -194,15 +194,16 @@ static void test_forced(struct target *t)
     p = problem_new(f, M, 256);
     product.w = w = problem_upload(&p, t, IQT_LAYOUT_PACKED);
     check_true(w && iqt_plan_used(t->dev, w, false, 4, &name) == IQT_OK &&
-                   iqt_plan_parse(name, &plan) == IQT_OK && plan.n == 4,
+                   iqt_plan_parse(name, &plan) == IQT_OK && plan.n >= 4,
                "plan '%s' for 4 columns: %s", name, iqt_last_error());
     check_true(iqt_product_run(t->q, p.x.at, p.x_stride, 4, &product, 1, &plan, &ns) ==
                    IQT_OK,
                "%s", iqt_last_error());
     check_true(ns > 0, "a launch took no time");
-    check_true(iqt_product_run(t->q, p.x.at, p.x_stride, 5, &product, 1, &plan, NULL) ==
-                   IQT_ERR_SHAPE,
-               "5 columns with a plan for 4");
+    if (plan.n < N)
+        check_true(iqt_product_run(t->q, p.x.at, p.x_stride, plan.n + 1u, &product, 1,
+                                   &plan, NULL) == IQT_ERR_SHAPE,
+                   "%u columns with a plan for %u", plan.n + 1u, plan.n);
     plan.op = IQT_OP_GATED;
     check_true(iqt_product_run(t->q, p.x.at, p.x_stride, 1, &product, 1, &plan, NULL) ==
                    IQT_ERR_ARG,
