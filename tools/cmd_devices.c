@@ -30,7 +30,9 @@ static void print_text(void *user, const struct iqt_device_info *d)
     p->count++;
     printf("%-10s %s\n", d->spec, d->name);
     printf("           driver %s, id %s, arch %s\n", d->driver, d->id, d->arch);
-    printf("           %u compute units, ", d->compute_units);
+    printf("           ");
+    if (d->compute_units > 0)
+        printf("%u compute units, ", d->compute_units);
     if (d->memory_bytes > 0)
         printf("%.1f GiB memory, ", (double)d->memory_bytes / (1u << 30));
     if (d->cache_bytes > 0)

@@ -96,7 +96,8 @@ static void print_line(const struct iqt_golden_tally *t)
     print_kind(t, "one-hot", IQT_GOLDEN_ONE_HOT);
     printf(" (%llu weights),", (unsigned long long)t->weights);
     print_kind(t, "y", IQT_GOLDEN_Y);
-    printf(" (worst rms %.2g %%)\n", 100 * t->worst_rms);
+    printf(" (worst rms %.2g %%, with x in int8 %.2g %%)\n", 100 * t->worst_rms,
+           100 * t->worst_plain);
     fflush(stdout);
 }
 

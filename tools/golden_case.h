@@ -39,7 +39,8 @@ struct iqt_golden_tally {
     char where[128];
     uint32_t passed[IQT_GOLDEN_KINDS], failed[IQT_GOLDEN_KINDS];
     double worst_model; /* |difference| / sum |w x| */
-    double worst_rms;   /* relative, against .y */
+    double worst_rms; /* relative, against .y, of x and its rounding remainder together */
+    double worst_plain; /* the same of x alone: mostly the rounding of x to int8 */
     uint64_t weights;   /* compared by one-hot products */
 };
 

@@ -1,28 +1,35 @@
 /* A golden case on a device: rows in chunks of bounded size, each through every rung. */
 #include "tools/golden_case.h"
+#include "kernels/quantized.h"
 #include "tools/ladder.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_WEIGHTS = 4 << 20 };
-
 /* Numbers of columns that are tried: one, two, an odd one, all. */
 static const uint32_t tried_cols[] = { 1, 2, 5, IQT_MAX_COLS };
+
+enum { CHUNK_WEIGHTS = 4 << 20, RESULT_COLS = 2 };
+
+/* What is left of vector 0 after rounding it to int8 is vector 1, so that the sum of both results
+ * has no error of activation rounding to speak of. Against .y that allows a test that does not
+ * depend on luck: the result of x alone may differ by sum |w| d / 2, which is far more than 1 %
+ * of a result that happens to be small; the sum must be within 1 %. */
 
 struct chunk {
     const struct iqt_golden_case *c;
     struct iqt_rung rung;
     size_t begin, m;
-    uint32_t cols;  /* vectors in x */
-    const float *x; /* [cols][k], vector 0 is the case's own */
-    float *weights; /* [m][k], compute mode */
-    bool *skip;     /* rows with weights that are not finite */
-    float *y;       /* [cols][m] */
+    uint32_t cols;     /* vectors in x */
+    const float *x;    /* [cols][k], see fill_x() */
+    struct iqt_xs *xs; /* [k / 32] of vector 0 */
+    float *weights;    /* [m][k], compute mode */
+    bool *skip;        /* rows with weights that are not finite */
+    float *y;          /* [cols][m] */
     struct iqt_model model;
-    bool own_y;       /* .y is what these weights give */
-    double off, size; /* sums of squares against .y */
+    bool own_y;              /* .y is what these weights give */
+    double plain, off, size; /* sums of squares: x alone, with its remainder, of .y */
     struct iqt_golden_tally *tally;
     enum iqt_status status[IQT_GOLDEN_KINDS];
     char why[IQT_GOLDEN_KINDS][256]; /* the first failure of each kind */
@@ -62,23 +69,40 @@ static double exact_dot(const float *w, const float *x, size_t k)
     return sum;
 }
 
-/* Against .y, or, where compute's weights are not those of .deq, a product in double over them. */
-static void add_rms(struct chunk *h)
+/* The most that rounding x to int8 can change in a result: half a step of every activation. */
+static double rounding_bound(const struct chunk *h, size_t r)
 {
-    const size_t k = h->c->k;
+    const float *w = h->weights + r * h->c->k;
+    double sum = 0;
 
+    for (size_t j = 0; j < h->c->k; j++)
+        sum += fabs((double)w[j]) * (double)h->xs[j / IQT_X_BLOCK].d;
+    return sum * 0.5001;
+}
+
+/* Against .y, or, where compute's weights are not those of .deq, a product in double over them. */
+static void check_y(struct chunk *h)
+{
     for (size_t r = 0; r < h->m; r++) {
         const uint64_t bits = iqt_read_u64(h->c->y + 8 * (h->begin + r));
-        double want, off;
+        const double allowed = rounding_bound(h, r) + IQT_MODEL_RTOL * h->model.bound[r];
+        double want, plain, off;
 
         if (h->skip[r])
             continue;
         memcpy(&want, &bits, sizeof want);
         if (!h->own_y)
-            want = exact_dot(h->weights + r * k, h->x, k);
-        off = (double)h->y[r] - want;
+            want = exact_dot(h->weights + r * h->c->k, h->x, h->c->k);
+        plain = (double)h->y[r] - want;
+        off = plain + (double)h->y[h->m + r];
+        h->plain += plain * plain;
         h->off += off * off;
         h->size += want * want;
+        if (!(fabs(plain) <= allowed + h->model.tiny))
+            note(h, IQT_GOLDEN_Y,
+                 iqt_fail(IQT_ERR_INTERNAL,
+                          "row %zu gives %.9g, expected %.9g; rounding x explains %.3g",
+                          h->begin + r, (double)h->y[r], want, allowed));
     }
 }
 
@@ -94,8 +118,8 @@ static void check_cols(struct chunk *h, uint32_t n)
         note(h, IQT_GOLDEN_Y, status);
         return;
     }
-    if (n == 1 && h->c->y != NULL)
-        add_rms(h);
+    if (n == RESULT_COLS && h->c->y != NULL)
+        check_y(h);
     if (n > 1)
         note(h, IQT_GOLDEN_COLUMNS, iqt_rung_columns(&h->rung, h->x, n, h->y));
 }
@@ -136,24 +160,40 @@ static enum iqt_status run_chunk(struct chunk *h, const struct iqt_seat *seat,
     return status;
 }
 
-/* Vector 0 is the case's own, or a plain ramp of signs where it has none; the others are turned
- * and scaled by powers of two; vector 3 is zero. */
-static void fill_x(const struct iqt_golden_case *c, uint32_t cols, float *x)
+/* Vector 0 is the case's own, or random where it has none; vector 1 is what int8 loses of it;
+ * the others are vector 0 turned and scaled by powers of two; vector 3 is zero. */
+static enum iqt_status fill_x(struct chunk *h, float *x)
 {
+    const size_t k = h->c->k;
     struct iqt_rng rng = { 20240607 };
+    int8_t *q = calloc(k, 1);
 
-    for (size_t j = 0; j < c->k; j++)
-        x[j] = c->x != NULL ? iqt_read_f32(c->x + 4 * j) : iqt_rng_gauss(&rng);
-    for (uint32_t i = 1; i < cols; i++)
-        for (size_t j = 0; j < c->k; j++)
-            x[i * c->k + j] =
-                i == 3 ? 0 : ldexpf(x[(j + 37 * i) % c->k], (int)(i % 5) - 2);
+    if (q == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu activations", k);
+    for (size_t j = 0; j < k; j++)
+        x[j] = h->c->x != NULL ? iqt_read_f32(h->c->x + 4 * j) : iqt_rng_gauss(&rng);
+    if (h->c->format->decode != IQT_DECODE_FLOAT)
+        iqt_quantize_ref(x, k, q, h->xs);
+    for (size_t j = 0; j < k; j++)
+        x[k + j] = h->c->format->decode == IQT_DECODE_FLOAT
+                       ? 0
+                       : (float)((double)x[j] - (double)h->xs[j / IQT_X_BLOCK].d * q[j]);
+    for (uint32_t i = 2; i < h->cols; i++)
+        for (size_t j = 0; j < k; j++)
+            x[i * k + j] = i == 3 ? 0 : ldexpf(x[(j + 37 * i) % k], (int)(i % 5) - 2);
+    free(q);
+    return IQT_OK;
+}
+
+static double relative(double off, double size)
+{
+    return size != 0 ? sqrt(off / size) : off != 0 ? INFINITY : 0;
 }
 
 /* All kinds of a case are counted once, whatever the number of chunks. */
 static void enter_results(struct chunk *h)
 {
-    const double rms = h->size != 0 ? sqrt(h->off / h->size) : h->off != 0 ? INFINITY : 0;
+    const double rms = relative(h->off, h->size), plain = relative(h->plain, h->size);
 
     if (h->c->y != NULL) {
         if (!(rms <= 0.01))
@@ -161,7 +201,8 @@ static void enter_results(struct chunk *h)
                  iqt_fail(IQT_ERR_INTERNAL,
                           "relative RMS %.3g %% against %s, at most 1 %%", 100 * rms,
                           h->own_y ? ".y" : "the exact product"));
-        h->tally->worst_rms = rms > h->tally->worst_rms ? rms : h->tally->worst_rms;
+        h->tally->worst_rms = fmax(rms, h->tally->worst_rms);
+        h->tally->worst_plain = fmax(plain, h->tally->worst_plain);
     }
     for (int kind = IQT_GOLDEN_MATVEC; kind < IQT_GOLDEN_KINDS; kind++) {
         enum iqt_status status = h->status[kind];
@@ -198,21 +239,24 @@ enum iqt_status iqt_golden_run(const struct iqt_golden_case *c,
     float *x;
 
     step = step == 0 ? 1 : step > c->m ? c->m : step;
-    while (h.cols > 1 && h.cols * c->k > CHUNK_WEIGHTS)
+    while (h.cols > RESULT_COLS && h.cols * c->k > CHUNK_WEIGHTS)
         h.cols--;
     h.x = x = calloc(h.cols * c->k, sizeof *x);
     h.weights = calloc(step * c->k, sizeof *h.weights);
     h.skip = calloc(step, sizeof *h.skip);
     h.y = calloc(h.cols * step, sizeof *h.y);
-    if (x == NULL || h.weights == NULL || h.skip == NULL || h.y == NULL) {
+    h.xs = calloc(c->k / IQT_X_BLOCK + 1, sizeof *h.xs);
+    if (x == NULL || h.xs == NULL || h.weights == NULL || h.skip == NULL || h.y == NULL) {
         status = iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu rows of %zu", step, c->k);
     } else {
-        fill_x(c, h.cols, x);
-        status = run_chunks(&h, seat, layout, step);
+        status = fill_x(&h, x);
+        if (status == IQT_OK)
+            status = run_chunks(&h, seat, layout, step);
     }
     free(h.y);
     free(h.skip);
     free(h.weights);
+    free(h.xs);
     free(x);
     if (status == IQT_ERR_INTERRUPTED)
         return status;
