@@ -1,0 +1,263 @@
+/* Products in a caller's command buffer: this program makes its own VkDevice and buffers, records
+ * several calls, submits them itself, and compares every bit with iqt_matvec() on the same
+ * matrices. */
+#include "tests/vulkan_caller.h"
+
+#include "runtime/runtime.h"
+
+/* ---- Checks ---- */
+
+/* Products with everything, products that share activations, two calls with different k. */
+static void check_record(struct caller *c)
+{
+    struct iqt_vulkan_product first[3], second;
+
+    if (!check_begin("record.%s", c->dev->info.spec))
+        return;
+    fill_slots(c);
+    first[0] = product(c, c->w, Y);
+    first[0].bias = at(c, BIAS);
+    first[0].residual = at(c, RESIDUAL);
+    first[1] = product(c, c->w, Y2);
+    first[1].gate = c->gate;
+    first[1].act = IQT_ACT_SWIGLU_OAI;
+    first[1].limit = 7.0f;
+    first[1].bias = at(c, BIAS);
+    first[1].gate_bias = at(c, GATE_BIAS);
+    first[2] = product(c, c->other, Y3);
+    first[2].row_begin = 5;
+    first[2].rows = 21;
+    second = product(c, c->wide, Y4);
+    if (ok(begin(c), "begin") &&
+        ok(iqt_vulkan_record(c->recorder, c->cmd, at(c, X), 0, N, first, 3), "record") &&
+        ok(iqt_vulkan_record(c->recorder, c->cmd, at(c, X2), 0, N, &second, 1),
+           "again") &&
+        ok(end(c), "end")) {
+        check_true(slot(c, Y)[0] != slot(c, Y)[0], "recording already computed y");
+        ok(submit(c), "submit");
+        compare(c, X, &first[0], Y, "bias and residual");
+        compare(c, X, &first[1], Y2, "gated");
+        compare(c, X, &first[2], Y3, "rows 5 .. 25");
+        compare(c, X2, &second, Y4, "second call");
+    }
+    check_end();
+}
+
+/* One command buffer, submitted again with other activations; float weights; y onto residual. */
+static void check_resubmit(struct caller *c)
+{
+    struct iqt_vulkan_product p[2];
+
+    if (!check_begin("resubmit.%s", c->dev->info.spec))
+        return;
+    fill_slots(c);
+    p[0] = product(c, c->floats, Y);
+    p[1] = product(c, c->other, Y2);
+    if (ok(begin(c), "begin") &&
+        ok(iqt_vulkan_record(c->recorder, c->cmd, at(c, X), 0, N, p, 2), "record") &&
+        ok(end(c), "end")) {
+        for (int round = 0; round < 2; round++) {
+            fill_slots(c);
+            ok(submit(c), "submit");
+            compare(c, X, &p[0], Y, "f16");
+            compare(c, X, &p[1], Y2, "iq2_k");
+        }
+    }
+    check_end();
+}
+
+/* A stride wider than the rows; y on top of the residual. */
+static void check_strides(struct caller *c)
+{
+    enum { STRIDE = M + 9, X_STRIDE = K + 32 };
+    float tight[N * K];
+    struct iqt_vulkan_product p, same;
+
+    if (!check_begin("strides.%s", c->dev->info.spec))
+        return;
+    fill_slots(c);
+    p = product(c, c->w, Y);
+    p.stride = STRIDE;
+    p.residual = p.y;
+    for (int i = 0; i < N * M; i++)
+        slot(c, Y)[i / M * STRIDE + i % M] = slot(c, RESIDUAL)[i];
+    for (int i = 0; i < N * K; i++)
+        tight[i] = slot(c, X)[i / K * X_STRIDE + i % K];
+    if (ok(begin(c), "begin") &&
+        ok(iqt_vulkan_record(c->recorder, c->cmd, at(c, X), X_STRIDE, N, &p, 1),
+           "record") &&
+        ok(end(c), "end") && ok(submit(c), "submit")) {
+        memcpy(slot(c, X), tight, sizeof(tight));
+        for (int i = 0; i < N * M; i++)
+            slot(c, Y2)[i] = slot(c, Y)[i / M * STRIDE + i % M];
+        same = product(c, c->w, Y2);
+        same.residual = at(c, RESIDUAL);
+        compare(c, X, &same, Y2, "wide strides");
+    }
+    check_end();
+}
+
+/* Calls that fit into an empty recorder. */
+static int count_fitting(struct caller *c, const struct iqt_vulkan_product *p)
+{
+    int fits = 0;
+
+    if (!ok(begin(c), "begin"))
+        return 0;
+    while (fits <= LAUNCHES &&
+           iqt_vulkan_record(c->recorder, c->cmd, at(c, X), 0, N, p, 1) == IQT_OK)
+        fits++;
+    ok(end(c), "end");
+    return fits;
+}
+
+/* Matrices larger than a binding take several launches. */
+static void check_chunks(struct caller *c)
+{
+    const uint64_t before = c->dev->max_binding;
+    struct iqt_vulkan_product p;
+    int fits;
+
+    if (!check_begin("chunks.%s", c->dev->info.spec))
+        return;
+    fill_slots(c);
+    p = product(c, c->other, Y);
+    p.bias = at(c, BIAS);
+    p.residual = at(c, RESIDUAL);
+    p.row_begin = 2;
+    p.rows = M - 2;
+    c->dev->max_binding = iqt_round_up(45 * c->other->row_bytes, c->dev->offset_align);
+    fits = count_fitting(c, &p);
+    c->dev->max_binding = before;
+    check_true(fits == LAUNCHES / 3, "%d calls of 1 + 2 launches fit into %d launches",
+               fits, LAUNCHES);
+    ok(submit(c), "submit");
+    compare(c, X, &p, Y, "chunks");
+    check_end();
+}
+
+struct mistake {
+    const char *what;
+    enum iqt_status want;
+    struct iqt_vulkan_product p;
+    struct iqt_vulkan_buffer x;
+    uint32_t n;
+    size_t x_stride;
+};
+
+static void expect(struct caller *c, const struct mistake *m)
+{
+    const enum iqt_status status =
+        iqt_vulkan_record(c->recorder, c->cmd, m->x, m->x_stride, m->n, &m->p, 1);
+
+    check_true(status == m->want, "%s: %s (%s), expected %s", m->what,
+               iqt_status_name(status), status == IQT_OK ? "" : iqt_last_error(),
+               iqt_status_name(m->want));
+}
+
+static void check_mistakes(struct caller *c)
+{
+    const struct mistake right = { "right", IQT_OK, product(c, c->w, Y), at(c, X), N, 0 };
+    struct mistake m;
+
+    if (!check_begin("mistakes.%s", c->dev->info.spec))
+        return;
+    fill_slots(c);
+    ok(begin(c), "begin");
+#define MISTAKE(text, status, change) \
+    m = right;                        \
+    m.what = text;                    \
+    m.want = status;                  \
+    change;                           \
+    expect(c, &m)
+    MISTAKE("offset", IQT_ERR_ARG, m.x.offset += 4);
+    MISTAKE("short x", IQT_ERR_SHAPE, m.x.bytes = N * K * 4 - 1);
+    MISTAKE("short y", IQT_ERR_SHAPE, m.p.y.bytes = N * M * 4 - 1);
+    MISTAKE("short bias", IQT_ERR_SHAPE, m.p.bias = at(c, BIAS);
+            m.p.bias.bytes = M * 4 - 1);
+    MISTAKE("no y", IQT_ERR_ARG, m.p.y.buffer = VK_NULL_HANDLE);
+    MISTAKE("no x", IQT_ERR_ARG, m.x.buffer = VK_NULL_HANDLE);
+    MISTAKE("n 0", IQT_ERR_SHAPE, m.n = 0);
+    MISTAKE("n too large", IQT_ERR_SHAPE, m.n = N + 1);
+    MISTAKE("rows", IQT_ERR_SHAPE, m.p.row_begin = 70; m.p.rows = 6);
+    MISTAKE("row overflow", IQT_ERR_SHAPE, m.p.row_begin = 1; m.p.rows = SIZE_MAX);
+    MISTAKE("stride", IQT_ERR_SHAPE, m.p.stride = M - 1);
+    MISTAKE("stride overflow", IQT_ERR_SHAPE, m.p.stride = SIZE_MAX);
+    MISTAKE("struct_size", IQT_ERR_ARG, m.p.struct_size = 0);
+    MISTAKE("gate format", IQT_ERR_UNSUPPORTED, m.p.gate = c->other);
+    MISTAKE("gate shape", IQT_ERR_SHAPE, m.p.gate = c->wide);
+    MISTAKE("gate_bias alone", IQT_ERR_ARG, m.p.gate_bias = at(c, GATE_BIAS));
+    MISTAKE("limit", IQT_ERR_ARG, m.p.gate = c->gate; m.p.act = IQT_ACT_SWIGLU_OAI);
+    MISTAKE("float stride", IQT_ERR_UNSUPPORTED, m.p.w = c->floats; m.x_stride = K + 4);
+    for (int i = 0; i < LAUNCHES / 2; i++)
+        expect(c, &right);
+    MISTAKE("no launch left", IQT_ERR_NO_MEMORY, (void)0);
+#undef MISTAKE
+    ok(end(c), "end");
+    check_end();
+}
+
+/* A CPU device has no command buffers. */
+static void check_other_backend(struct caller *c)
+{
+    const struct iqt_vulkan_recorder_options options = {
+        .struct_size = sizeof(options), .max_launches = 1, .max_n = 1, .max_k = 32
+    };
+    struct iqt_vulkan_recorder *r = NULL;
+    struct iqt_device *cpu = NULL;
+
+    if (!check_begin("other_backend.%s", c->dev->info.spec))
+        return;
+    if (ok(iqt_device_open(c->ctx, "cpu", &cpu), "cpu"))
+        check_true(iqt_vulkan_recorder_create(cpu, &options, &r) == IQT_ERR_UNSUPPORTED,
+                   "a recorder on the CPU");
+    iqt_device_close(cpu);
+    check_end();
+}
+
+static void check_quiet(struct caller *c, bool validated)
+{
+    if (!check_begin("quiet.%s", c->dev->info.spec))
+        return;
+    check_true(c->locks > 0 && c->locks == c->unlocks, "%d locks, %d unlocks", c->locks,
+               c->unlocks);
+    check_true(!validated || atomic_load(&c->vk->messages) == 0,
+               "%u messages of the validation layer, see above",
+               atomic_load(&c->vk->messages));
+    check_end();
+}
+
+static void check_device(const struct found *found, uint32_t index)
+{
+    struct caller c;
+    const enum iqt_status status = caller_open(&c, index);
+
+    if (status == IQT_OK) {
+        check_record(&c);
+        check_resubmit(&c);
+        check_strides(&c);
+        check_chunks(&c);
+        check_mistakes(&c);
+        check_other_backend(&c);
+        check_quiet(&c, found->validated);
+    } else if (check_begin("adopt.%u", index)) {
+        check_fail("%s: %s", iqt_status_name(status), iqt_last_error());
+        check_end();
+    }
+    caller_close(&c);
+}
+
+int main(int argc, char **argv)
+{
+    struct found found;
+
+    check_init(argc, argv);
+    found_scan(&found);
+    if (check_begin("scan")) {
+        found_any(&found);
+        check_end();
+    }
+    for (uint32_t i = 0; i < found.count; i++)
+        check_device(&found, i);
+    return check_done();
+}
