@@ -126,11 +126,27 @@ static bool is_unsafe(uint32_t code)
            (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
+/* Most text; the rest may take its time. */
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static size_t copy_one(char *out, char c)
+{
+    out[0] = c;
+    out[1] = '\0';
+    return 1;
+}
+
 size_t iqt_escape_one(char out[IQT_ESCAPE_BYTES], const char *text, size_t bytes)
 {
     uint32_t code;
-    const size_t length = utf8_read((const uint8_t *)text, bytes, &code);
+    size_t length;
 
+    if (is_plain(text[0]))
+        return copy_one(out, text[0]);
+    length = utf8_read((const uint8_t *)text, bytes, &code);
     if (length == 0) {
         snprintf(out, IQT_ESCAPE_BYTES, "\\x%02x", (unsigned char)text[0]);
         return 1;
@@ -150,8 +166,11 @@ size_t iqt_escape_one(char out[IQT_ESCAPE_BYTES], const char *text, size_t bytes
 size_t iqt_json_one(char out[IQT_ESCAPE_BYTES], const char *text, size_t bytes)
 {
     uint32_t code;
-    const size_t length = utf8_read((const uint8_t *)text, bytes, &code);
+    size_t length;
 
+    if (is_plain(text[0]))
+        return copy_one(out, text[0]);
+    length = utf8_read((const uint8_t *)text, bytes, &code);
     if (length == 0) {
         snprintf(out, IQT_ESCAPE_BYTES, "\\ufffd");
         return 1;

@@ -282,10 +282,10 @@ size_t iqt_gguf_tensor_count(const struct iqt_gguf *g)
     return g->tensor_count;
 }
 
-struct iqt_gguf_tensor iqt_gguf_tensor_at(const struct iqt_gguf *g, size_t i)
+/* The last file whose tensors start at or before number i. */
+static size_t file_of(const struct iqt_gguf *g, size_t i)
 {
-    size_t low = 0, high = g->file_count; /* the last file that starts at or before i */
-    struct iqt_gguf_tensor t;
+    size_t low = 0, high = g->file_count;
 
     while (high - low > 1) {
         const size_t middle = low + (high - low) / 2;
@@ -295,8 +295,26 @@ struct iqt_gguf_tensor iqt_gguf_tensor_at(const struct iqt_gguf *g, size_t i)
         else
             high = middle;
     }
-    t = iqt_gguf_file_tensor(&g->files[low], i - g->files[low].tensor0);
-    t.file = (uint32_t)low;
+    return low;
+}
+
+struct iqt_gguf_tensor iqt_gguf_entry_at(const struct iqt_gguf *g, size_t i)
+{
+    const size_t file = file_of(g, i);
+    struct iqt_gguf_tensor t =
+        iqt_gguf_file_entry(&g->files[file], i - g->files[file].tensor0);
+
+    t.file = (uint32_t)file;
+    return t;
+}
+
+struct iqt_gguf_tensor iqt_gguf_tensor_at(const struct iqt_gguf *g, size_t i)
+{
+    const size_t file = file_of(g, i);
+    struct iqt_gguf_tensor t =
+        iqt_gguf_file_tensor(&g->files[file], i - g->files[file].tensor0);
+
+    t.file = (uint32_t)file;
     return t;
 }
 
@@ -357,7 +375,7 @@ static enum iqt_status fail_unknown(const struct iqt_gguf *g, const char *name)
     enum iqt_status status;
 
     for (size_t i = 0; i < g->tensor_count && length <= NEAR_LENGTH; i++) {
-        const struct iqt_gguf_tensor t = iqt_gguf_tensor_at(g, i);
+        const struct iqt_gguf_tensor t = iqt_gguf_entry_at(g, i);
 
         if (t.name_bytes <= NEAR_LENGTH)
             near_insert(list, &count,
@@ -382,10 +400,10 @@ enum iqt_status iqt_gguf_tensor_find(const struct iqt_gguf *g, const char *name,
     const size_t length = strlen(name);
 
     for (size_t i = 0; i < g->tensor_count; i++) {
-        const struct iqt_gguf_tensor t = iqt_gguf_tensor_at(g, i);
+        const struct iqt_gguf_tensor t = iqt_gguf_entry_at(g, i);
 
         if (t.name_bytes == length && memcmp(t.name, name, length) == 0) {
-            *out = t;
+            *out = iqt_gguf_tensor_at(g, i);
             return IQT_OK;
         }
     }

@@ -37,7 +37,8 @@ bool iqt_gguf_file_find(const struct iqt_gguf_file *f, const char *name,
                         struct iqt_gguf_key *out);
 /* The value of an integer key; false when it is negative or no integer. */
 bool iqt_gguf_key_unsigned(const struct iqt_gguf_key *key, uint64_t *out);
-/* Tensor i of the file; .file is left 0. */
+/* Tensor i of the file, .file left 0: only what its entry says, and all of it. */
+struct iqt_gguf_tensor iqt_gguf_file_entry(const struct iqt_gguf_file *f, size_t i);
 struct iqt_gguf_tensor iqt_gguf_file_tensor(const struct iqt_gguf_file *f, size_t i);
 
 /* How the bytes of a tensor come about, or why they do not. */
@@ -58,6 +59,8 @@ struct iqt_gguf_size iqt_gguf_size_of(const struct iqt_gguf_tensor *t);
 
 /* ---- gguf.c ---- */
 
+/* Tensor i of the set, only what its entry says. */
+struct iqt_gguf_tensor iqt_gguf_entry_at(const struct iqt_gguf *g, size_t i);
 /* A file that lies in memory and outlives *out; not one of a split set. */
 IQT_MUST_USE enum iqt_status iqt_gguf_open_memory(const void *data, size_t bytes,
                                                   struct iqt_gguf **out);

@@ -329,17 +329,23 @@ static enum iqt_status parse_tensors(struct cursor *c, struct iqt_gguf_file *f)
     return IQT_OK;
 }
 
-struct iqt_gguf_tensor iqt_gguf_file_tensor(const struct iqt_gguf_file *f, size_t i)
+struct iqt_gguf_tensor iqt_gguf_file_entry(const struct iqt_gguf_file *f, size_t i)
 {
     struct cursor c = { f, f->tensor_at[i] };
     struct iqt_gguf_tensor t;
-    const struct iqt_foreign_type *foreign;
-    uint64_t begin, end;
     const enum iqt_status status = take_tensor(&c, &t);
 
     assert(status == IQT_OK); /* opening read the same bytes */
     (void)status;
-    foreign = iqt_foreign_of_type(t.type);
+    return t;
+}
+
+struct iqt_gguf_tensor iqt_gguf_file_tensor(const struct iqt_gguf_file *f, size_t i)
+{
+    struct iqt_gguf_tensor t = iqt_gguf_file_entry(f, i);
+    const struct iqt_foreign_type *foreign = iqt_foreign_of_type(t.type);
+    uint64_t begin, end;
+
     t.format = iqt_format_of_type(t.type);
     t.type_name = t.format != NULL  ? t.format->name
                   : foreign != NULL ? foreign->name

@@ -6,15 +6,21 @@
 #include "base/base.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static inline void json_text(FILE *out, const char *text, size_t bytes)
 {
-    char one[IQT_ESCAPE_BYTES];
+    char chunk[512];
+    size_t used = 0;
 
     fputc('"', out);
     for (size_t i = 0; i < bytes;) {
-        i += iqt_json_one(one, text + i, bytes - i);
-        fputs(one, out);
+        i += iqt_json_one(chunk + used, text + i, bytes - i);
+        used += strlen(chunk + used);
+        if (used + IQT_ESCAPE_BYTES > sizeof chunk || i == bytes) {
+            fwrite(chunk, 1, used, out);
+            used = 0;
+        }
     }
     fputc('"', out);
 }
