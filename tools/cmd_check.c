@@ -129,7 +129,7 @@ static enum iqt_status check_format(struct run *r, const struct iqt_seat *seat,
            (unsigned long long)c.passed);
     if (c.failed > 0)
         printf(", %llu FAILED", (unsigned long long)c.failed);
-    if (unbuilt > 0)
+    if (unbuilt > 0 && r->sample == ALL_PLANS)
         printf(" (%u plans left out: not built in, and no compiler for them)", unbuilt);
     printf("\n");
     fflush(stdout);

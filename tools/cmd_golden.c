@@ -161,9 +161,10 @@ static void print_skipped(struct golden *g, const char *file, const struct iqt_g
 
     if (iqt_gguf_key_find(gguf, "golden.format", &key) && key.type == IQT_GGUF_STRING)
         iqt_escape(name, sizeof name, key.data, key.count);
+    if (g->only != NULL)
+        return;
     g->files++;
-    if (g->only == NULL)
-        printf("%s: %s skipped: no kernels for type %u\n", file, name, type);
+    printf("%s: %s skipped: no kernels for type %u\n", file, name, type);
 }
 
 static enum iqt_status run_gguf(struct golden *g, struct golden_file *f, const char *file)

@@ -31,9 +31,11 @@ void iqt_options_help(const struct iqt_command *cmd)
         printf("\noptions:\n");
     for (size_t i = 0; i < count_opts(cmd); i++) {
         const struct iqt_opt *o = &cmd->opts[i];
+        const bool is_letter = o->name[1] == '\0';
         char left[64];
 
-        snprintf(left, sizeof left, "%s%s%s%s", dashes(o), o->name,
+        snprintf(left, sizeof left, "%s%.1s%s--%s%s%s", is_letter ? "-" : "",
+                 is_letter ? o->name : "", is_letter ? ", " : "", o->name,
                  o->arg != NULL ? " " : "", o->arg != NULL ? o->arg : "");
         printf("  %-22s %s\n", left, o->help);
     }
@@ -115,8 +117,8 @@ static int store(const struct iqt_command *cmd, const struct iqt_opt *o,
     return -1;
 }
 
-/* getopt's two spellings of the table. Short options hold their letter, long ones 1 + index past
- * any letter. */
+/* getopt's two spellings of the table: every name is a long option, one letter is a short one as
+ * well. Values are 1 + index past any letter, for short options their letter. */
 static void make_getopt(const struct iqt_command *cmd, struct option *longs, char *shorts)
 {
     const size_t count = count_opts(cmd);
@@ -126,11 +128,9 @@ static void make_getopt(const struct iqt_command *cmd, struct option *longs, cha
         const struct iqt_opt *o = &cmd->opts[i];
         const bool has_value = o->type != IQT_OPT_FLAG;
 
-        if (o->name[1] != '\0') {
-            *longs++ =
-                (struct option){ o->name, has_value, NULL, HELP_VALUE + 1 + (int)i };
+        *longs++ = (struct option){ o->name, has_value, NULL, HELP_VALUE + 1 + (int)i };
+        if (o->name[1] != '\0')
             continue;
-        }
         *shorts++ = o->name[0];
         if (has_value)
             *shorts++ = ':';
