@@ -141,7 +141,7 @@ def rule_backend_conditionals(name, text):
     if not name.endswith(C_SUFFIXES) or BACKEND_HOMES.match(name):
         return
     for number, line in enumerate(text.split("\n"), 1):
-        if re.match(r"\s*#\s*(el)?if.*(CUDA|HIP|VULKAN|VK_|HSA|ROCM)", line):
+        if re.match(r"\s*#\s*(el)?if.*(CUDA|HIP|VULKAN|VK_|HSA|ROCM)(?!\w*_H$)", line):
             yield number, "#if on a backend: every backend compiles everywhere; use its vtable"
 
 

@@ -224,7 +224,7 @@ static void check_threads(const struct bench *b)
 {
     const struct iqt_plan plan = any_plan();
     struct iqt_kernel *kernel = NULL;
-    struct worker w[THREADS] = { { NULL } };
+    struct worker w[THREADS] = { 0 };
     bool ready;
 
     if (!check_begin("threads.%s", b->info.spec))
