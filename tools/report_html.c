@@ -66,7 +66,7 @@ static const char style[] =
     ".meter{display:inline-block;width:52px;height:7px;border-radius:4px;"
     "background:var(--grid);margin-right:8px;overflow:hidden}\n"
     ".meter i{display:block;height:100%;background:var(--best)}\n"
-    ".up{color:var(--good);font-weight:600}\n"
+    ".up{color:var(--good);font-weight:600}.noisy{color:var(--roof);font-weight:600}\n"
     "ul{padding-left:20px;max-width:76ch}li{margin:0 0 6px}\n";
 
 /* ---- Derived numbers ----------------------------------------------------------------- */
@@ -105,6 +105,11 @@ double iqt_report_mean_gain(const struct iqt_report *r, uint32_t device)
         }
     }
     return count == 0 ? 1 : exp(sum / count);
+}
+
+bool iqt_report_noisy(const struct iqt_report_row *row)
+{
+    return fmax(row->base.spread, row->best.spread) > 0.25;
 }
 
 /* ---- Parts --------------------------------------------------------------------------- */
@@ -193,9 +198,10 @@ static void put_row(struct iqt_buf *b, const struct iqt_report *r,
     iqt_buf_printf(
         b,
         "<td><span class=\"meter\"><i style=\"width:%.0f%%\"></i></span>%.1f</td>"
-        "<td class=\"%s\">%.2f</td><td>%.1f</td>"
+        "<td class=\"%s\">%.2f</td><td class=\"%s\">%.1f</td>"
         "<td class=\"t\"><code title=\"",
         fmin(share, 100), share, gain > 1.02 ? "up" : "same", gain,
+        iqt_report_noisy(row) ? "noisy" : "calm",
         100 * fmax(row->base.spread, row->best.spread));
     iqt_xml_escape(b, row->plan);
     iqt_buf_printf(b, "\">");
@@ -217,6 +223,27 @@ static void put_table(struct iqt_buf *b, const struct iqt_report *r, uint32_t de
     iqt_buf_printf(b, "</tbody></table></div>\n");
 }
 
+/* What was tuned, and how the winners compare with the exact model. */
+static void put_checks(struct iqt_buf *b, const struct iqt_report *r, uint32_t device)
+{
+    const struct iqt_report_device *d = &r->devices[device];
+    uint32_t rows = 0, checked = 0;
+    double worst = 0;
+
+    for (uint32_t i = 0; i < r->row_count; i++) {
+        if (r->rows[i].device != device)
+            continue;
+        rows++;
+        checked += r->rows[i].checked;
+        worst = fmax(worst, r->rows[i].worst);
+    }
+    iqt_buf_printf(
+        b,
+        "%u of %u products tuned in %.0f s; all plans agree with the exact model on "
+        "%u sampled rows (largest |difference| / sum |w x|: %.1e).",
+        d->tuned, rows, d->tune_s, checked, worst);
+}
+
 static void put_device(struct iqt_buf *b, const struct iqt_report *r, uint32_t device)
 {
     const struct iqt_report_device *d = &r->devices[device];
@@ -231,7 +258,9 @@ static void put_device(struct iqt_buf *b, const struct iqt_report *r, uint32_t d
     if (d->info.cache_bytes > 0)
         iqt_buf_printf(b, ", %.0f MiB last-level cache",
                        (double)d->info.cache_bytes / 1048576);
-    iqt_buf_printf(b, ". %u pairs tuned in %.0f s.</p>\n", d->tuned, d->tune_s);
+    iqt_buf_printf(b, ".<br/>");
+    put_checks(b, r, device);
+    iqt_buf_printf(b, "</p>\n");
     put_tiles(b, r, device);
     iqt_buf_printf(
         b, "<div class=\"charts\"><figure class=\"card\"><h3>Speed against bits per "
@@ -255,7 +284,8 @@ static const char method[] =
     "and the bytes do not.</li>\n"
     "<li><b>GB/s</b> counts the bytes that the weights have in the GGUF file, over the device "
     "time of one product: the fastest of the runs. <b>Spread</b> is how far the median lies above "
-    "the fastest, in percent, the larger of both plans.</li>\n"
+    "the fastest, in percent, the larger of both plans; above 25 something else kept the machine "
+    "busy, and the row should not be trusted.</li>\n"
     "<li><b>Bandwidth</b> is measured in the same run on the same device, over more than twice "
     "the last-level cache: on the CPU a read loop on as many threads as the kernels use; on other "
     "devices “f32 stream”, the library’s own product with float weights, which does "

@@ -53,6 +53,8 @@ double iqt_report_share(const struct iqt_report *r, const struct iqt_report_row 
                         const struct iqt_report_time *time); /* of the bandwidth, 0 .. */
 double iqt_report_gain(
     const struct iqt_report_row *row); /* default time / winner's time */
+/* The median lies more than a quarter above the fastest run: the machine was not calm. */
+bool iqt_report_noisy(const struct iqt_report_row *row);
 /* Geometric mean of the gains of a device's rows; 1 when it has none. */
 double iqt_report_mean_gain(const struct iqt_report *r, uint32_t device);
 

@@ -14,6 +14,7 @@ void iqt_report_print_head(FILE *out)
 void iqt_report_print_device(FILE *out, const struct iqt_report *r, uint32_t device)
 {
     const struct iqt_report_device *d = &r->devices[device];
+    uint32_t noisy = 0;
 
     for (uint32_t i = 0; i < r->row_count; i++) {
         const struct iqt_report_row *row = &r->rows[i];
@@ -21,6 +22,7 @@ void iqt_report_print_device(FILE *out, const struct iqt_report *r, uint32_t dev
 
         if (row->device != device)
             continue;
+        noisy += iqt_report_noisy(row);
         snprintf(shape, sizeof(shape), "%zux%zu", row->m, row->k);
         fprintf(out, "%-8s %13s %3u %-9s %8.2f %7.1f %9.2f  %s\n",
                 iqt_format_name(row->format), shape, row->n, d->info.spec,
@@ -31,6 +33,9 @@ void iqt_report_print_device(FILE *out, const struct iqt_report *r, uint32_t dev
     fprintf(out, "%s: %s, bandwidth %.2f GB/s (%s), mean speed-up of tuning %.2f\n",
             d->info.spec, d->info.name, d->bandwidth / 1e9, d->method,
             iqt_report_mean_gain(r, device));
+    if (noisy > 0)
+        fprintf(out, "%s: %u rows vary by more than 25 %%: the machine was busy\n",
+                d->info.spec, noisy);
     fflush(out);
 }
 
