@@ -299,7 +299,9 @@ void iqt_emit_host_block(struct iqt_emit *e, uint32_t i)
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     iqt_emit_line(
-        e, "sum[r][c] = fma_i(mul_f(factor[r], set_f(s->d)), dot(v[r], x), sum[r][c]);");
+        e,
+        "sum[r][c][%u] = fma_i(mul_f(factor[r], set_f(s->d)), dot(v[r], x), sum[r][c][%u]);",
+        i / 32 % 2, i / 32 % 2);
     if (min)
         iqt_emit_line(e, "below[r][c] += s->d * (least[r][0] * (float)s->sum[0] + "
                          "least[r][1] * (float)s->sum[1]);");
@@ -321,7 +323,8 @@ void iqt_emit_host_floats(struct iqt_emit *e, uint32_t i)
     iqt_emit_line(e, "const uint8_t *x = xq + 4 * (c * k + %u);", i);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (int r = 0; r < R; r++)");
-    iqt_emit_line(e, "    sum[r][c] = fma_f(%s(%s, %s), load_f32(x, x + 16), sum[r][c]);",
-                  load[f->element], a, b);
+    iqt_emit_line(
+        e, "    sum[r][c][%u] = fma_f(%s(%s, %s), load_f32(x, x + 16), sum[r][c][%u]);",
+        i / 8 % 2, load[f->element], a, b, i / 8 % 2);
     iqt_emit_close(e);
 }

@@ -102,9 +102,9 @@ FN v32 lut_pairs(v32 codes, const int8_t *even, const int8_t *odd)
                               0xf0);
 }
 
-FN v8i add_i(v8i a, v8i b)
+FN v8f add_f(v8f a, v8f b)
 {
-    return _mm256_add_epi32(a, b);
+    return _mm256_add_ps(a, b);
 }
 
 /* Sums of 4 products each. |v| * x cannot saturate 16 bits: 2 * 128 * 127 < 32768. */

@@ -100,9 +100,9 @@ FN v32 lut_pairs(v32 codes, const int8_t *even, const int8_t *odd)
     return v;
 }
 
-FN v8i add_i(v8i a, v8i b)
+FN v8f add_f(v8f a, v8f b)
 {
-    LANES(8, i) a.i[i] += b.i[i];
+    LANES(8, i) a.f[i] += b.f[i];
     return a;
 }
 
