@@ -8,11 +8,6 @@ static uint32_t max_u32(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-static uint32_t log2_u32(uint32_t v)
-{
-    return 31u - (uint32_t)__builtin_clz(v);
-}
-
 static void place_plane(struct iqt_places *p, const struct iqt_vec_plane *v)
 {
     const struct iqt_format *f = p->packing.format;
@@ -85,7 +80,7 @@ uint32_t iqt_place_part_stride(const struct iqt_places *p, const struct iqt_plan
     const struct iqt_place first = p->of_bit[iqt_plane_bit(plane, 0)];
     const struct iqt_place next = p->of_bit[iqt_plane_bit(plane, weight)];
 
-    assert(log2_u32(weight) < IQT_INDEX_BITS);
+    assert(weight < 1u << IQT_INDEX_BITS);
     return first.in_vec ? 0 : next.bit - first.bit;
 }
 

@@ -62,9 +62,9 @@ static void print_table(struct iqt_buf *b)
         struct iqt_packing packing;
 
         iqt_packing_init(&packing, f);
-        iqt_buf_printf(b, "| %s | %u | %g | %u | %u | %u | %u | ", f->name,
-                       f->gguf_type, 8.0 * f->bytes / f->superblock, f->superblock,
-                       f->bytes, f->row_head, f->block);
+        iqt_buf_printf(b, "| %s | %u | %g | %u | %u | %u | %u | ", f->name, f->gguf_type,
+                       8.0 * f->bytes / f->superblock, f->superblock, f->bytes,
+                       f->row_head, f->block);
         print_scale(b, &f->super);
         print_values(b, f);
         iqt_buf_printf(b, " %u weights, %u vectors |\n", packing.unit, packing.vecs);
