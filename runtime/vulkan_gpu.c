@@ -183,16 +183,13 @@ static void fill_limits(struct iqt_vk_gpu *gpu, const struct properties *p)
         VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
     const uint32_t threads = limits->maxComputeWorkGroupInvocations;
 
-    gpu->has.subgroup_size =
-        gpu->has.subgroup_size &&
-        (p->size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    gpu->sized = gpu->has.subgroup_size &&
+                 (p->size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
     gpu->max_subgroups = p->size.maxComputeWorkgroupSubgroups;
     gpu->max_allocation = p->maintenance3.maxMemoryAllocationSize;
     gpu->limits = (struct iqt_limits){
-        .subgroup_min =
-            gpu->has.subgroup_size ? p->size.minSubgroupSize : p->subgroup.subgroupSize,
-        .subgroup_max =
-            gpu->has.subgroup_size ? p->size.maxSubgroupSize : p->subgroup.subgroupSize,
+        .subgroup_min = gpu->sized ? p->size.minSubgroupSize : p->subgroup.subgroupSize,
+        .subgroup_max = gpu->sized ? p->size.maxSubgroupSize : p->subgroup.subgroupSize,
         .max_threads = threads < limits->maxComputeWorkGroupSize[0]
                            ? threads
                            : limits->maxComputeWorkGroupSize[0],

@@ -32,6 +32,7 @@ struct iqt_vk_gpu {
     uint32_t timestamp_bits;
     uint32_t max_subgroups; /* of a workgroup; 0: unknown */
     uint64_t max_allocation;
+    bool sized;   /* compute pipelines may ask for a subgroup size */
     bool unified; /* device memory is mapped and written directly */
     struct iqt_device_info info;
     struct iqt_limits limits;

@@ -86,7 +86,8 @@ static enum iqt_status subgroup_size(const struct iqt_hw *hw, const struct sourc
                         src->name, hw->gpu.info.name);
     while (size < src->plan->threads && size < limits->subgroup_max)
         size *= 2;
-    if (size < src->plan->threads || src->threads > size * hw->gpu.max_subgroups)
+    if (size < src->plan->threads ||
+        src->threads > (uint64_t)size * hw->gpu.max_subgroups)
         return iqt_fail(
             IQT_ERR_UNSUPPORTED,
             "%s: %u threads a row and %u a workgroup; %s has up to %u subgroups of "
@@ -118,7 +119,7 @@ static enum iqt_status create_pipeline(struct iqt_hw *hw, const struct source *s
 
     if (src->plan != NULL && src->plan->reduce == IQT_REDUCE_SUBGROUP) {
         IQT_TRY(subgroup_size(hw, src, &required.requiredSubgroupSize));
-        info.stage.pNext = &required;
+        info.stage.pNext = hw->gpu.sized ? &required : NULL;
         /* Vulkan allows the flag only where no lane is left over; a smaller workgroup is one
          * subgroup with idle lanes behind the rows' threads. */
         if (src->threads % required.requiredSubgroupSize == 0)
