@@ -30,6 +30,7 @@ static void run_bandwidth(struct iqt_gbench_state *state, void *user)
             break;
         }
         iqt_gbench_time(state, (double)found.bytes / found.bytes_per_s);
+        c->fastest = (double)found.bytes / found.bytes_per_s;
         if (found.bytes_per_s > c->device->bandwidth)
             c->device->bandwidth = found.bytes_per_s;
     }
@@ -51,6 +52,7 @@ static void count(struct iqt_gbench_state *state, const struct iqt_bench_case *c
     if (c->device->bandwidth > 0)
         iqt_gbench_counter(state, "percent_of_bandwidth",
                            100 * rate / c->device->bandwidth, false);
+    iqt_gbench_counter(state, "fastest_us", c->fastest * 1e6, false);
     iqt_gbench_counter(state, "rotated", c->rotated, false);
     iqt_gbench_label(state, c->plan);
 }
@@ -58,7 +60,7 @@ static void count(struct iqt_gbench_state *state, const struct iqt_bench_case *c
 static void loop(struct iqt_gbench_state *state, struct iqt_bench_case *c,
                  struct iqt_race *race, const struct iqt_plan *plan)
 {
-    double seconds = 0;
+    double seconds = 0, fastest = 0;
     int64_t iterations = 0;
 
     while (iqt_gbench_next(state)) {
@@ -70,8 +72,11 @@ static void loop(struct iqt_gbench_state *state, struct iqt_bench_case *c,
         }
         iqt_gbench_time(state, (double)ns * 1e-9);
         seconds += (double)ns * 1e-9;
+        if (fastest == 0 || (double)ns * 1e-9 < fastest)
+            fastest = (double)ns * 1e-9;
         iterations++;
     }
+    c->fastest = fastest;
     if (iterations > 0 && seconds > 0)
         count(state, c, seconds, iterations);
 }

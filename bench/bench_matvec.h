@@ -29,6 +29,7 @@ struct iqt_bench_case {
     char plan[IQT_PLAN_NAME_BYTES];
     uint64_t bytes;
     double seconds; /* of a product, mean; 0: failed */
+    double fastest; /* seconds of the fastest one */
     bool rotated;
     char error[256];
 };

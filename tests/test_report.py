@@ -187,6 +187,7 @@ def check_bench(program, folder):
         for counter, amount in (("weights", 64 * 512), ("bytes", 64 * (4 + 512 // 256 * 136))):
             expect(abs(b[counter] * seconds / amount - 1) < 1e-3,
                    f"{b['name']}: {counter} per second is {b[counter]}, {seconds} s each")
+        expect(0 < b["fastest_us"] <= b["real_time"] * 1.000001, f"fastest run: {b}")
         expect(b["percent_of_bandwidth"] > 0 and b["label"].startswith("matvec.iq4_ks."), str(b))
     table = [line.split()[:4] for line in result.stdout.splitlines() if "iq4_ks" in line]
     expect(table == [["iq4_ks", "64x512", n, "cpu:0"] for n in ("1", "3")], f"table: {table}")
