@@ -30,9 +30,9 @@ static void run_bandwidth(struct iqt_gbench_state *state, void *user)
             break;
         }
         iqt_gbench_time(state, (double)found.bytes / found.bytes_per_s);
-        c->fastest = (double)found.bytes / found.bytes_per_s;
         if (found.bytes_per_s > c->device->bandwidth)
             c->device->bandwidth = found.bytes_per_s;
+        c->fastest = (double)found.bytes / c->device->bandwidth;
     }
     if (found.method == NULL)
         return;
