@@ -10,8 +10,11 @@
 
 enum {
     ALIGNMENT = 64,
-    PIECES = 8,     /* per thread: enough to even out, few enough to stay contiguous */
-    SMALL_ROWS = 4, /* with fewer rows per thread, one thread is as fast */
+    PIECES = 8, /* per thread: enough to even out, few enough to stay contiguous */
+    /* Weights of one column: about ten microseconds of work, which is what waking a thread
+     * costs. Smaller launches stay on the caller's thread and off the pool's lock. */
+    THREADED_WEIGHTS = 1 << 17,
+    THREADED_ACTIVATIONS = 1 << 16,
 };
 
 struct iqt_hw {
@@ -207,6 +210,12 @@ static void run_piece(void *user, size_t begin, size_t rows)
     job->fn(job->args, (uint32_t)begin, (uint32_t)(begin + rows));
 }
 
+/* A further column costs about half of what decoding a weight does. */
+static bool is_small(const struct iqt_params *p)
+{
+    return (uint64_t)p->rows * p->k * (1 + p->cols) / 2 < THREADED_WEIGHTS;
+}
+
 static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
 {
     struct iqt_host_args args = {
@@ -223,29 +232,38 @@ static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
     uint32_t tile;
 
     memcpy(&args.p, l->params, sizeof args.p);
-    if (args.p.rows < hw->threads * SMALL_ROWS) {
+    if (is_small(&args.p)) {
         job.fn(&args, 0, args.p.rows);
         return;
     }
     tile = args.p.rows / (hw->threads * PIECES) + 1;
     tile = (uint32_t)iqt_round_up(tile, l->kernel->rows_thread);
+    pthread_mutex_lock(&hw->lock);
     pthreadpool_parallelize_1d_tile_1d(hw->pool, run_piece, &job, args.p.rows, tile, 0);
+    pthread_mutex_unlock(&hw->lock);
 }
 
 static void run_quantize(struct iqt_hw *hw, const struct iqt_launch *l)
 {
+    const float *x = at(&l->bind[IQT_BIND_W]);
+    int8_t *q = at(&l->bind[IQT_BIND_XQ]);
+    struct iqt_xs *s = at(&l->bind[IQT_BIND_XS]);
     struct iqt_quantize_params p;
 
     memcpy(&p, l->params, sizeof p);
-    iqt_cpu_quantize(hw->pool, at(&l->bind[IQT_BIND_W]), p.x_stride, p.k, p.cols,
-                     at(&l->bind[IQT_BIND_XQ]), at(&l->bind[IQT_BIND_XS]));
+    if ((uint64_t)p.k * p.cols < THREADED_ACTIVATIONS) {
+        iqt_cpu_quantize(NULL, x, p.x_stride, p.k, p.cols, q, s);
+        return;
+    }
+    pthread_mutex_lock(&hw->lock);
+    iqt_cpu_quantize(hw->pool, x, p.x_stride, p.k, p.cols, q, s);
+    pthread_mutex_unlock(&hw->lock);
 }
 
 static enum iqt_status cpu_launch(struct iqt_stream *s, const struct iqt_launch *l)
 {
     struct iqt_hw *hw = s->hw;
 
-    pthread_mutex_lock(&hw->lock);
     if (s->first_ns == 0)
         s->first_ns = iqt_now_ns();
     if (l->kernel->fn)
@@ -253,7 +271,6 @@ static enum iqt_status cpu_launch(struct iqt_stream *s, const struct iqt_launch 
     else
         run_quantize(hw, l);
     s->last_ns = iqt_now_ns();
-    pthread_mutex_unlock(&hw->lock);
     return IQT_OK;
 }
 

@@ -18,7 +18,7 @@ uint32_t iqt_cpu_cores(void);
 void iqt_cpu_describe(uint32_t isa, uint32_t threads, struct iqt_device_info *info);
 
 /* The bits of iqt_quantize_ref() for cols vectors x_stride floats apart; q and s are dense. pool
- * may be NULL. */
+ * NULL: on the caller's thread. */
 void iqt_cpu_quantize(pthreadpool_t pool, const float *x, size_t x_stride, size_t k,
                       uint32_t cols, int8_t *q, struct iqt_xs *s);
 

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-enum { THREADED = 1 << 14 }; /* activations; below, waking threads costs more */
-
 /* Adding 1.5 * 2^23 leaves no room for fraction bits: the sum's low byte is the nearest integer,
  * ties to even, for |v| < 2^22. */
 static const float round_magic = 12582912.0f;
@@ -84,10 +82,7 @@ void iqt_cpu_quantize(pthreadpool_t pool, const float *x, size_t x_stride, size_
     struct job job = {
         .x = x, .x_stride = x_stride, .blocks = k / IQT_X_BLOCK, .q = q, .s = s
     };
-    const size_t blocks = job.blocks * cols;
 
-    if (blocks * IQT_X_BLOCK < THREADED)
-        quantize_slice(&job, 0, blocks);
-    else
-        pthreadpool_parallelize_1d_tile_1d(pool, quantize_slice, &job, blocks, 64, 0);
+    pthreadpool_parallelize_1d_tile_1d(pool, quantize_slice, &job, job.blocks * cols, 64,
+                                       0);
 }
