@@ -89,13 +89,11 @@ static bool parse_number(const char *text, bool hex_allowed, uint64_t max, uint6
     return true;
 }
 
-static int store(const struct iqt_command *cmd, const struct iqt_opt *o,
-                 const char *value, char *opts)
+static int store(const struct iqt_opt *o, const char *value, char *opts)
 {
     const bool is_u32 = o->type == IQT_OPT_U32;
     uint64_t number = 0;
 
-    assert(o->offset < cmd->opts_bytes);
     switch (o->type) {
     case IQT_OPT_FLAG:
         *(bool *)(opts + o->offset) = true;
@@ -197,7 +195,7 @@ int iqt_options_parse(const struct iqt_command *cmd, int argc, char **argv, void
         }
         o = opt_of_value(cmd, value);
         assert(o != NULL);
-        code = store(cmd, o, optarg, opts);
+        code = store(o, optarg, opts);
         if (code >= 0)
             return code;
     }
