@@ -19,16 +19,22 @@ struct world {
     char
         fastest[IQT_PLAN_NAME_BYTES]; /* runs in fast_ns, all others in slow_ns or more */
     double fast_ns, slow_ns;
-    bool fallback_is_fastest;
+    /* The default plans (of each layout) run in default_ns. */
+    char fallback[IQT_LAYOUTS][IQT_PLAN_NAME_BYTES];
+    double default_ns;
+    double jitter; /* every second time of each packed plan is so much longer */
+    uint8_t turn[4096];
     char bad[4][IQT_PLAN_NAME_BYTES]; /* fail with the verdicts */
     enum iqt_validity bad_verdict[4];
     bool bad_when_measured;
-    double drift; /* every call takes so much longer after drift_at calls ... */
+    double drift;  /* every call takes so much longer after drift_at calls ... */
+    double growth; /* of all times, with every batch */
     uint32_t drift_at, drift_calls; /* ... for so many calls */
     uint32_t stop_at;               /* poll of stop() that says so; 0: never */
     uint32_t polls;
 
     uint32_t verified, measured, recorded;
+    uint32_t last_first; /* measurement that was the last one of a single call */
     char seen[MOST_SEEN][IQT_PLAN_NAME_BYTES]; /* verified plans */
     struct iqt_tune_result result[512];
     size_t results;
@@ -80,24 +86,14 @@ static bool was_verified(const struct world *w, const char *name)
     return false;
 }
 
-static bool is_default(const struct iqt_plan *plan, const char *name)
-{
-    const struct iqt_plan fallback =
-        iqt_plan_default(plan->format, plan->dialect, plan->op, plan->n, plan->layout);
-    char fallback_name[IQT_PLAN_NAME_BYTES];
-
-    iqt_plan_name(&fallback, fallback_name);
-    return strcmp(name, fallback_name) == 0;
-}
-
 /* Planted time of a call: equal for equal names. */
 static double true_ns(const struct world *w, const struct iqt_plan *plan,
                       const char *name)
 {
     if (strcmp(name, w->fastest) == 0)
         return w->fast_ns;
-    if (w->fallback_is_fastest && is_default(plan, name))
-        return w->fast_ns;
+    if (strcmp(name, w->fallback[plan->layout]) == 0)
+        return w->default_ns;
     return w->slow_ns * (1 + (double)(iqt_hash(name, strlen(name), 1) % 1000) / 1000);
 }
 
@@ -115,8 +111,14 @@ static enum iqt_status measure(void *user, const struct iqt_plan *plan,
     double total = true_ns(w, plan, name) * iterations * (1 + w->noise * uniform(w));
     if (w->outlier_every && uniform(w) * w->outlier_every < 1)
         total *= 5;
+    uint8_t *turn = &w->turn[iqt_hash(name, strlen(name), 2) % sizeof w->turn];
+    if (plan->layout == IQT_LAYOUT_PACKED && (*turn)++ % 2)
+        total *= 1 + w->jitter;
+    total *= 1 + w->growth * w->measured;
     if (w->measured >= w->drift_at && w->measured < w->drift_at + w->drift_calls)
         total *= w->drift;
+    if (iterations == 1)
+        w->last_first = w->measured;
     w->measured++;
     w->clock += (uint64_t)total;
     const int bad = bad_index(w, name);

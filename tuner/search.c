@@ -188,7 +188,7 @@ static enum iqt_status drop_failed(struct search *s, const struct iqt_tune_job *
 
 /* Times what verified. When the anchor itself fails the others start again without it. */
 static enum iqt_status contest(struct search *s, const struct iqt_tune_job *job,
-                               size_t *count, uint32_t *steady)
+                               size_t *count, bool *settled)
 {
     const uint64_t deadline =
         s->slice_ns == UINT64_MAX ? UINT64_MAX : s->job_start_ns + s->slice_ns;
@@ -206,7 +206,7 @@ static enum iqt_status contest(struct search *s, const struct iqt_tune_job *job,
         };
 
         IQT_TRY(iqt_contest_run(&c));
-        *steady = iqt_contest_steady(&c);
+        *settled = iqt_contest_settled(&c);
         anchor_failed = s->entrant[0].verdict != IQT_VALID_CORRECT;
         IQT_TRY(drop_failed(s, job, count, &dropped));
         for (size_t i = 0; anchor_failed && i < *count; i++)
@@ -219,7 +219,7 @@ static enum iqt_status contest(struct search *s, const struct iqt_tune_job *job,
 
 /* The no-harm rule. Without a default that runs, the fastest wins. */
 static enum iqt_status settle(struct search *s, const struct iqt_tune_job *job,
-                              enum iqt_layout layout, size_t count, uint32_t steady)
+                              enum iqt_layout layout, size_t count, bool settled)
 {
     const struct iqt_entrant *best = NULL, *fallback = NULL;
 
@@ -236,7 +236,7 @@ static enum iqt_status settle(struct search *s, const struct iqt_tune_job *job,
     struct iqt_tune_result r = { .job = *job,
                                  .level = s->options->level,
                                  .plan = default_plan(s, job, layout) };
-    if (!best || steady < 2) {
+    if (!best || !settled) {
         r.source = IQT_TUNED_UNSTEADY;
         r.ns = r.default_ns = fallback ? fallback->ns : 0;
         return record(s, &r);
@@ -301,15 +301,15 @@ static enum iqt_status time_job(struct search *s, const struct iqt_tune_job *job
                                 const bool wanted[IQT_LAYOUTS])
 {
     size_t count;
-    uint32_t steady = 0;
+    bool settled = false;
 
     IQT_TRY(iqt_candidates(s->options, job, wanted, levels[s->options->level].candidates,
                            &s->entrant, &count));
     IQT_TRY(verify_entrants(s, job, &count));
-    IQT_TRY(contest(s, job, &count, &steady));
+    IQT_TRY(contest(s, job, &count, &settled));
     for (uint32_t l = 0; l < IQT_LAYOUTS; l++)
         if (wanted[l])
-            IQT_TRY(settle(s, job, (enum iqt_layout)l, count, steady));
+            IQT_TRY(settle(s, job, (enum iqt_layout)l, count, settled));
     return IQT_OK;
 }
 

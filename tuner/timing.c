@@ -2,21 +2,24 @@
  * who is out, what is clearly faster. Knows nothing of budgets beyond its deadline. */
 #include "tuner/timing.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/layout.h"
 
 static const double batch_ns = 2e6; /* shorter batches measure the clock */
-static const double drift = 1.10; /* of the anchor, between its best time and a round's */
+static const double drift = 0.10;   /* of the anchor, from its median, either way */
 static const double hopeless = 1.5; /* times the best of a layout, after two rounds */
 static const double calibrated_out = 4.0; /* the same before any round */
 static const double clear_gain = 0.02;
 enum { SETTLED = 2, MOST_ITERATIONS = 1 << 20 };
 
+/* A round in another state of the machine, busier or boosted, is no measure beside the others. */
 static bool counts(const struct iqt_contest *c, uint32_t round)
 {
-    return c->anchor[round] > 0 && c->anchor[round] <= c->anchor_best * drift;
+    return fabs(c->anchor[round] - c->anchor_middle) <= drift * c->anchor_middle;
 }
 
 uint32_t iqt_contest_steady(const struct iqt_contest *c)
@@ -26,6 +29,13 @@ uint32_t iqt_contest_steady(const struct iqt_contest *c)
     for (uint32_t r = 0; r < c->rounds; r++)
         steady += counts(c, r);
     return steady;
+}
+
+bool iqt_contest_settled(const struct iqt_contest *c)
+{
+    const uint32_t steady = iqt_contest_steady(c);
+
+    return steady >= SETTLED && 4 * steady >= c->rounds;
 }
 
 bool iqt_entrant_beats(const struct iqt_entrant *a, const struct iqt_entrant *b)
@@ -176,7 +186,7 @@ static enum iqt_status time_anchor(struct iqt_contest *c, double *ns)
     double again;
 
     IQT_TRY(batch(c, anchor, ns));
-    if (anchor->out || c->anchor_best == 0 || *ns <= c->anchor_best * drift)
+    if (anchor->out || c->rounds == 0 || *ns <= c->anchor_middle * (1 + drift))
         return IQT_OK;
     IQT_TRY(batch(c, anchor, &again));
     if (!anchor->out && again < *ns)
@@ -200,7 +210,7 @@ static enum iqt_status run_round(struct iqt_contest *c)
 
         if (e->out)
             continue;
-        if (iqt_contest_steady(c) >= SETTLED && late(c))
+        if (iqt_contest_settled(c) && late(c))
             return IQT_OK;
         IQT_TRY(batch(c, e, &ns));
         e->sample[r] = ns;
@@ -208,11 +218,13 @@ static enum iqt_status run_round(struct iqt_contest *c)
     IQT_TRY(time_anchor(c, &last));
     if (anchor->out)
         return IQT_OK;
-    anchor->sample[r] = first < last ? first : last;
-    c->anchor[r] = first < last ? last : first;
-    if (c->anchor_best == 0 || anchor->sample[r] < c->anchor_best)
-        c->anchor_best = anchor->sample[r];
+    /* The better of the two: what slows one of them only may have hit anybody, and a minimum
+     * over rounds forgives it; what slows both has slowed everybody in between. */
+    anchor->sample[r] = c->anchor[r] = first < last ? first : last;
     c->rounds++;
+    double sorted[IQT_MOST_ROUNDS];
+    memcpy(sorted, c->anchor, c->rounds * sizeof *sorted);
+    c->anchor_middle = median(sorted, c->rounds);
     return IQT_OK;
 }
 
@@ -227,16 +239,17 @@ static bool open_contest(const struct iqt_contest *c)
 
 static bool finished(const struct iqt_contest *c)
 {
-    const uint32_t steady = iqt_contest_steady(c);
+    const bool settled = iqt_contest_settled(c);
 
-    if (c->entrant[0].out || steady >= c->rounds_wanted || c->rounds == IQT_MOST_ROUNDS)
+    if (c->entrant[0].out || c->rounds == IQT_MOST_ROUNDS)
         return true;
-    if (steady >= SETTLED && c->rounds >= 2 * c->rounds_wanted)
-        return true; /* enough to decide by, on a machine that is busy with something else */
-    /* Past the deadline two rounds that count suffice, and no more than four are tried. */
-    if (late(c) && (steady >= SETTLED || c->rounds >= 2 * SETTLED))
-        return true;
-    return !open_contest(c) && steady >= SETTLED + 1;
+    /* Past the deadline what there is must do; a few rounds more may still settle it. */
+    if (late(c))
+        return settled || c->rounds >= 3 * SETTLED;
+    if (!settled)
+        return false;
+    return iqt_contest_steady(c) >= c->rounds_wanted ||
+           c->rounds >= 2 * c->rounds_wanted || (!open_contest(c) && c->rounds > SETTLED);
 }
 
 enum iqt_status iqt_contest_run(struct iqt_contest *c)
@@ -247,7 +260,7 @@ enum iqt_status iqt_contest_run(struct iqt_contest *c)
         for (size_t i = 0; i < c->count; i++)
             if (!c->entrant[i].out)
                 summarize(c, &c->entrant[i]);
-        if (iqt_contest_steady(c) >= SETTLED)
+        if (iqt_contest_settled(c))
             for (size_t i = 0; i < c->count; i++)
                 if (too_slow(c, &c->entrant[i], hopeless))
                     c->entrant[i].out = true;

@@ -28,16 +28,18 @@ struct iqt_contest {
     struct iqt_entrant *entrant; /* entrant[0] is the anchor */
     size_t count;
     uint32_t rounds;                /* run so far */
-    double anchor[IQT_MOST_ROUNDS]; /* the slower of a round's two anchor times */
-    double anchor_best;
+    double anchor[IQT_MOST_ROUNDS]; /* the better of a round's two anchor times */
+    double anchor_middle;           /* their median */
     bool rotate;
 };
 
 /* Runs the contest and fills ns, spread_ns and samples of each entrant. IQT_ERR_INTERRUPTED when
  * stop() said so. */
 IQT_MUST_USE enum iqt_status iqt_contest_run(struct iqt_contest *c);
-/* Rounds whose anchor stayed within a tenth of its best time. */
+/* Rounds that count: their anchor is within a tenth of its median. */
 uint32_t iqt_contest_steady(const struct iqt_contest *c);
+/* Whether enough rounds count to decide by: two, and a quarter of all. */
+bool iqt_contest_settled(const struct iqt_contest *c);
 /* Whether a replaces b: faster by more than 2 % and by more than either's spread. */
 bool iqt_entrant_beats(const struct iqt_entrant *a, const struct iqt_entrant *b);
 
