@@ -316,7 +316,7 @@ enum iqt_status iqt_vk_gpu_query(const struct iqt_vk *vk, VkPhysicalDevice physi
 {
     struct iqt_vk_gpu gpu = { .physical = physical };
     struct properties properties;
-    struct extensions ext;
+    struct extensions ext = { NULL, 0 };
 
     vk->GetPhysicalDeviceProperties(physical, &gpu.props);
     gpu.api = gpu.props.apiVersion < vk->version ? gpu.props.apiVersion : vk->version;
