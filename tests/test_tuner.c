@@ -114,7 +114,7 @@ static void chaos_decides_nothing(void)
     struct world *w = new_world();
     char fallback[IQT_PLAN_NAME_BYTES];
 
-    w->growth = 2.0 / 28; /* the first rounds are 28 batches long */
+    w->growth = 0.5; /* the first rounds are 28 batches long */
     check_true(tune(w, &job, 1, &o) == IQT_OK, "%s", iqt_last_error());
     default_name(&job, IQT_LAYOUT_PACKED, fallback);
     const struct iqt_tune_result *r = result_of(w, &job, IQT_LAYOUT_PACKED);

@@ -5,6 +5,7 @@
 #include "tests/check.h"
 #include "tuner/tuner.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ struct world {
     enum iqt_validity bad_verdict[4];
     bool bad_when_measured;
     double drift;  /* every call takes so much longer after drift_at calls ... */
-    double growth; /* of all times, with every batch */
+    double growth; /* of all times, in 28 batches */
     uint32_t drift_at, drift_calls; /* ... for so many calls */
     uint32_t stop_at;               /* poll of stop() that says so; 0: never */
     uint32_t polls;
@@ -114,7 +115,7 @@ static enum iqt_status measure(void *user, const struct iqt_plan *plan,
     uint8_t *turn = &w->turn[iqt_hash(name, strlen(name), 2) % sizeof w->turn];
     if (plan->layout == IQT_LAYOUT_PACKED && (*turn)++ % 2)
         total *= 1 + w->jitter;
-    total *= 1 + w->growth * w->measured;
+    total *= pow(1 + w->growth, w->measured / 28.0);
     if (w->measured >= w->drift_at && w->measured < w->drift_at + w->drift_calls)
         total *= w->drift;
     if (iterations == 1)
