@@ -64,6 +64,8 @@ bool iqt_cli_interrupted(void);
 /* One status line with percent and time left on stderr, redrawn in place on a terminal, at most
  * a line every 5 s elsewhere. done == total ends it. */
 void iqt_cli_progress(const char *what, uint64_t done, uint64_t total);
+/* Takes the status line off a terminal, before something else is printed. */
+void iqt_cli_progress_hide(void);
 
 /* ---- operands.c: what the words on a command line stand for ---- */
 

@@ -25,7 +25,7 @@ static const struct iqt_opt check_opts[] = {
       "seed of the weights (default: the clock; it is printed)",
       offsetof(struct check_opts, seed) },
     { "plans", IQT_OPT_STRING, "PLANS",
-      "default, all, or how many of the others to draw per layout (default: 4)",
+      "default, all, or how many of the others to draw per layout (default: 1)",
       offsetof(struct check_opts, plans) },
     { "plan", IQT_OPT_STRING, "NAME", "only this plan",
       offsetof(struct check_opts, plan) },
@@ -176,7 +176,7 @@ static enum iqt_status read_sample(const char *text, uint32_t *out)
     unsigned long count;
 
     if (text == NULL || strcmp(text, "default") == 0 || strcmp(text, "all") == 0) {
-        *out = text == NULL ? 4 : text[0] == 'a' ? ALL_PLANS : 0;
+        *out = text == NULL ? 1 : text[0] == 'a' ? ALL_PLANS : 0;
         return IQT_OK;
     }
     count = strtoul(text, &end, 10);

@@ -124,6 +124,7 @@ void iqt_golden_note(struct iqt_golden_tally *t, enum iqt_golden_kind kind,
         return;
     }
     t->failed[kind]++;
+    iqt_cli_progress_hide();
     fprintf(stderr, "FAIL %s %s %s: %s\n", t->where, name, kinds[kind], iqt_last_error());
 }
 

@@ -32,6 +32,12 @@ static void print_duration(uint64_t seconds)
         fprintf(stderr, "%us", (unsigned)seconds);
 }
 
+void iqt_cli_progress_hide(void)
+{
+    if (isatty(STDERR_FILENO) != 0)
+        fprintf(stderr, "\r\033[K");
+}
+
 void iqt_cli_progress(const char *what, uint64_t done, uint64_t total)
 {
     static uint64_t start_ns, shown_ns, last_done;
@@ -47,8 +53,7 @@ void iqt_cli_progress(const char *what, uint64_t done, uint64_t total)
     last_done = done;
     if (done >= total) {
         open = false;
-        if (terminal)
-            fprintf(stderr, "\r\033[K");
+        iqt_cli_progress_hide();
         return;
     }
     if (now - shown_ns < every)
