@@ -165,22 +165,19 @@ static enum iqt_status verify_entrants(struct search *s, const struct iqt_tune_j
     return IQT_OK;
 }
 
-/* Journals what failed while it was timed and takes it out; true when something did. */
+/* Journals what failed while it was timed, and takes it out. */
 static enum iqt_status drop_failed(struct search *s, const struct iqt_tune_job *job,
-                                   size_t *count, bool *dropped)
+                                   size_t *count)
 {
     size_t kept = 0;
 
-    *dropped = false;
     for (size_t i = 0; i < *count; i++) {
         const struct iqt_entrant *e = &s->entrant[i];
 
-        if (e->verdict != IQT_VALID_CORRECT) {
-            *dropped = true;
+        if (e->verdict != IQT_VALID_CORRECT)
             IQT_TRY(record_failure(s, job, &e->plan, e->verdict, e->reason));
-        } else {
+        else
             s->entrant[kept++] = *e;
-        }
     }
     *count = kept;
     return IQT_OK;
@@ -188,28 +185,28 @@ static enum iqt_status drop_failed(struct search *s, const struct iqt_tune_job *
 
 /* Times what verified. When the anchor itself fails the others start again without it. */
 static enum iqt_status contest(struct search *s, const struct iqt_tune_job *job,
-                               size_t *count, bool *settled)
+                               size_t count, struct iqt_contest *c)
 {
     const uint64_t deadline =
         s->slice_ns == UINT64_MAX ? UINT64_MAX : s->job_start_ns + s->slice_ns;
-    bool dropped, anchor_failed = true;
+    bool anchor_failed = true;
 
-    while (anchor_failed && *count > 0) {
-        struct iqt_contest c = {
+    *c = (struct iqt_contest){ .entrant = s->entrant };
+    while (anchor_failed && count > 0) {
+        *c = (struct iqt_contest){
             .calls = s->calls,
             .job = job,
             .bytes_per_ns = s->options->bytes_per_ns,
             .rounds_wanted = levels[s->options->level].rounds,
             .deadline_ns = deadline,
             .entrant = s->entrant,
-            .count = *count,
+            .count = count,
         };
-
-        IQT_TRY(iqt_contest_run(&c));
-        *settled = iqt_contest_settled(&c);
+        IQT_TRY(iqt_contest_run(c));
         anchor_failed = s->entrant[0].verdict != IQT_VALID_CORRECT;
-        IQT_TRY(drop_failed(s, job, count, &dropped));
-        for (size_t i = 0; anchor_failed && i < *count; i++)
+        IQT_TRY(drop_failed(s, job, &count));
+        c->count = count;
+        for (size_t i = 0; anchor_failed && i < count; i++)
             s->entrant[i] = (struct iqt_entrant){ .plan = s->entrant[i].plan,
                                                   .cost = s->entrant[i].cost,
                                                   .fallback = s->entrant[i].fallback };
@@ -219,12 +216,12 @@ static enum iqt_status contest(struct search *s, const struct iqt_tune_job *job,
 
 /* The no-harm rule. Without a default that runs, the fastest wins. */
 static enum iqt_status settle(struct search *s, const struct iqt_tune_job *job,
-                              enum iqt_layout layout, size_t count, bool settled)
+                              enum iqt_layout layout, const struct iqt_contest *c)
 {
     const struct iqt_entrant *best = NULL, *fallback = NULL;
 
-    for (size_t i = 0; i < count; i++) {
-        const struct iqt_entrant *e = &s->entrant[i];
+    for (size_t i = 0; i < c->count; i++) {
+        const struct iqt_entrant *e = &c->entrant[i];
 
         if (e->plan.layout != layout || e->samples == 0)
             continue;
@@ -236,12 +233,12 @@ static enum iqt_status settle(struct search *s, const struct iqt_tune_job *job,
     struct iqt_tune_result r = { .job = *job,
                                  .level = s->options->level,
                                  .plan = default_plan(s, job, layout) };
-    if (!best || !settled) {
+    if (!best || !iqt_contest_settled(c)) {
         r.source = IQT_TUNED_UNSTEADY;
         r.ns = r.default_ns = fallback ? fallback->ns : 0;
         return record(s, &r);
     }
-    if (fallback && !iqt_entrant_beats(best, fallback))
+    if (fallback && !iqt_contest_beats(c, best, fallback))
         best = fallback;
     r.source = IQT_TUNED_TIMED;
     r.plan = best->plan;
@@ -301,15 +298,15 @@ static enum iqt_status time_job(struct search *s, const struct iqt_tune_job *job
                                 const bool wanted[IQT_LAYOUTS])
 {
     size_t count;
-    bool settled = false;
+    struct iqt_contest c;
 
     IQT_TRY(iqt_candidates(s->options, job, wanted, levels[s->options->level].candidates,
                            &s->entrant, &count));
     IQT_TRY(verify_entrants(s, job, &count));
-    IQT_TRY(contest(s, job, &count, &settled));
+    IQT_TRY(contest(s, job, count, &c));
     for (uint32_t l = 0; l < IQT_LAYOUTS; l++)
         if (wanted[l])
-            IQT_TRY(settle(s, job, (enum iqt_layout)l, count, settled));
+            IQT_TRY(settle(s, job, (enum iqt_layout)l, &c));
     return IQT_OK;
 }
 

@@ -38,11 +38,28 @@ bool iqt_contest_settled(const struct iqt_contest *c)
     return steady >= SETTLED && 4 * steady >= c->rounds;
 }
 
-bool iqt_entrant_beats(const struct iqt_entrant *a, const struct iqt_entrant *b)
+/* Minima alone would let one lucky round decide: a is also ahead in three of four rounds. */
+static bool mostly_ahead(const struct iqt_contest *c, const struct iqt_entrant *a,
+                         const struct iqt_entrant *b)
+{
+    uint32_t common = 0, ahead = 0;
+
+    for (uint32_t r = 0; r < c->rounds; r++) {
+        if (!counts(c, r) || a->sample[r] <= 0 || b->sample[r] <= 0)
+            continue;
+        common++;
+        ahead += a->sample[r] < b->sample[r];
+    }
+    return 4 * ahead >= 3 * common;
+}
+
+bool iqt_contest_beats(const struct iqt_contest *c, const struct iqt_entrant *a,
+                       const struct iqt_entrant *b)
 {
     const double gain = b->ns - a->ns;
 
-    return gain > clear_gain * b->ns && gain > a->spread_ns && gain > b->spread_ns;
+    return gain > clear_gain * b->ns && gain > a->spread_ns && gain > b->spread_ns &&
+           mostly_ahead(c, a, b);
 }
 
 /* One batch. A plan that fails here is out; *ns is 0 then. */

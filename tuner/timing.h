@@ -40,7 +40,9 @@ IQT_MUST_USE enum iqt_status iqt_contest_run(struct iqt_contest *c);
 uint32_t iqt_contest_steady(const struct iqt_contest *c);
 /* Whether enough rounds count to decide by: two, and a quarter of all. */
 bool iqt_contest_settled(const struct iqt_contest *c);
-/* Whether a replaces b: faster by more than 2 % and by more than either's spread. */
-bool iqt_entrant_beats(const struct iqt_entrant *a, const struct iqt_entrant *b);
+/* Whether a replaces b: faster by more than 2 % and by more than either's spread, and in three of
+ * four rounds. */
+bool iqt_contest_beats(const struct iqt_contest *c, const struct iqt_entrant *a,
+                       const struct iqt_entrant *b);
 
 #endif
