@@ -139,11 +139,13 @@ static void trial(struct iqt_device *dev, const struct iqt_tune_job *job,
                    (unsigned long long)ns);
     /* The model knows the old bytes, the device gets the new ones. */
     check_true(iqt_trial_load(t, job, rows) == IQT_OK, "load: %s", iqt_last_error());
-    for (size_t i = 0; i < bytes / job->m; i++)
-        rows[(job->m - 1) * (bytes / job->m) + i] ^= 0x11;
+    /* A gate far below zero hides what it multiplies: one row may look right by chance. */
+    const size_t wrong = job->op == IQT_OP_GATED ? 20 : 1;
+    for (size_t i = (job->m - wrong) * (bytes / job->m); i < bytes; i++)
+        rows[i] ^= 0x11;
     check_true(iqt_trial_verify(t, &plan, &verdict) == IQT_OK &&
                    verdict == IQT_VALID_CORRECTNESS,
-               "a wrong last row is %s", iqt_validity_name(verdict));
+               "wrong last rows are %s", iqt_validity_name(verdict));
     iqt_trial_destroy(t);
     free(rows);
 }
