@@ -30,8 +30,8 @@ struct bed {
     struct iqt_model model;
 };
 
-static void report(struct iqt_check *c, const struct shape *s,
-                   const struct iqt_plan *plan, uint32_t n, const char *kind)
+void iqt_check_report(const struct iqt_check *c, size_t m, size_t k, uint32_t n,
+                      const struct iqt_plan *plan, const char *kind)
 {
     const char *spec = iqt_device_describe(c->seat->dev)->spec;
     char name[IQT_PLAN_NAME_BYTES] = "default";
@@ -40,12 +40,21 @@ static void report(struct iqt_check *c, const struct shape *s,
         iqt_plan_name(plan, name);
     fprintf(
         stderr,
-        "FAIL %s %s %s: %s, m = %zu, k = %zu, n = %u, fill %d, magnitude %d, plan %s: %s\n"
+        "FAIL %s %s %s: %s, m = %zu, k = %zu, n = %u, plan %s: %s\n"
         "  to see it again: iqtile check --device %s --format %s --seed 0x%llx %s%s\n",
-        c->format->name, spec, iqt_layout_name(c->layout), kind, s->m, s->k, n,
-        (int)s->fill, (int)s->magnitude, name, iqt_last_error(), spec, c->format->name,
-        (unsigned long long)c->seed, plan != NULL ? "--plan " : "--plans default",
-        plan != NULL ? name : "");
+        c->format->name, spec, iqt_layout_name(c->layout), kind, m, k, n, name,
+        iqt_last_error(), spec, c->format->name, (unsigned long long)c->seed,
+        plan != NULL ? "--plan " : "--plans default", plan != NULL ? name : "");
+}
+
+/* "product" of plain weights; "product, ones, large" and so on of the extremes. */
+static void describe(const struct shape *s, const char *kind, char out[64])
+{
+    static const char *const fills[IQT_FILLS] = { "", ", zeros", ", ones" };
+    static const char *const magnitudes[IQT_MAGNITUDES] = { "", ", small", ", large",
+                                                            ", zero" };
+
+    snprintf(out, 64, "%s%s%s", kind, fills[s->fill], magnitudes[s->magnitude]);
 }
 
 /* Enters a result; forwards what stops the whole run. */
@@ -55,8 +64,11 @@ static enum iqt_status note(const struct bed *b, uint32_t n, const char *kind,
     if (status == IQT_OK) {
         b->check->passed++;
     } else {
+        char text[64];
+
+        describe(&b->shape, kind, text);
         b->check->failed++;
-        report(b->check, &b->shape, b->rung.plan, n, kind);
+        iqt_check_report(b->check, b->shape.m, b->shape.k, n, b->rung.plan, text);
     }
     return iqt_cli_interrupted() ? iqt_fail(IQT_ERR_INTERRUPTED, "interrupted") : IQT_OK;
 }
@@ -227,10 +239,8 @@ enum iqt_status iqt_check_plan(struct iqt_check *c, const struct iqt_plan *plan)
         return IQT_OK;
     }
     if (status != IQT_OK) {
-        const struct shape none = { 0 };
-
         c->failed++;
-        report(c, &none, plan, plan->n, "build");
+        iqt_check_report(c, 0, 0, plan->n, plan, "build");
         return IQT_OK;
     }
     c->plans++;

@@ -19,8 +19,14 @@ struct iqt_check {
 
 /* Every size, column count and kind of weights with the plans that the library chooses. */
 IQT_MUST_USE enum iqt_status iqt_check_default(struct iqt_check *c);
+/* Bias, residual, gates with every activation, ranges of rows, products that share x. */
+IQT_MUST_USE enum iqt_status iqt_check_fused(struct iqt_check *c);
 /* One forced plan on the sizes around its tile. */
 IQT_MUST_USE enum iqt_status iqt_check_plan(struct iqt_check *c,
                                             const struct iqt_plan *plan);
+
+/* Describes a failure on stderr; plan NULL: those that the library chooses. */
+void iqt_check_report(const struct iqt_check *c, size_t m, size_t k, uint32_t n,
+                      const struct iqt_plan *plan, const char *kind);
 
 #endif

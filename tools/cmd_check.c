@@ -107,6 +107,7 @@ static enum iqt_status check_layout(const struct run *r, struct iqt_check *c)
     if (r->forced)
         return iqt_check_plan(c, &r->plan);
     IQT_TRY(iqt_check_default(c));
+    IQT_TRY(iqt_check_fused(c));
     c->plans = 0;
     return r->sample > 0 ? check_plans(c, r->sample) : IQT_OK;
 }
