@@ -11,13 +11,3 @@ find_path(XXHASH_INCLUDE_DIR xxhash.h) # used as a header only
 if(NOT XXHASH_INCLUDE_DIR)
   message(FATAL_ERROR "xxhash.h is missing (libxxhash-dev); ${IQT_DEBIAN_PACKAGES}")
 endif()
-
-# pthreadpool ships neither a pkg-config file nor a CMake package on Debian 12.
-find_path(PTHREADPOOL_INCLUDE_DIR pthreadpool.h)
-find_library(PTHREADPOOL_LIBRARY pthreadpool)
-if(NOT PTHREADPOOL_INCLUDE_DIR OR NOT PTHREADPOOL_LIBRARY)
-  message(FATAL_ERROR "pthreadpool is missing (libpthreadpool-dev); ${IQT_DEBIAN_PACKAGES}")
-endif()
-add_library(iqt_pthreadpool INTERFACE)
-target_include_directories(iqt_pthreadpool INTERFACE ${PTHREADPOOL_INCLUDE_DIR})
-target_link_libraries(iqt_pthreadpool INTERFACE ${PTHREADPOOL_LIBRARY} Threads::Threads)

@@ -16,7 +16,7 @@ if(TARGET iqt_embedded)
 endif()
 
 # Every object is taken, used or not. Linking iqt_runtime adds only what it links itself: SQLite,
-# jansson, pthreadpool and so on.
+# jansson and so on.
 function(iqt_library target type)
   add_library(${target} ${type} ${library_objects})
   set_target_properties(${target} PROPERTIES
@@ -41,7 +41,7 @@ if(IQT_STATIC)
   iqt_library(iqtile_static STATIC)
   target_link_libraries(iqtile_static INTERFACE
     SQLite::SQLite3 PkgConfig::JANSSON PkgConfig::CPUINFO Threads::Threads
-    pthreadpool m ${CMAKE_DL_LIBS})
+    m ${CMAKE_DL_LIBS})
   install(TARGETS iqtile_static EXPORT iqtile_targets
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

@@ -19,8 +19,7 @@ enum {
 
 struct iqt_hw {
     uint32_t isa;
-    pthreadpool_t pool;   /* NULL: one thread */
-    pthread_mutex_t lock; /* a pool runs one job at a time */
+    struct iqt_pool *pool; /* NULL: one thread */
     uint32_t threads;
 };
 
@@ -69,15 +68,7 @@ static enum iqt_status cpu_open(const struct iqt_backend_options *opt,
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a CPU device");
     hw->isa = isa;
     hw->threads = thread_count(opt);
-    if (hw->threads > 1) {
-        hw->pool = pthreadpool_create(hw->threads);
-        if (!hw->pool) {
-            iqt_fail(IQT_ERR_NO_MEMORY, "cannot start %u threads", hw->threads);
-            free(hw);
-            return IQT_ERR_NO_MEMORY;
-        }
-    }
-    pthread_mutex_init(&hw->lock, NULL);
+    hw->pool = iqt_pool_create(hw->threads);
     iqt_cpu_describe(isa, hw->threads, info);
     *limits = (struct iqt_limits){
         .subgroup_min = 1,
@@ -91,8 +82,7 @@ static enum iqt_status cpu_open(const struct iqt_backend_options *opt,
 
 static void cpu_close(struct iqt_hw *hw)
 {
-    pthreadpool_destroy(hw->pool);
-    pthread_mutex_destroy(&hw->lock);
+    iqt_pool_destroy(hw->pool);
     free(hw);
 }
 
@@ -238,9 +228,7 @@ static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
     }
     tile = args.p.rows / (hw->threads * PIECES) + 1;
     tile = (uint32_t)iqt_round_up(tile, l->kernel->rows_thread);
-    pthread_mutex_lock(&hw->lock);
-    pthreadpool_parallelize_1d_tile_1d(hw->pool, run_piece, &job, args.p.rows, tile, 0);
-    pthread_mutex_unlock(&hw->lock);
+    iqt_pool_run(hw->pool, run_piece, &job, args.p.rows, tile);
 }
 
 static void run_quantize(struct iqt_hw *hw, const struct iqt_launch *l)
@@ -255,9 +243,7 @@ static void run_quantize(struct iqt_hw *hw, const struct iqt_launch *l)
         iqt_cpu_quantize(NULL, x, p.x_stride, p.k, p.cols, q, s);
         return;
     }
-    pthread_mutex_lock(&hw->lock);
     iqt_cpu_quantize(hw->pool, x, p.x_stride, p.k, p.cols, q, s);
-    pthread_mutex_unlock(&hw->lock);
 }
 
 static enum iqt_status cpu_launch(struct iqt_stream *s, const struct iqt_launch *l)

@@ -4,7 +4,7 @@
 
 #include "kernels/quantized.h"
 
-#include <pthreadpool.h>
+#include "runtime/cpu_pool.h"
 
 /* Instruction sets of the embedded kernels, weakest first; the spelling of IQT_CPU. */
 extern const char *const iqt_cpu_isas[]; /* ends with NULL */
@@ -19,7 +19,7 @@ void iqt_cpu_describe(uint32_t isa, uint32_t threads, struct iqt_device_info *in
 
 /* The bits of iqt_quantize_ref() for cols vectors x_stride floats apart; q and s are dense. pool
  * NULL: on the caller's thread. */
-void iqt_cpu_quantize(pthreadpool_t pool, const float *x, size_t x_stride, size_t k,
+void iqt_cpu_quantize(struct iqt_pool *pool, const float *x, size_t x_stride, size_t k,
                       uint32_t cols, int8_t *q, struct iqt_xs *s);
 
 #endif

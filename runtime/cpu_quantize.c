@@ -76,13 +76,12 @@ static void quantize_slice(void *user, size_t begin, size_t count)
                        j->q + i * IQT_X_BLOCK, j->s + i);
 }
 
-void iqt_cpu_quantize(pthreadpool_t pool, const float *x, size_t x_stride, size_t k,
+void iqt_cpu_quantize(struct iqt_pool *pool, const float *x, size_t x_stride, size_t k,
                       uint32_t cols, int8_t *q, struct iqt_xs *s)
 {
     struct job job = {
         .x = x, .x_stride = x_stride, .blocks = k / IQT_X_BLOCK, .q = q, .s = s
     };
 
-    pthreadpool_parallelize_1d_tile_1d(pool, quantize_slice, &job, job.blocks * cols, 64,
-                                       0);
+    iqt_pool_run(pool, quantize_slice, &job, job.blocks * cols, 64);
 }

@@ -1,10 +1,10 @@
 /* Matrices: checks the caller's bytes against the format, then borrows, copies or packs them.
  * Packing goes through a staging buffer of a few MiB, so memory stays constant. */
+#include "runtime/cpu_pool.h"
 #include "runtime/runtime.h"
 
 #include "kernels/layout.h"
 
-#include <pthreadpool.h>
 #include <stdlib.h>
 
 enum {
@@ -20,7 +20,7 @@ struct upload {
     struct iqt_packing packing;
     uint8_t *stage;
     size_t stage_rows;
-    pthreadpool_t pool; /* NULL: pack on this thread */
+    struct iqt_pool *pool; /* NULL: pack on this thread */
 };
 
 static enum iqt_status check_shape(const struct iqt_device *dev,
@@ -84,7 +84,7 @@ static enum iqt_status upload_packed(struct upload *u)
         const size_t rows = m - row < u->stage_rows ? m - row : u->stage_rows;
         const size_t tile = rows / 32 + 1;
 
-        pthreadpool_parallelize_1d_tile_1d(u->pool, pack_slice, u, rows, tile, 0);
+        iqt_pool_run(u->pool, pack_slice, u, rows, tile);
         IQT_TRY(write_rows(u, row, rows, u->stage));
         u->bytes += rows * u->native_row;
     }
@@ -114,9 +114,9 @@ static enum iqt_status pack_matrix(struct upload *u)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu staging bytes",
                         u->stage_rows * w->row_bytes);
     if ((uint64_t)w->m * w->row_bytes >= THREADED_BYTES)
-        u->pool = pthreadpool_create(w->dev->ctx->cpu_threads);
+        u->pool = iqt_pool_create(w->dev->ctx->cpu_threads);
     status = upload_packed(u);
-    pthreadpool_destroy(u->pool);
+    iqt_pool_destroy(u->pool);
     free(u->stage);
     return status;
 }

@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # What builds the library and the program.
 BUILD_PACKAGES="cmake ninja-build gcc g++ libc6-dev pkg-config glslc libsqlite3-dev
-    libjansson-dev libpthreadpool-dev libcpuinfo-dev libxxhash-dev libvulkan-dev
+    libjansson-dev libcpuinfo-dev libxxhash-dev libvulkan-dev
     libvulkan-volk-dev libshaderc-dev libbenchmark-dev"
 # A Vulkan device for every machine (lavapipe), and the run-time compiler.
 VULKAN_PACKAGES="libvulkan1 mesa-vulkan-drivers libshaderc1"

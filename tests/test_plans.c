@@ -303,7 +303,7 @@ static float odd_value(size_t block, size_t i)
     }
 }
 
-static void compare_quantizers(pthreadpool_t pool, const float *x, size_t stride,
+static void compare_quantizers(struct iqt_pool *pool, const float *x, size_t stride,
                                size_t k, uint32_t cols)
 {
     const size_t blocks = cols * k / IQT_X_BLOCK;
@@ -334,12 +334,12 @@ static void test_quantizer(void)
 {
     enum { K = 32 * 211, GAP = 3 };
     float *x;
-    pthreadpool_t pool;
+    struct iqt_pool *pool;
 
     if (!check_begin("quantize.cpu"))
         return;
     x = malloc(N * (K + GAP) * sizeof(float));
-    pool = pthreadpool_create(3);
+    pool = iqt_pool_create(3);
     if (!x)
         abort();
     for (size_t c = 0; c < N; c++)
@@ -348,7 +348,7 @@ static void test_quantizer(void)
     compare_quantizers(NULL, x, K + GAP, K, 1);
     compare_quantizers(NULL, x, K + GAP, K, N);
     compare_quantizers(pool, x, K + GAP, K, N);
-    pthreadpool_destroy(pool);
+    iqt_pool_destroy(pool);
     free(x);
     check_end();
 }
