@@ -6,9 +6,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # What builds the library and the program.
 BUILD_PACKAGES="cmake ninja-build gcc g++ libc6-dev pkg-config glslc libsqlite3-dev
     libjansson-dev libcpuinfo-dev libxxhash-dev libvulkan-dev
-    libvulkan-volk-dev libshaderc-dev libbenchmark-dev"
-# A Vulkan device for every machine (lavapipe), and the run-time compiler.
-VULKAN_PACKAGES="libvulkan1 mesa-vulkan-drivers libshaderc1"
+    libshaderc-dev libbenchmark-dev"
+# A Vulkan device for every machine: lavapipe.
+VULKAN_PACKAGES="libvulkan1 mesa-vulkan-drivers"
 # What the tests need on top.
 TEST_PACKAGES="vulkan-validationlayers spirv-tools clang libclang-rt-dev clang-format binutils
     python3 python3-venv ca-certificates"
