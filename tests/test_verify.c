@@ -30,6 +30,8 @@ static void bed_open(struct bed *b, const struct iqt_format *f)
     iqt_random_rows(f, K, M, IQT_FILL_RANDOM, IQT_MAGNITUDE_PLAIN, &rng, b->rows);
     for (size_t i = 0; i < N * K; i++)
         b->x[i] = iqt_rng_gauss(&rng);
+    for (size_t i = 0; i < K; i++) /* so that no block of weights meets a sum of 0 */
+        b->x[i] = fabsf(b->x[i]);
     check_true(iqt_model_run(f, b->rows, M, K, b->x, 0, N, &b->model) == IQT_OK, "%s",
                iqt_last_error());
 }
