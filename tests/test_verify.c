@@ -98,42 +98,45 @@ static void flip(uint8_t *block, uint32_t bit)
     block[bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
-/* How much the weights of a row change when one bit of its first superblock flips. */
-static double flip_size(struct bed *b, uint8_t *row, uint32_t bit)
+/* How much the weights of a row change when one bit of a superblock flips. */
+static double flip_size(const struct bed *b, const uint8_t *row, uint8_t *block,
+                        uint32_t bit)
 {
     static float before[K], after[K];
     double size = 0;
 
     check_true(iqt_decode_row(b->f, row, K, IQT_DECODE_COMPUTE, before) == IQT_OK,
                "decode");
-    flip(row + b->f->row_head, bit);
+    flip(block, bit);
     check_true(iqt_decode_row(b->f, row, K, IQT_DECODE_COMPUTE, after) == IQT_OK,
                "decode");
-    flip(row + b->f->row_head, bit);
+    flip(block, bit);
     for (size_t j = 0; j < K; j++)
         size += fabs((double)after[j] - (double)before[j]);
     return size;
 }
 
-/* Block scales may be 0 or 1, and then the bit hardly matters: the block whose weights change
- * the most gets the wrong bit. */
+/* Scales may be 0 or tiny, and then the bit hardly matters: the block whose weights change the
+ * most gets the wrong bit. */
 static bool plant(struct bed *b, size_t r)
 {
     const struct iqt_format *f = b->f;
-    uint8_t *row = b->rows + r * b->row_bytes;
+    uint8_t *row = b->rows + r * b->row_bytes, *worst_block = row;
     uint32_t worst_bit = 0;
     double worst = 0;
 
-    for (uint32_t i = 0; i < f->superblock; i += f->block) {
-        const uint32_t bit = iqt_plane_bit(&f->shift.plane[0], i);
-        const double size = flip_size(b, row, bit);
+    for (uint32_t i = 0; i < K; i += f->block) {
+        uint8_t *block = row + f->row_head + i / f->superblock * f->bytes;
+        const uint32_t bit = iqt_plane_bit(&f->shift.plane[0], i % f->superblock);
+        const double size = flip_size(b, row, block, bit);
 
         if (size > worst) {
             worst = size;
             worst_bit = bit;
+            worst_block = block;
         }
     }
-    flip(row + f->row_head, worst_bit);
+    flip(worst_block, worst_bit);
     return worst > 0;
 }
 
