@@ -51,7 +51,8 @@ static void put_float(uint8_t *at, enum iqt_float type, enum iqt_magnitude magni
     uint32_t bits = noise >> 31 << (s->mantissa + s->exponent) | e << s->mantissa;
 
     if (magnitude != IQT_MAGNITUDE_ZERO)
-        bits |= noise & ((1u << s->mantissa) - 1);
+        bits |=
+            (noise & ((1u << s->mantissa) - 1)) | 1; /* a subnormal must not become 0 */
     for (uint32_t i = 0; i < s->bytes; i++)
         at[i] = (uint8_t)(bits >> 8 * i);
 }
