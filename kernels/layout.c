@@ -142,25 +142,69 @@ struct row_copy {
     bool pack;
 };
 
+/* Whether elements follow each other in steps of so many bits. Addresses are linear in the bits
+ * of the element's number, so the powers of two tell. */
+static bool is_run(const uint16_t *bit_of, uint32_t elements, uint32_t step)
+{
+    for (uint32_t e = 1; e < elements; e *= 2)
+        if (bit_of[e] != bit_of[0] + e * step)
+            return false;
+    return true;
+}
+
+/* Sixteen elements of one shift of a vector: byte e of the vector gets element e. */
+static void pack_sixteen(uint8_t *vec, const uint8_t *block, const uint16_t *bit_of,
+                         uint32_t width, uint32_t shift)
+{
+    const uint32_t from = bit_of[0] % 8, mask = (1u << width) - 1;
+    const uint8_t *bytes = block + bit_of[0] / 8;
+
+    if (is_run(bit_of, 16, 8) &&
+        from + width <= 8) { /* the common case, as vector code */
+        for (uint32_t e = 0; e < 16; e++)
+            vec[e] |= (uint8_t)((bytes[e] >> from & mask) << shift);
+        return;
+    }
+    for (uint32_t e = 0; e < 16; e++)
+        or_bits(vec, 8 * e + shift, width, get_bits(block, bit_of[e], width));
+}
+
+static void pack_vector(uint8_t *vec, const uint8_t *block, const uint16_t *bit_of,
+                        uint32_t width)
+{
+    if (width < 8) {
+        for (uint32_t shift = 0; shift < 8; shift += width)
+            pack_sixteen(vec, block, bit_of + 16 * (shift / width), width, shift);
+        return;
+    }
+    if (is_run(bit_of, 128 / width, width) && bit_of[0] % 8 == 0) {
+        memcpy(vec, block + bit_of[0] / 8, IQT_VEC_BYTES);
+        return;
+    }
+    for (uint32_t e = 0; e < 128 / width; e++)
+        or_bits(vec, element_bit(width, e), width, get_bits(block, bit_of[e], width));
+}
+
+static void unpack_vector(const uint8_t *vec, uint8_t *block, const uint16_t *bit_of,
+                          uint32_t width)
+{
+    for (uint32_t e = 0; e < 128 / width; e++)
+        or_bits(block, bit_of[e], width, get_bits(vec, element_bit(width, e), width));
+}
+
 static void copy_vector(const struct row_copy *c, const struct iqt_vec_plane *v,
                         const uint16_t *bit_of, size_t unit, uint32_t j)
 {
     const struct iqt_format *f = c->p->format;
-    const uint32_t width = v->plane->width, elements = 128 / width;
     const size_t first = unit * c->p->unit + (size_t)j * v->vec_weights;
     uint8_t *block = c->native + f->row_head + first / f->superblock * f->bytes;
     uint8_t *vec = c->packed + IQT_VEC_BYTES * ((size_t)(v->first + j) * c->units + unit);
     const uint32_t inside = (uint32_t)(first % f->superblock) / v->element_weights;
 
-    for (uint32_t e = 0; e < elements; e++) {
-        const uint32_t native_bit = bit_of[inside + e],
-                       packed_bit = element_bit(width, e);
-
-        if (c->pack)
-            or_bits(vec, packed_bit, width, get_bits(block, native_bit, width));
-        else
-            or_bits(block, native_bit, width, get_bits(vec, packed_bit, width));
-    }
+    if (c->pack)
+        pack_vector(vec, block, bit_of + inside, v->plane->width);
+    else
+        unpack_vector(vec, block, bit_of + inside, v->plane->width);
 }
 
 static void copy_plane(const struct row_copy *c, const struct iqt_vec_plane *v)
