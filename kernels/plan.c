@@ -216,14 +216,12 @@ static enum iqt_status check_host(const struct iqt_plan *p)
     return IQT_OK;
 }
 
-static enum iqt_status check_gpu(const struct iqt_plan *p)
+static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
 {
-    struct iqt_packing packing;
     const uint32_t groups = p->rows_thread ? p->rows_group / p->rows_thread : 0;
     const uint32_t sums =
         (uint32_t)p->n * p->rows_thread * (p->op == IQT_OP_GATED ? 2 : 1);
 
-    iqt_packing_init(&packing, p->format);
     const uint32_t vec =
         p->layout == IQT_LAYOUT_PACKED ? 16 : iqt_plan_native_vec(p->format);
     RULE(power_of_two(p->rows_thread) && p->rows_thread <= 4, "r%u: expected 1, 2 or 4",
@@ -234,9 +232,9 @@ static enum iqt_status check_gpu(const struct iqt_plan *p)
          "t%u: expected a power of two up to 64", p->threads);
     RULE(power_of_two(p->span) && p->span >= 32 && p->span <= 256,
          "s%u: expected a power of two from 32 to 256", p->span);
-    RULE(p->layout == IQT_LAYOUT_NATIVE || p->span >= packing.unit,
+    RULE(p->layout == IQT_LAYOUT_NATIVE || p->span >= unit,
          "s%u: the packed unit of %s is %u weights", p->span, p->format->name,
-         packing.unit);
+         unit);
     RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec,
          p->format->name, iqt_layout_name(p->layout), vec);
     RULE(p->unroll == 1 || p->unroll == 2, "u%u: expected 1 or 2", p->unroll);
@@ -266,7 +264,8 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
     return IQT_OK;
 }
 
-enum iqt_status iqt_plan_check(const struct iqt_plan *p, const struct iqt_limits *limits)
+enum iqt_status iqt_plan_check_unit(const struct iqt_plan *p,
+                                    const struct iqt_limits *limits, uint32_t unit)
 {
     RULE(p->n >= 1 && p->n <= IQT_MAX_COLS, "n%u: expected 1 to %u", p->n, IQT_MAX_COLS);
     RULE(iqt_plan_lookup_ok(p->format, p->dialect, p->lookup),
@@ -274,8 +273,16 @@ enum iqt_status iqt_plan_check(const struct iqt_plan *p, const struct iqt_limits
          p->format->name, dialect_names[p->dialect]);
     if (p->dialect == IQT_DIALECT_HOST)
         return check_host(p);
-    IQT_TRY(check_gpu(p));
+    IQT_TRY(check_gpu(p, unit));
     RULE(iqt_plan_threads(p) <= 1024, "%u threads per workgroup, at most 1024",
          iqt_plan_threads(p));
     return limits ? check_limits(p, limits) : IQT_OK;
+}
+
+enum iqt_status iqt_plan_check(const struct iqt_plan *p, const struct iqt_limits *limits)
+{
+    struct iqt_packing packing;
+
+    iqt_packing_init(&packing, p->format);
+    return iqt_plan_check_unit(p, limits, packing.unit);
 }

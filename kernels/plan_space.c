@@ -17,11 +17,13 @@ struct listing {
     const struct iqt_limits *limits;
     struct iqt_plan *out;
     size_t cap, count;
+    uint32_t unit; /* of the format's packed layout; 0: not known */
 };
 
 static void add(struct listing *l, const struct iqt_plan *plan)
 {
-    if (iqt_plan_check(plan, l->limits) != IQT_OK)
+    if ((l->unit ? iqt_plan_check_unit(plan, l->limits, l->unit)
+                 : iqt_plan_check(plan, l->limits)) != IQT_OK)
         return;
     if (l->count < l->cap)
         l->out[l->count] = *plan;
@@ -68,6 +70,7 @@ size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op
                      struct iqt_plan *out, size_t cap)
 {
     struct listing l = { .limits = limits, .out = out, .cap = cap };
+    struct iqt_packing packing;
     struct iqt_plan plan = {
         .format = f,
         .dialect = d,
@@ -77,6 +80,8 @@ size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op
         .unroll = 1,
     };
 
+    iqt_packing_init(&packing, f);
+    l.unit = packing.unit;
     if (d == IQT_DIALECT_HOST) {
         add_host(&l, plan);
         return l.count;

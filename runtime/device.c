@@ -140,23 +140,22 @@ static enum iqt_status find_device(struct iqt_context *ctx, const char *spec,
     return IQT_OK;
 }
 
-static enum iqt_status find_first(struct iqt_context *ctx,
-                                  const struct iqt_backend **backend)
+/* The first device that is not a software driver; such a driver runs the CPU's own cores, slower
+ * than the CPU backend does. */
+struct pick {
+    char spec[sizeof(((struct iqt_device_info *)0)->spec)];
+    bool software;
+};
+
+static void pick_device(void *user, const struct iqt_device_info *info)
 {
-    enum iqt_status status = IQT_ERR_NO_DRIVER;
+    struct pick *p = user;
+    const bool software = strstr(info->features, "software") != NULL;
 
-    for (size_t i = 0; iqt_backends[i]; i++) {
-        struct scan s = { .backend = iqt_backends[i] };
-
-        status = scan_backend(ctx, &s);
-        if (status == IQT_OK) {
-            *backend = iqt_backends[i];
-            return IQT_OK;
-        }
-        if (!is_absence(status))
-            break;
-    }
-    return status;
+    if (p->spec[0] != '\0' && !(p->software && !software))
+        return;
+    memcpy(p->spec, info->spec, sizeof p->spec);
+    p->software = software;
 }
 
 static enum iqt_status start_device(struct iqt_device *dev, uint32_t index)
@@ -187,15 +186,15 @@ enum iqt_status iqt_device_open(struct iqt_context *ctx, const char *spec,
 {
     const struct iqt_backend *backend = NULL;
     struct iqt_device *dev;
+    struct pick first = { .spec = "" };
     enum iqt_status status;
     uint32_t index = 0;
 
     if (!ctx || !out)
         return iqt_fail(IQT_ERR_ARG, "iqt_device_open: %s is NULL", ctx ? "out" : "ctx");
-    if (spec)
-        IQT_TRY(find_device(ctx, spec, &backend, &index));
-    else
-        IQT_TRY(find_first(ctx, &backend));
+    if (!spec)
+        IQT_TRY(iqt_device_list(ctx, pick_device, &first));
+    IQT_TRY(find_device(ctx, spec ? spec : first.spec, &backend, &index));
     dev = calloc(1, sizeof *dev);
     if (!dev)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a device");

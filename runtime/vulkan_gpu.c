@@ -209,6 +209,7 @@ static void fill_words(struct iqt_vk_gpu *gpu, const struct extensions *ext)
         bool has;
         const char *word;
     } words[] = {
+        { gpu->props.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU, "software" },
         { gpu->has.int8, "int8" },
         { gpu->has.int16, "int16" },
         { gpu->has.float16, "float16" },

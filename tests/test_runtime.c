@@ -86,6 +86,8 @@ static void test_list(struct iqt_context *ctx)
                    "%zu devices, the last one of %s: the CPU must be last", s.count,
                    s.last);
         expect(iqt_device_open(ctx, NULL, &dev), IQT_OK, "");
+        check_true(strstr(iqt_device_describe(dev)->features, "software") == NULL,
+                   "%s is preferred to the CPU", iqt_device_describe(dev)->name);
         iqt_device_close(dev);
         check_end();
     }

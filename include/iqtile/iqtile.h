@@ -133,7 +133,8 @@ IQT_API IQT_MUST_USE enum iqt_status iqt_backend_reason(struct iqt_context *ctx,
                                                         const char *backend,
                                                         const char **why);
 
-/* spec is "backend" or "backend:index"; NULL: the first device of iqt_device_list().
+/* spec is "backend" or "backend:index"; NULL: the first device of iqt_device_list() that is
+ * not a software driver ("software" among its features).
  * IQT_ERR_NO_DRIVER when the backend's driver is absent, IQT_ERR_UNKNOWN for a wrong name or
  * index (the text lists the valid ones). */
 IQT_API IQT_MUST_USE enum iqt_status iqt_device_open(struct iqt_context *ctx,
