@@ -140,7 +140,9 @@ static enum iqt_status prepare_file(struct iqt_db *db)
 
     sqlite3_busy_timeout(db->sql, PATIENCE_MS);
     sqlite3_extended_result_codes(db->sql, 1);
-    IQT_TRY(check_version(db, &fresh));
+    /* One snapshot: another process may be making the tables between two reads. */
+    IQT_TRY(iqt_db_exec(db, "BEGIN"));
+    IQT_TRY(iqt_db_end(db, check_version(db, &fresh)));
     if (fresh) {
         IQT_TRY(iqt_db_exec(db, "BEGIN IMMEDIATE"));
         IQT_TRY(iqt_db_end(db, make_tables(db)));
