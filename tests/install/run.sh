@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs a build into a temporary prefix, moves that, and builds main.c and the example of the
-# README against it: through the CMake package and through pkg-config.
+# README and examples/*.c against it: through the CMake package and through pkg-config.
 # Usage: run.sh BUILD_DIR
 set -euo pipefail
 build=$(realpath "$1")
@@ -38,6 +38,12 @@ cc $flags "$work/readme.c" -o "$work/readme" $(pkg-config --cflags --libs iqtile
 model=$(ls "$root"/examples/models/*.gguf | head -n 1)
 LD_LIBRARY_PATH=$libdir "$work/readme" "$model"
 
+echo "== examples"
+for source in "$root"/examples/*.c; do
+    cc $flags "$source" -o "$work/example" $(pkg-config --cflags --libs iqtile) -lm
+    LD_LIBRARY_PATH=$libdir "$work/example" "$model" blk.0.ffn_up.weight cpu
+done
+
 echo "== program"
 "$prefix/bin/iqtile" --help >/dev/null
-echo "the install works: CMake package, pkg-config, README, program"
+echo "the install works: CMake package, pkg-config, README, examples, program"
