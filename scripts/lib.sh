@@ -10,7 +10,7 @@ BUILD_PACKAGES="cmake ninja-build gcc g++ libc6-dev pkg-config glslc libsqlite3-
 # A Vulkan device for every machine: lavapipe.
 VULKAN_PACKAGES="libvulkan1 mesa-vulkan-drivers"
 # What the tests need on top.
-TEST_PACKAGES="vulkan-validationlayers spirv-tools clang libclang-rt-dev clang-format binutils
+TEST_PACKAGES="vulkan-validationlayers spirv-tools clang lld libclang-rt-dev clang-format binutils
     python3 python3-venv ca-certificates"
 
 say()

@@ -33,7 +33,7 @@ if [ -n "$cuda" ] && ! have_nvrtc; then
     optional nvrtc need_python nvidia-cuda-nvrtc
 fi
 if [ -n "$hip" ]; then
-    optional hip try_packages clang-22
+    optional hip try_packages clang-22 lld-22
 fi
 if [ -z "$quick" ]; then
     cmake --preset asan
