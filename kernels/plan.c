@@ -233,8 +233,7 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
     RULE(power_of_two(p->span) && p->span >= 32 && p->span <= 256,
          "s%u: expected a power of two from 32 to 256", p->span);
     RULE(p->layout == IQT_LAYOUT_NATIVE || p->span >= unit,
-         "s%u: the packed unit of %s is %u weights", p->span, p->format->name,
-         unit);
+         "s%u: the packed unit of %s is %u weights", p->span, p->format->name, unit);
     RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec,
          p->format->name, iqt_layout_name(p->layout), vec);
     RULE(p->unroll == 1 || p->unroll == 2, "u%u: expected 1 or 2", p->unroll);

@@ -90,7 +90,8 @@ static enum iqt_status start(struct iqt_device *dev, struct iqt_context *ctx,
     dev->limits = dev->hw->gpu.limits;
     snprintf(dev->info.spec, sizeof(dev->info.spec), "vulkan:adopted");
     dev->max_binding = dev->backend->max_binding(dev->hw, &dev->offset_align);
-    if (dev->offset_align < 16) /* kernels load 16 bytes at a time from a binding's start */
+    if (dev->offset_align <
+        16) /* kernels load 16 bytes at a time from a binding's start */
         dev->offset_align = 16;
     pthread_mutex_init(&dev->lock, NULL);
     pthread_mutex_init(&dev->upload_lock, NULL);
