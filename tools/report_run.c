@@ -123,14 +123,15 @@ static enum iqt_status compare_plans(struct iqt_race *race,
                                      const struct iqt_tune_result *won, double bandwidth,
                                      double seconds, struct iqt_report_row *row)
 {
+    const struct iqt_matrix *w = race->matrix[0];
     struct iqt_plan plan[2];
     struct iqt_race_time time[2];
     uint32_t count;
-    const char *name;
 
-    IQT_TRY(iqt_plan_used(race->dev, race->matrix[0], false, row->n, &name));
-    snprintf(row->base_plan, sizeof(row->base_plan), "%s", name);
-    IQT_TRY(iqt_plan_parse(name, &plan[0]));
+    /* Not iqt_plan_used(): that would find what the tuner has just stored. */
+    plan[0] = iqt_plan_default(w->format, race->dev->backend->dialect, IQT_OP_MATVEC,
+                               row->n, w->layout);
+    iqt_plan_name(&plan[0], row->base_plan);
     plan[1] = won == NULL ? plan[0] : won->plan;
     iqt_plan_name(&plan[1], row->plan);
     /* A plan raced against itself would only measure noise. */
