@@ -170,8 +170,6 @@ static void emit_shifts(struct iqt_emit *e, uint32_t i)
     emit_scalar_line(e, "const uint32_t shift0 = ", &f->shift, i, ";");
     if (f->block == 16)
         emit_scalar_line(e, "const uint32_t shift1 = ", &f->shift, i + 16, ";");
-    else
-        iqt_emit_line(e, "const uint32_t shift1 = shift0;");
 }
 
 static void emit_codebook(struct iqt_emit *e, uint32_t i)
@@ -187,17 +185,20 @@ static void emit_codebook(struct iqt_emit *e, uint32_t i)
         iqt_emit_line(e, "v32 value = lut_pairs(code, table, table_odd);");
         return;
     }
-    if (c->count <= 16) { /* the shift bit picks one of two tables: no arithmetic */
-        iqt_emit_line(
-            e, shifts ? "v32 value = lut16(code, table + 16 * shift0, table + 16 * "
-                        "shift1);"
-                      : "v32 value = lut16(code, table, table);");
+    if (c->count <=
+        16) { /* the shift bit picks one of two tables: no arithmetic, no branch */
+        iqt_emit_line(e, !shifts ? "v32 value = lut16(code, table);"
+                         : f->block == 32
+                             ? "v32 value = lut16(code, table + 16 * shift0);"
+                             : "v32 value = lut16_16(code, table + 16 * shift0, "
+                               "table + 16 * shift1);");
         return;
     }
     iqt_emit_line(e, "v32 value = lut%u(code, table);", c->count);
     if (shifts)
-        iqt_emit_line(e, "value = add_halves(value, (int)shift0 * %d, (int)shift1 * %d);",
-                      c->shift, c->shift);
+        iqt_emit_line(e,
+                      "value = add_halves(value, (int)shift0 * %d, (int)shift%d * %d);",
+                      c->shift, f->block == 16, c->shift);
 }
 
 static void emit_linear(struct iqt_emit *e, uint32_t i)
@@ -231,7 +232,9 @@ static void emit_int_scale(struct iqt_emit *e, const char *name,
         iqt_emit_line(e, "%s = %s * %d + %d;", name, name, s->mul, s->add);
     if (!iqt_field_empty(&s->negative)) {
         scalar_field(e, &s->negative, i, &sign);
-        iqt_emit_line(e, "%s = (%s) ? -%s : %s;", name, iqt_buf_text(&sign), name, name);
+        /* a branch on random bits would be mispredicted every other time */
+        iqt_emit_line(e, "%s = (%s ^ -(int)(%s)) + (int)(%s);", name, name,
+                      iqt_buf_text(&sign), iqt_buf_text(&sign));
     }
     iqt_buf_free(&raw);
     iqt_buf_free(&sign);

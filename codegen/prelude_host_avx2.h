@@ -59,12 +59,15 @@ FN v32 add_halves(v32 v, int a, int b)
                            _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
 }
 
-/* Table of up to 16 entries, padded to 16; one for each half. */
-FN v32 lut16(v32 codes, const int8_t *a, const int8_t *b)
+/* Table of up to 16 entries, padded to 16; lut16_16 has one for each half. */
+FN v32 lut16(v32 codes, const int8_t *t)
 {
-    const v32 table = a == b ? load16((const uint8_t *)a)
-                             : load16_16((const uint8_t *)a, (const uint8_t *)b);
-    return _mm256_shuffle_epi8(table, codes);
+    return _mm256_shuffle_epi8(load16((const uint8_t *)t), codes);
+}
+
+FN v32 lut16_16(v32 codes, const int8_t *a, const int8_t *b)
+{
+    return _mm256_shuffle_epi8(load16_16((const uint8_t *)a, (const uint8_t *)b), codes);
 }
 
 #if defined(__AVX512VBMI__) && defined(__AVX512VL__)

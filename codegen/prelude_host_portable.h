@@ -72,21 +72,26 @@ FN v32 add_halves(v32 v, int a, int b)
     return v;
 }
 
-FN v32 lut16(v32 codes, const int8_t *a, const int8_t *b)
+FN v32 lut16_16(v32 codes, const int8_t *a, const int8_t *b)
 {
     LANES(16, i) codes.b[i] = (uint8_t)a[codes.b[i]];
     LANES(16, i) codes.b[i + 16] = (uint8_t)b[codes.b[i + 16]];
     return codes;
 }
 
+FN v32 lut16(v32 codes, const int8_t *t)
+{
+    return lut16_16(codes, t, t);
+}
+
 FN v32 lut32(v32 codes, const int8_t *t)
 {
-    return lut16(codes, t, t);
+    return lut16_16(codes, t, t);
 }
 
 FN v32 lut64(v32 codes, const int8_t *t)
 {
-    return lut16(codes, t, t);
+    return lut16_16(codes, t, t);
 }
 
 FN v32 lut_pairs(v32 codes, const int8_t *even, const int8_t *odd)
