@@ -83,7 +83,7 @@ double iqt_plan_cost(const struct iqt_plan *plan, const struct iqt_limits *limit
                      size_t m, size_t k);
 
 /* The estimate's winner among the plans that are embedded in the library: n is rounded up to one
- * of iqt_plan_embedded_n. Legal on every device that meets Vulkan's minimum limits. */
+ * of iqt_plan_embedded_n (host: to 1 or the last, its loop over columns is a run-time one). Legal on every device that meets Vulkan's minimum limits. */
 struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
                                  enum iqt_op op, uint32_t n, enum iqt_layout layout);
 extern const uint8_t iqt_plan_embedded_n[]; /* ascending, ends with 0: {1, 4, 16, 0} */
