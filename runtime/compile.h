@@ -20,8 +20,8 @@ IQT_MUST_USE enum iqt_status iqt_target_parse(const char *name, struct iqt_targe
  * IQT_ERR_UNSUPPORTED: no compiler found (the text says which names and places were tried and
  * which variable names another: IQT_NVRTC, IQT_COMGR, IQT_CLANG), or the compiler does not know
  * the architecture: never an abort. IQT_ERR_COMPILE: the log's beginning is the error's text. */
-IQT_MUST_USE enum iqt_status iqt_compile(const struct iqt_target *target, const char *text,
-                                         struct iqt_buf *out);
+IQT_MUST_USE enum iqt_status iqt_compile(const struct iqt_target *target,
+                                         const char *text, struct iqt_buf *out);
 
 /* Identity of the compiler that iqt_compile() would use ("nvrtc 13.0", "comgr 2.4",
  * "clang 22.1.8"), part of cache keys. "" : none, and iqt_last_error() says why. The text stays

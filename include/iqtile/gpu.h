@@ -36,9 +36,8 @@ struct iqt_gpu_recorder;
 
 /* dev: of backend cuda or hip (else IQT_ERR_UNSUPPORTED); must outlive the recorder. Memory for n up
  * to max_n (1 .. IQT_MAX_COLS) vectors of up to max_k activations. */
-IQT_API IQT_MUST_USE enum iqt_status iqt_gpu_recorder_create(struct iqt_device *dev,
-                                                             uint32_t max_n, size_t max_k,
-                                                             struct iqt_gpu_recorder **out);
+IQT_API IQT_MUST_USE enum iqt_status iqt_gpu_recorder_create(
+    struct iqt_device *dev, uint32_t max_n, size_t max_k, struct iqt_gpu_recorder **out);
 /* Nothing recorded with it may be pending. NULL is allowed. */
 IQT_API void iqt_gpu_recorder_destroy(struct iqt_gpu_recorder *r);
 
@@ -54,10 +53,9 @@ IQT_API void iqt_gpu_recorder_destroy(struct iqt_gpu_recorder *r);
  *
  * IQT_ERR_ARG or IQT_ERR_SHAPE when a rule above is broken, IQT_ERR_NO_MEMORY when n or k exceeds
  * the recorder's, IQT_ERR_UNSUPPORTED, IQT_ERR_COMPILE, IQT_ERR_DEVICE with the driver's words. */
-IQT_API IQT_MUST_USE enum iqt_status iqt_gpu_record(struct iqt_gpu_recorder *r, void *stream,
-                                                    uint64_t x, size_t x_stride, uint32_t n,
-                                                    const struct iqt_gpu_product *products,
-                                                    size_t count);
+IQT_API IQT_MUST_USE enum iqt_status iqt_gpu_record(
+    struct iqt_gpu_recorder *r, void *stream, uint64_t x, size_t x_stride, uint32_t n,
+    const struct iqt_gpu_product *products, size_t count);
 
 #ifdef __cplusplus
 }
