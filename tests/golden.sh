@@ -1,29 +1,34 @@
 #!/usr/bin/env bash
 # `iqtile golden` on one variant of a device:
-#   golden.sh IQTILE cpu portable|avx2|avx512      the instruction set (IQT_CPU)
-#   golden.sh IQTILE vulkan 128|256|512            lavapipe's vector bits: subgroups of 4, 8, 16
+#   golden.sh IQTILE cpu portable|avx2|avx512           the instruction set (IQT_CPU)
+#   golden.sh IQTILE vulkan 128|256|512                 lavapipe's vector bits: subgroups of 4, 8, 16
+#   golden.sh IQTILE cuda:0|hip:1|... ORDER             simulated device and its order of threads
+# Further arguments go to the command.
 set -uo pipefail
 iqtile=$1 device=$2 variant=$3
 shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 
 case "$device" in
-    cpu) setting=IQT_CPU need=$variant ;;
-    vulkan) setting=LP_NATIVE_VECTOR_WIDTH need=vulkan ;;
+    cpu) setting="IQT_CPU=$variant" need=$variant ;;
+    vulkan) setting="LP_NATIVE_VECTOR_WIDTH=$variant" need=vulkan ;;
+    cuda:* | hip:*) setting="IQT_SIM=${device%:*} IQT_SIM_ORDER=$variant" need=sim ;;
     *) echo "unknown device $device"; exit 2 ;;
 esac
-export "$setting=$variant"
+[ -z "${IQT_SIM_CHECK:-}" ] || setting="IQT_SIM_CHECK=$IQT_SIM_CHECK $setting"
+export $setting
 
 # The devices command lists "cpu:0 ..." or "cpu absent: reason".
 devices=$("$iqtile" devices) || exit 1
-if ! grep -q "^$device:0 " <<<"$devices"; then
-    grep "^$device " <<<"$devices"
+case "$device" in *:*) spec=$device ;; *) spec=$device:0 ;; esac
+if ! grep -q "^$spec " <<<"$devices"; then
+    grep "^${device%:*} " <<<"$devices"
     case ",${IQT_REQUIRE:-}," in
         *,"$need",*) echo "FAIL: $need is required (IQT_REQUIRE)"; exit 1 ;;
     esac
     echo "skipped: $device $variant is not here"
     exit 77
 fi
-grep -A 3 "^$device:0 " <<<"$devices"
-echo "repeat: $setting=$variant $iqtile golden tests/golden --device $device"
+grep -A 3 "^$spec " <<<"$devices"
+echo "repeat: $setting $iqtile golden tests/golden --device $device $*"
 exec "$iqtile" golden "$here/golden" --device "$device" "$@"

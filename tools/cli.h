@@ -73,6 +73,13 @@ void iqt_cli_progress_hide(void);
 IQT_MUST_USE enum iqt_status iqt_cli_format(const char *name,
                                             const struct iqt_format **out);
 IQT_MUST_USE enum iqt_status iqt_cli_layout(const char *name, enum iqt_layout *out);
+/* Numbers of columns from "1,4,8". */
+struct iqt_cli_columns {
+    uint32_t n[IQT_MAX_COLS];
+    size_t count;
+};
+IQT_MUST_USE enum iqt_status iqt_cli_columns(const char *list,
+                                             struct iqt_cli_columns *out);
 
 struct iqt_gguf;
 /* A tensor whose rows can be decoded: format, rows and all of their bytes are there. */

@@ -40,8 +40,7 @@ struct bench {
     size_t devices;
     struct iqt_bench_shape shape[MAX_SHAPES]; /* tensor's name NULL: random weights */
     size_t shapes;
-    uint32_t n[IQT_MAX_COLS];
-    size_t ns;
+    struct iqt_cli_columns n;
     enum iqt_layout layout;
     double min_seconds;
     struct iqt_bench_case *cases;
@@ -49,24 +48,6 @@ struct bench {
 };
 
 /* ---- Operands ------------------------------------------------------------------------ */
-
-static enum iqt_status parse_columns(const char *list, struct bench *b)
-{
-    for (const char *at = list;;) {
-        char *end;
-        const unsigned long n = strtoul(at, &end, 10);
-
-        if (end == at || *at == '-' || n < 1 || n > IQT_MAX_COLS ||
-            b->ns == IQT_MAX_COLS || (*end != '\0' && *end != ','))
-            return iqt_fail(IQT_ERR_ARG,
-                            "--n \"%s\": expected numbers of 1 .. %u with commas", list,
-                            IQT_MAX_COLS);
-        b->n[b->ns++] = (uint32_t)n;
-        if (*end == '\0')
-            return IQT_OK;
-        at = end + 1;
-    }
-}
 
 static enum iqt_status parse_seconds(const char *text, double *out)
 {
@@ -135,7 +116,7 @@ static enum iqt_status parse(const struct bench_opts *o, const char *path,
         IQT_TRY(iqt_cli_layout(o->layout, &b->layout));
     if (o->min_time != NULL)
         IQT_TRY(parse_seconds(o->min_time, &b->min_seconds));
-    IQT_TRY(parse_columns(o->n == NULL ? default_n : o->n, b));
+    IQT_TRY(iqt_cli_columns(o->n == NULL ? default_n : o->n, &b->n));
     if (path != NULL)
         return file_shapes(path, only, b);
     return random_shapes(o->shape == NULL ? default_shapes : o->shape, only, b);
@@ -182,7 +163,8 @@ static void close_bench(struct bench *b)
 
 static enum iqt_status make_cases(struct bench *b)
 {
-    struct iqt_bench_case *c = calloc(b->devices * (1 + b->shapes * b->ns), sizeof(*c));
+    struct iqt_bench_case *c =
+        calloc(b->devices * (1 + b->shapes * b->n.count), sizeof(*c));
 
     if (c == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the list of cases");
@@ -190,7 +172,7 @@ static enum iqt_status make_cases(struct bench *b)
     for (size_t d = 0; d < b->devices; d++) {
         *c++ = (struct iqt_bench_case){ .device = &b->device[d] };
         for (size_t s = 0; s < b->shapes; s++) {
-            for (size_t i = 0; i < b->ns; i++) {
+            for (size_t i = 0; i < b->n.count; i++) {
                 const struct iqt_bench_shape *shape = &b->shape[s];
 
                 *c++ = (struct iqt_bench_case){
@@ -199,7 +181,7 @@ static enum iqt_status make_cases(struct bench *b)
                     .format = shape->format,
                     .m = shape->m,
                     .k = shape->k,
-                    .n = b->n[i],
+                    .n = b->n.n[i],
                     .layout = b->layout,
                 };
             }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct golden_opts {
-    const char *device, *format, *layout;
+    const char *device, *format, *layout, *columns;
 };
 
 static const struct iqt_opt golden_opts[] = {
@@ -20,6 +20,8 @@ static const struct iqt_opt golden_opts[] = {
       offsetof(struct golden_opts, format) },
     { "layout", IQT_OPT_STRING, "LAYOUT", "native or packed (default: both)",
       offsetof(struct golden_opts, layout) },
+    { "n", IQT_OPT_STRING, "LIST", "numbers of columns (default: 1,2,5,16)",
+      offsetof(struct golden_opts, columns) },
     { 0 },
 };
 
@@ -29,6 +31,7 @@ struct golden {
     const char *dir;
     const struct iqt_format *only; /* NULL: all */
     enum iqt_layout first, last;
+    struct iqt_cli_columns columns;
     struct iqt_seat seat[IQT_CLI_MAX_DEVICES];
     size_t seats;
     uint32_t files; /* golden files seen, those without kernels included */
@@ -123,7 +126,8 @@ static enum iqt_status run_seat(struct golden *g, const struct golden_file *f,
              spec, iqt_layout_name(layout));
     for (size_t i = 0; i < f->count && status == IQT_OK; i++) {
         iqt_cli_progress(tally.where, i, f->count);
-        status = iqt_golden_run(&f->cases[i], &g->seat[seat], layout, &tally);
+        status =
+            iqt_golden_run(&f->cases[i], &g->seat[seat], layout, &g->columns, &tally);
     }
     iqt_cli_progress(tally.where, f->count, f->count);
     if (status == IQT_OK)
@@ -262,6 +266,7 @@ static enum iqt_status read_opts(struct golden *g, const struct golden_opts *o)
         IQT_TRY(iqt_cli_layout(o->layout, &g->first));
         g->last = g->first;
     }
+    IQT_TRY(iqt_cli_columns(o->columns != NULL ? o->columns : "1,2,5,16", &g->columns));
     return open_seats(g, o->device);
 }
 
@@ -287,7 +292,7 @@ static int run(const void *opts, int count, char **args)
 
 const struct iqt_command iqt_cmd_golden = {
     .name = "golden",
-    .usage = "DIR [--device D] [--format F] [--layout L]",
+    .usage = "DIR [--device D] [--format F] [--layout L] [--n LIST]",
     .summary = "test decoding and products against a folder of golden files",
     .opts = golden_opts,
     .opts_bytes = sizeof(struct golden_opts),

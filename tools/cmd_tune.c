@@ -46,8 +46,7 @@ static const struct iqt_opt tune_opts[] = {
 struct run {
     const struct tune_opts *o;
     enum iqt_tune_level level;
-    uint32_t columns[IQT_MAX_COLS];
-    size_t column_count;
+    struct iqt_cli_columns columns;
     struct iqt_tune_shapes shapes;
     struct iqt_tune_job *jobs;
     size_t *shape_of; /* of a job */
@@ -65,38 +64,17 @@ static const char *const source_names[] = {
 
 /* ---- Jobs ---------------------------------------------------------------------------- */
 
-static enum iqt_status read_columns(struct run *r, const char *text)
-{
-    const char *at = text;
-
-    for (;;) {
-        char *end;
-        const unsigned long n = strtoul(at, &end, 10);
-
-        if (end == at || (*end && *end != ',') || n < 1 || n > IQT_MAX_COLS ||
-            r->column_count == IQT_MAX_COLS)
-            return iqt_fail(IQT_ERR_ARG,
-                            "bad list of columns '%s'; expected numbers from 1 "
-                            "to %u, like 1,4,8",
-                            text, IQT_MAX_COLS);
-        r->columns[r->column_count++] = (uint32_t)n;
-        if (!*end)
-            return IQT_OK;
-        at = end + 1;
-    }
-}
-
 static enum iqt_status make_jobs(struct run *r)
 {
     const uint32_t ops = r->o->gated ? IQT_OPS : 1;
-    const size_t most = r->shapes.count * r->column_count * ops;
+    const size_t most = r->shapes.count * r->columns.count * ops;
 
     r->jobs = calloc(most + 1, sizeof *r->jobs);
     r->shape_of = calloc(most + 1, sizeof *r->shape_of);
     if (!r->jobs || !r->shape_of)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu jobs", most);
     for (size_t s = 0; s < r->shapes.count; s++)
-        for (size_t c = 0; c < r->column_count; c++)
+        for (size_t c = 0; c < r->columns.count; c++)
             for (uint32_t op = 0; op < ops; op++) {
                 const struct iqt_tune_shape *shape = &r->shapes.shape[s];
 
@@ -104,7 +82,7 @@ static enum iqt_status make_jobs(struct run *r)
                 r->jobs[r->job_count++] = (struct iqt_tune_job){
                     .format = shape->format,
                     .op = (enum iqt_op)op,
-                    .n = r->columns[c],
+                    .n = r->columns.n[c],
                     .m = shape->m,
                     .k = shape->k,
                     .bytes = shape->bytes,
@@ -126,7 +104,7 @@ static enum iqt_status prepare(struct run *r, const char *path)
                         o->level);
     if (o->format)
         IQT_TRY(iqt_cli_format(o->format, &format));
-    IQT_TRY(read_columns(r, o->columns ? o->columns : "1,4,8"));
+    IQT_TRY(iqt_cli_columns(o->columns ? o->columns : "1,4,8", &r->columns));
     IQT_TRY(iqt_tune_shapes_open(path, o->shape, format, &r->shapes));
     r->rows = json_array();
     return make_jobs(r);

@@ -5,6 +5,7 @@
 
 #include <iqtile/gguf.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 enum iqt_status iqt_cli_format(const char *name, const struct iqt_format **out)
@@ -36,6 +37,28 @@ enum iqt_status iqt_cli_layout(const char *name, enum iqt_layout *out)
         }
     return iqt_fail(IQT_ERR_UNKNOWN, "unknown layout '%s'; the layouts are native packed",
                     name);
+}
+
+enum iqt_status iqt_cli_columns(const char *list, struct iqt_cli_columns *out)
+{
+    struct iqt_cli_columns c = { .count = 0 };
+
+    for (const char *at = list;;) {
+        char *end;
+        const unsigned long n = strtoul(at, &end, 10);
+
+        if (end == at || *at == '-' || n < 1 || n > IQT_MAX_COLS ||
+            c.count == IQT_MAX_COLS || (*end != '\0' && *end != ','))
+            return iqt_fail(IQT_ERR_ARG,
+                            "--n \"%s\": expected numbers of 1 .. %u with commas", list,
+                            IQT_MAX_COLS);
+        c.n[c.count++] = (uint32_t)n;
+        if (*end == '\0')
+            break;
+        at = end + 1;
+    }
+    *out = c;
+    return IQT_OK;
 }
 
 /* Everything a product needs to be true of a tensor from a file that nobody vouches for. */
