@@ -108,6 +108,18 @@ IQT_MUST_USE enum iqt_status iqt_dir_make(const char *path);
 /* $XDG_CACHE_HOME/iqtile or ~/.cache/iqtile into out; IQT_ERR_IO when neither is known. */
 IQT_MUST_USE enum iqt_status iqt_cache_dir(char *out, size_t bytes);
 
+/* ---- Programs ---- */
+enum { IQT_EXIT_NOT_RUN = 127 }; /* as a shell says it; also for one killed by a signal */
+struct iqt_process {
+    int exit_code;
+    struct iqt_buf out, log; /* standard output and standard error */
+};
+/* Runs argv[0] from $PATH with this standard input to its end. IQT_ERR_UNSUPPORTED when it cannot be
+ * started. On success the caller frees out. */
+IQT_MUST_USE enum iqt_status iqt_process_run(char *const argv[], const void *input,
+                                             size_t bytes, struct iqt_process *out);
+void iqt_process_free(struct iqt_process *p);
+
 /* Monotonic clock in nanoseconds. */
 uint64_t iqt_now_ns(void);
 

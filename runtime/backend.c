@@ -3,7 +3,5 @@
 #include "runtime/backend.h"
 
 const struct iqt_backend *const iqt_backends[] = {
-    &iqt_backend_vulkan,
-    &iqt_backend_cpu,
-    NULL,
+    &iqt_backend_cuda, &iqt_backend_hip, &iqt_backend_vulkan, &iqt_backend_cpu, NULL,
 };

@@ -74,10 +74,12 @@ struct iqt_backend {
     uint64_t (*max_binding)(struct iqt_hw *hw, uint32_t *offset_align);
 };
 
+extern const struct iqt_backend iqt_backend_cuda;
+extern const struct iqt_backend iqt_backend_hip;
 extern const struct iqt_backend iqt_backend_cpu;
 extern const struct iqt_backend iqt_backend_vulkan;
 
-/* NULL-terminated, most preferred last resort last: vulkan before cpu. */
+/* NULL-terminated, most preferred first. */
 extern const struct iqt_backend *const iqt_backends[];
 
 #endif

@@ -19,4 +19,12 @@ struct iqt_embedded_spirv {
 };
 extern const struct iqt_embedded_spirv iqt_embedded_spirv[]; /* ends with plan NULL */
 
+/* PTX of the default cuda plans; empty when NVRTC was absent at build time. */
+struct iqt_embedded_ptx {
+    const char *plan; /* "quantize" for the activation quantizer */
+    uint64_t text_hash;
+    const char *text;
+};
+extern const struct iqt_embedded_ptx iqt_embedded_ptx[]; /* ends with plan NULL */
+
 #endif

@@ -1,0 +1,251 @@
+/* Streams, memory and launches of the cuda and hip backends. Every function runs in the device's
+ * context and leaves the caller's as it was. */
+#include "runtime/gpu_hw.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Streams ---- */
+
+static enum iqt_status create(struct iqt_hw *hw, struct iqt_stream *s)
+{
+    enum { NON_BLOCKING = 1, WITH_TIMING = 0 };
+
+    IQT_GPU_TRY(hw->api, stream_create, &s->stream, NON_BLOCKING);
+    IQT_GPU_TRY(hw->api, event_create, &s->start, WITH_TIMING);
+    IQT_GPU_TRY(hw->api, event_create, &s->end, WITH_TIMING);
+    return IQT_OK;
+}
+
+static void destroy(struct iqt_stream *s)
+{
+    const struct iqt_gpu_api *api = s->hw->api;
+
+    if (s->end != NULL)
+        (void)api->event_destroy(s->end);
+    if (s->start != NULL)
+        (void)api->event_destroy(s->start);
+    if (s->stream != NULL)
+        (void)api->stream_destroy(s->stream);
+}
+
+enum iqt_status iqt_gpu_stream_create(struct iqt_hw *hw, struct iqt_stream **out)
+{
+    struct iqt_stream *s = calloc(1, sizeof *s);
+    enum iqt_status status;
+    void *saved;
+
+    if (s == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a stream");
+    s->hw = hw;
+    status = iqt_gpu_enter(hw, &saved);
+    if (status == IQT_OK) {
+        status = create(hw, s);
+        if (status != IQT_OK)
+            destroy(s);
+        iqt_gpu_leave(hw, saved);
+    }
+    if (status == IQT_OK)
+        *out = s;
+    else
+        free(s);
+    return status;
+}
+
+void iqt_gpu_stream_destroy(struct iqt_stream *s)
+{
+    void *saved;
+
+    if (s == NULL)
+        return;
+    if (iqt_gpu_enter(s->hw, &saved) == IQT_OK) {
+        (void)s->hw->api->stream_wait(s->stream); /* its memory is about to go */
+        destroy(s);
+        iqt_gpu_leave(s->hw, saved);
+    }
+    free(s);
+}
+
+/* ---- Memory ---- */
+
+/* The slack behind the asked bytes is read by wide loads and ignored; it is zeroed all the same, so
+ * that whatever reads it reads the same on every run. */
+static enum iqt_status allocate(struct iqt_hw *hw, uint64_t bytes, struct iqt_mem *mem)
+{
+    const uint64_t whole = iqt_round_up(bytes, 16) + IQT_GPU_SLACK;
+    const uint64_t tail = bytes / 16 * 16;
+    int error;
+
+    IQT_GPU_TRY(hw->api, alloc, &mem->address, whole);
+    pthread_mutex_lock(&hw->stream_lock);
+    error = hw->api->fill_async(mem->address + tail, 0, whole - tail, hw->stream);
+    if (error == 0)
+        error = hw->api->stream_wait(hw->stream);
+    pthread_mutex_unlock(&hw->stream_lock);
+    if (error != 0) {
+        (void)hw->api->free(mem->address);
+        return iqt_gpu_fail(hw->api, "fill", error);
+    }
+    mem->bytes = whole;
+    return IQT_OK;
+}
+
+enum iqt_status iqt_gpu_alloc(struct iqt_hw *hw, uint64_t bytes, const void *host,
+                              struct iqt_mem **out)
+{
+    struct iqt_mem *mem = calloc(1, sizeof *mem);
+    enum iqt_status status;
+    void *saved;
+
+    (void)host; /* a device has its own memory: the CPU backend alone borrows */
+    if (mem == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a buffer");
+    status = iqt_gpu_enter(hw, &saved);
+    if (status == IQT_OK) {
+        status = allocate(hw, bytes, mem);
+        iqt_gpu_leave(hw, saved);
+    }
+    if (status == IQT_OK)
+        *out = mem;
+    else
+        free(mem);
+    return status;
+}
+
+void iqt_gpu_free(struct iqt_hw *hw, struct iqt_mem *mem)
+{
+    void *saved;
+
+    if (mem == NULL)
+        return;
+    if (iqt_gpu_enter(hw, &saved) == IQT_OK) {
+        (void)hw->api->free(mem->address);
+        iqt_gpu_leave(hw, saved);
+    }
+    free(mem);
+}
+
+/* ---- Copies ---- */
+
+static enum iqt_status write_wait(struct iqt_stream *s, uint64_t to, const void *data,
+                                  uint64_t bytes)
+{
+    const struct iqt_gpu_api *api = s->hw->api;
+
+    IQT_GPU_TRY(api, write_async, to, data, bytes, s->stream);
+    IQT_GPU_TRY(api, stream_wait, s->stream);
+    return IQT_OK;
+}
+
+enum iqt_status iqt_gpu_write(struct iqt_stream *s, struct iqt_mem *mem, uint64_t offset,
+                              const void *data, uint64_t bytes)
+{
+    enum iqt_status status;
+    void *saved;
+
+    IQT_TRY(iqt_gpu_enter(s->hw, &saved));
+    status = write_wait(s, mem->address + offset, data, bytes);
+    iqt_gpu_leave(s->hw, saved);
+    return status;
+}
+
+static enum iqt_status read_wait(struct iqt_stream *s, uint64_t from, void *data,
+                                 uint64_t bytes)
+{
+    const struct iqt_gpu_api *api = s->hw->api;
+
+    IQT_GPU_TRY(api, read_async, data, from, bytes, s->stream);
+    IQT_GPU_TRY(api, stream_wait, s->stream);
+    return IQT_OK;
+}
+
+enum iqt_status iqt_gpu_read(struct iqt_stream *s, struct iqt_mem *mem, uint64_t offset,
+                             void *data, uint64_t bytes)
+{
+    enum iqt_status status;
+    void *saved;
+
+    IQT_TRY(iqt_gpu_enter(s->hw, &saved));
+    status = read_wait(s, mem->address + offset, data, bytes);
+    iqt_gpu_leave(s->hw, saved);
+    return status;
+}
+
+/* ---- Launches ---- */
+
+enum iqt_status iqt_gpu_enqueue(struct iqt_hw *hw, void *stream,
+                                const struct iqt_kernel *kernel,
+                                uint64_t address[IQT_BINDINGS], const void *params,
+                                uint32_t groups)
+{
+    void *args[IQT_BINDINGS + 1];
+
+    if (groups == 0)
+        return IQT_OK;
+    for (size_t i = 0; i < IQT_BINDINGS; i++)
+        args[i] = &address[i];
+    args[IQT_BINDINGS] = (void *)(uintptr_t)params; /* copied by the driver */
+    IQT_GPU_TRY(hw->api, launch, kernel->function, groups, 1, 1, kernel->threads, 1, 1, 0,
+                stream, args, NULL);
+    return IQT_OK;
+}
+
+static enum iqt_status launch(struct iqt_stream *s, const struct iqt_launch *l)
+{
+    uint64_t address[IQT_BINDINGS];
+
+    if (!s->timed)
+        IQT_GPU_TRY(s->hw->api, event_record, s->start, s->stream);
+    s->timed = true;
+    for (size_t i = 0; i < IQT_BINDINGS; i++)
+        address[i] =
+            l->bind[i].mem != NULL ? l->bind[i].mem->address + l->bind[i].offset : 0;
+    return iqt_gpu_enqueue(s->hw, s->stream, l->kernel, address, l->params, l->groups);
+}
+
+enum iqt_status iqt_gpu_launch(struct iqt_stream *s, const struct iqt_launch *l)
+{
+    enum iqt_status status;
+    void *saved;
+
+    IQT_TRY(iqt_gpu_enter(s->hw, &saved));
+    status = launch(s, l);
+    iqt_gpu_leave(s->hw, saved);
+    return status;
+}
+
+static enum iqt_status finish(struct iqt_stream *s, uint64_t *elapsed_ns)
+{
+    const struct iqt_gpu_api *api = s->hw->api;
+    const bool timed = s->timed;
+    float milliseconds = 0;
+
+    s->timed = false;
+    if (timed)
+        IQT_GPU_TRY(api, event_record, s->end, s->stream);
+    IQT_GPU_TRY(api, stream_wait, s->stream);
+    if (timed && elapsed_ns != NULL)
+        IQT_GPU_TRY(api, event_elapsed, &milliseconds, s->start, s->end);
+    if (elapsed_ns != NULL)
+        *elapsed_ns = (uint64_t)(1e6 * (double)milliseconds);
+    return IQT_OK;
+}
+
+enum iqt_status iqt_gpu_finish(struct iqt_stream *s, uint64_t *elapsed_ns)
+{
+    enum iqt_status status;
+    void *saved;
+
+    IQT_TRY(iqt_gpu_enter(s->hw, &saved));
+    status = finish(s, elapsed_ns);
+    iqt_gpu_leave(s->hw, saved);
+    return status;
+}
+
+/* Kernels index with 32 bits; the last vector of a load must not wrap. */
+uint64_t iqt_gpu_max_binding(struct iqt_hw *hw, uint32_t *offset_align)
+{
+    (void)hw;
+    *offset_align = 16;
+    return UINT32_MAX - 255;
+}
