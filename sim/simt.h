@@ -17,15 +17,15 @@ enum sim_language { SIM_CUDA, SIM_HIP };
  * arch: "sm_90", "gfx1100": decides the predefined macros. On success *image (malloc) is a
  * self-contained image for sim_module_load(); else *image is NULL. *log (malloc, never NULL) has the
  * compiler's messages. checked: with access call-backs and undefined-behaviour handlers. */
-int sim_compile(enum sim_language language, const char *text, const char *arch, int checked,
-                char **image, size_t *image_bytes, char **log);
+int sim_compile(enum sim_language language, const char *text, const char *arch,
+                int checked, char **image, size_t *image_bytes, char **log);
 
 /* ---- Device memory (memory.cc) ---- */
 
 /* One address space for all simulated devices: ordinary host memory with guard zones and, byte by
  * byte, a shadow "has been written". 256-byte aligned. NULL when there is no memory. */
 void *sim_alloc(size_t bytes, int device);
-int sim_free(void *p);               /* 0: no such allocation */
+int sim_free(void *p); /* 0: no such allocation */
 /* Whether [p, p + bytes) lies within one live allocation; its device in *device (may be NULL). */
 int sim_owns(const void *p, size_t bytes, int *device);
 /* Copies that keep the shadow; 0 when a device range is not owned. Either side may be the host. */
@@ -37,9 +37,9 @@ int sim_fill(void *to, int value, size_t bytes);
 struct sim_module;
 struct sim_kernel {
     char name[256];
-    void *entry;              /* the kernel's host function */
-    uint32_t max_threads;     /* of __launch_bounds__; 0: none given */
-    uint32_t shared_bytes;    /* static */
+    void *entry;           /* the kernel's host function */
+    uint32_t max_threads;  /* of __launch_bounds__; 0: none given */
+    uint32_t shared_bytes; /* static */
     uint32_t arguments;
     uint16_t argument_bytes[32]; /* size of each, in order */
     struct sim_module *module;
@@ -61,8 +61,15 @@ enum sim_result sim_run(const struct sim_kernel *k, const uint32_t grid[3],
 /* First line of every API function: counts the call; nonzero: return this error now. */
 int sim_enter(const char *function);
 void sim_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
-enum sim_object { SIM_CONTEXT, SIM_STREAM, SIM_EVENT, SIM_MODULE, SIM_ALLOCATION, SIM_GRAPH,
-                  SIM_PROGRAM };
+enum sim_object {
+    SIM_CONTEXT,
+    SIM_STREAM,
+    SIM_EVENT,
+    SIM_MODULE,
+    SIM_ALLOCATION,
+    SIM_GRAPH,
+    SIM_PROGRAM
+};
 void sim_count(enum sim_object kind, int change);
 
 #ifdef __cplusplus

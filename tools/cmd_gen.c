@@ -1,13 +1,15 @@
-/* iqtile gen: the text of a kernel, or the names of the legal plans. */
+/* iqtile gen: the text of a kernel, its binary for a target, or the names of the legal plans. */
 #include "tools/cli.h"
 #include "codegen/codegen.h"
 #include "kernels/layout.h"
+#include "runtime/compile.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct gen_opts {
-    const char *format, *dialect, *op, *layout, *plan, *out;
+    const char *format, *dialect, *op, *layout, *plan, *target, *out;
     uint32_t n;
     bool list;
 };
@@ -26,6 +28,9 @@ static const struct iqt_opt gen_opts[] = {
       offsetof(struct gen_opts, layout) },
     { "plan", IQT_OPT_STRING, "NAME", "this plan instead of the default one",
       offsetof(struct gen_opts, plan) },
+    { "target", IQT_OPT_STRING, "TARGET",
+      "the compiled kernel for sm_90, compute_75, gfx1100, spirv, ...",
+      offsetof(struct gen_opts, target) },
     { "o", IQT_OPT_STRING, "FILE", "write to FILE instead of standard output",
       offsetof(struct gen_opts, out) },
     { "list", IQT_OPT_FLAG, NULL, "names of the legal plans, one a line",
@@ -71,6 +76,19 @@ static enum iqt_status find_op(const char *name, enum iqt_op *out)
     return iqt_fail(IQT_ERR_UNKNOWN, "unknown op '%s'; the ops are matvec gated", name);
 }
 
+/* A target implies its dialect; naming another one is a contradiction. */
+static enum iqt_status read_target(const struct gen_opts *o, struct wish *w)
+{
+    struct iqt_target target;
+
+    IQT_TRY(iqt_target_parse(o->target, &target));
+    if (w->dialect != IQT_DIALECTS && w->dialect != target.dialect)
+        return iqt_fail(IQT_ERR_ARG, "target %s takes dialect %s, not %s", o->target,
+                        iqt_dialect_name(target.dialect), iqt_dialect_name(w->dialect));
+    w->dialect = target.dialect;
+    return IQT_OK;
+}
+
 static enum iqt_status read_wish(const struct gen_opts *o, struct wish *out)
 {
     struct wish w = { .dialect = IQT_DIALECTS,
@@ -84,6 +102,8 @@ static enum iqt_status read_wish(const struct gen_opts *o, struct wish *out)
         IQT_TRY(iqt_cli_format(o->format, &w.format));
     if (o->dialect != NULL)
         IQT_TRY(find_dialect(o->dialect, &w.dialect));
+    if (o->target != NULL)
+        IQT_TRY(read_target(o, &w));
     if (o->op != NULL)
         IQT_TRY(find_op(o->op, &w.op));
     if (o->layout != NULL) {
@@ -133,7 +153,7 @@ static enum iqt_status choose_plan(const struct gen_opts *o, const struct wish *
 
     if (o->plan == NULL && (w->format == NULL || w->dialect == IQT_DIALECTS))
         return iqt_fail(IQT_ERR_ARG,
-                        "gen needs --format and --dialect, or --plan, or --list");
+                        "gen needs --format and --dialect or --target, or --plan, or --list");
     if (o->plan == NULL) {
         *out = iqt_plan_default(w->format, w->dialect, w->op, w->n, w->first);
         return IQT_OK;
@@ -148,7 +168,21 @@ static enum iqt_status choose_plan(const struct gen_opts *o, const struct wish *
     return IQT_OK;
 }
 
-static enum iqt_status make_text(const struct gen_opts *o, struct iqt_buf *out)
+static enum iqt_status make_binary(const char *name, struct iqt_buf *out)
+{
+    struct iqt_buf text = *out;
+    struct iqt_target target;
+    enum iqt_status status;
+
+    *out = (struct iqt_buf){ 0 };
+    status = iqt_target_parse(name, &target);
+    if (status == IQT_OK)
+        status = iqt_compile(&target, iqt_buf_text(&text), out);
+    iqt_buf_free(&text);
+    return status;
+}
+
+static enum iqt_status make_output(const struct gen_opts *o, struct iqt_buf *out)
 {
     struct iqt_plan plan;
     struct wish wish;
@@ -159,6 +193,8 @@ static enum iqt_status make_text(const struct gen_opts *o, struct iqt_buf *out)
     } else {
         IQT_TRY(choose_plan(o, &wish, &plan));
         IQT_TRY(iqt_emit_kernel(&plan, out));
+        if (o->target != NULL)
+            IQT_TRY(make_binary(o->target, out));
     }
     return iqt_buf_check(out);
 }
@@ -186,7 +222,11 @@ static int run(const void *opts, int count, char **args)
     (void)args;
     if (o->list && o->plan != NULL)
         return iqt_cli_usage("--list and --plan exclude each other");
-    status = make_text(o, &text);
+    if (o->list && o->target != NULL)
+        return iqt_cli_usage("--list and --target exclude each other");
+    if (o->target != NULL && o->out == NULL && isatty(STDOUT_FILENO))
+        return iqt_cli_usage("--target writes a binary: name a file with -o");
+    status = make_output(o, &text);
     if (status == IQT_OK && o->out != NULL)
         status = write_file(o->out, &text);
     else if (status == IQT_OK)
@@ -197,8 +237,8 @@ static int run(const void *opts, int count, char **args)
 
 const struct iqt_command iqt_cmd_gen = {
     .name = "gen",
-    .usage = "(--format F --dialect D | --plan NAME | --list) [options] [-o FILE]",
-    .summary = "print a kernel's text, or the names of the legal plans",
+    .usage = "(--format F (--dialect D | --target T) | --plan NAME | --list) [options] [-o FILE]",
+    .summary = "print a kernel's text or its binary, or the names of the legal plans",
     .opts = gen_opts,
     .opts_bytes = sizeof(struct gen_opts),
     .run = run,

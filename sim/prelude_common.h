@@ -1,0 +1,97 @@
+/* In front of every kernel text: the table of the machine, vectors of bytes, call-backs. */
+#include <utility>
+extern "C" __attribute__((visibility("default"))) SimRuntime *sim_rt;
+SimRuntime *sim_rt;
+extern "C" char __start_sim_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __stop_sim_shared[] __attribute__((weak, visibility("hidden")));
+
+#define SIM static inline __attribute__((unused))
+SIM int sim_dp4a(unsigned a, unsigned b, int c)
+{
+    unsigned sum = (unsigned)c;
+    for (int i = 0; i < 32; i += 8)
+        sum += (unsigned)((int)(signed char)(a >> i) * (int)(signed char)(b >> i));
+    return (int)sum;
+}
+SIM unsigned sim_dp4a_u(unsigned a, unsigned b, unsigned c)
+{
+    for (int i = 0; i < 32; i += 8)
+        c += (a >> i & 255u) * (b >> i & 255u);
+    return c;
+}
+SIM float sim_half(unsigned short bits)
+{
+    return (float)__builtin_bit_cast(_Float16, bits);
+}
+template <class T> SIM unsigned long long sim_bits(T value)
+{
+    unsigned long long bits = 0;
+    static_assert(sizeof(T) <= 8, "shuffles move up to 8 bytes");
+    __builtin_memcpy(&bits, &value, sizeof value);
+    return bits;
+}
+template <class T> SIM T sim_value(unsigned long long bits)
+{
+    T value;
+    __builtin_memcpy(&value, &bits, sizeof value);
+    return value;
+}
+SIM unsigned sim_flat() { return sim_rt->thread.x + sim_rt->threads.x * (sim_rt->thread.y + sim_rt->threads.y * sim_rt->thread.z); }
+SIM int sim_lane() { return (int)(sim_flat() % sim_rt->warp); }
+
+/* ---- The table of kernels ---- */
+struct SimEntry {
+    const char *name;
+    void (*call)(void *kernel, void *const *arguments);
+    void *kernel;
+    unsigned max_threads, count;
+    unsigned short bytes[32];
+};
+template <class... A, std::size_t... I>
+static void sim_invoke(void (*kernel)(A...), void *const *a, std::index_sequence<I...>)
+{
+    kernel(*(std::remove_const_t<A> *)a[I]...);
+}
+template <class... A> struct SimCall {
+    static void call(void *kernel, void *const *a)
+    {
+        sim_invoke((void (*)(A...))kernel, a, std::index_sequence_for<A...>());
+    }
+};
+template <class... A>
+static SimEntry sim_entry(const char *name, void (*kernel)(A...), unsigned max_threads)
+{
+    return { name, SimCall<A...>::call, (void *)kernel, max_threads, sizeof...(A), { sizeof(A)... } };
+}
+
+#ifdef SIM_CHECKED
+extern "C" {
+#define SIM_QUIET __attribute__((no_sanitize("thread", "undefined"), used, visibility("hidden")))
+#define SIM_ACCESS(n) \
+    SIM_QUIET void __tsan_read##n(void *p) { sim_rt->access(p, n, false); } \
+    SIM_QUIET void __tsan_write##n(void *p) { sim_rt->access(p, n, true); } \
+    SIM_QUIET void __tsan_unaligned_read##n(void *p) { sim_rt->access(p, n, false); } \
+    SIM_QUIET void __tsan_unaligned_write##n(void *p) { sim_rt->access(p, n, true); }
+SIM_ACCESS(1) SIM_ACCESS(2) SIM_ACCESS(4) SIM_ACCESS(8) SIM_ACCESS(16)
+SIM_QUIET void __tsan_read_range(void *p, unsigned long n) { sim_rt->access(p, (unsigned)n, false); }
+SIM_QUIET void __tsan_write_range(void *p, unsigned long n) { sim_rt->access(p, (unsigned)n, true); }
+SIM_QUIET void __tsan_func_entry(void *) {}
+SIM_QUIET void __tsan_func_exit() {}
+SIM_QUIET void __tsan_init() {}
+SIM_QUIET void __tsan_vptr_update(void **, void *) {}
+SIM_QUIET void __tsan_vptr_read(void **) {}
+#define SIM_UB(name, ...) \
+    SIM_QUIET void __ubsan_handle_##name(void *where, ##__VA_ARGS__) { sim_rt->undefined(#name, where); }
+SIM_UB(shift_out_of_bounds, void *, void *)
+SIM_UB(out_of_bounds, void *)
+SIM_UB(add_overflow, void *, void *)
+SIM_UB(sub_overflow, void *, void *)
+SIM_UB(mul_overflow, void *, void *)
+SIM_UB(negate_overflow, void *)
+SIM_UB(divrem_overflow, void *, void *)
+SIM_UB(type_mismatch_v1, void *)
+SIM_UB(load_invalid_value, void *)
+SIM_UB(pointer_overflow, void *, void *)
+SIM_UB(float_cast_overflow, void *)
+}
+#endif
