@@ -2,11 +2,11 @@
 #include "sim/machine.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
 #include <link.h>
 #include <memory>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
 
@@ -29,19 +29,19 @@ struct sim_module {
 
 namespace {
 
-/* A memory file has a name that dlopen() takes; unlike a path it can be opened twice. */
+/* A file of its own, gone at once: dlopen() takes equal names for equal objects. */
 void *open_object(const uint8_t *bytes, size_t size)
 {
-    const int fd = memfd_create("iqtile-sim-kernel", MFD_CLOEXEC);
-    char path[64];
+    std::string path = sim::variable("TMPDIR", "/tmp") + "/iqtile-sim-XXXXXX";
+    const int fd = mkstemp(path.data());
     void *object = nullptr;
 
     if (fd < 0)
         return nullptr;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     if (write(fd, bytes, size) == static_cast<ssize_t>(size))
-        object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        object = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     close(fd);
+    unlink(path.c_str());
     return object;
 }
 
