@@ -71,9 +71,8 @@ std::vector<std::string> command(const std::string &compiler, bool checked)
                                    "-ftrivial-auto-var-init=pattern" };
 
     if (checked)
-        c.insert(c.end(), { "-fsanitize=thread", "-fsanitize=shift,bounds,signed-integer-overflow,"
-                            "alignment,null,bool", "-fsanitize-recover=all", "-nostdlib++",
-                            "-nostartfiles" });
+        c.insert(c.end(), { "-fsanitize=thread", "-fsanitize-recover=all",
+                            "-fsanitize=shift,bounds,signed-integer-overflow,alignment,null,bool" });
     return c;
 }
 

@@ -264,11 +264,11 @@ void on_access(const void *p, unsigned bytes, bool write)
 {
     const sim::Image &image = sim::image_of(machine.kernel);
     const auto *at = static_cast<const uint8_t *>(p);
-    const auto *own = reinterpret_cast<const uint8_t *>(&machine.runtime);
+    const auto *own = reinterpret_cast<const uint8_t *>(&machine);
     bool owned = false;
     std::string wrong;
 
-    if (lane(machine.current).fiber.on_stack(p) || (at >= own && at < own + sizeof machine.runtime))
+    if (lane(machine.current).fiber.on_stack(p) || (at >= own && at < own + sizeof machine))
         return;
     if (at >= image.shared && at < image.shared + image.shared_bytes) {
         const auto offset = static_cast<size_t>(at - image.shared);
@@ -281,8 +281,7 @@ void on_access(const void *p, unsigned bytes, bool write)
         if (!owned && !write && at >= image.begin && at + bytes <= image.end)
             return; /* a constant of the kernel */
         if (!owned && wrong.empty())
-            wrong = p < static_cast<const void *>(image.begin) ? "at an address of nothing"
-                                                                : "at an address of nothing";
+            wrong = "at an address of nothing";
         machine.illegal = machine.illegal || !owned || wrong.compare(0, 9, "at offset") == 0;
     }
     if (!wrong.empty())
