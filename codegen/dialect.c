@@ -82,7 +82,9 @@ static const char hip_prelude[] =
     "struct __attribute__((aligned(8))) uvec2 { uint x, y; };\n"
     "struct __attribute__((aligned(16))) vec4 { float x, y, z, w; };\n"
     "#define FN static __attribute__((device, always_inline)) inline\n"
-    "#define KERNEL(threads) extern \"C\" __attribute__((global, launch_bounds(threads))) void\n"
+    /* Clang's launch_bounds does nothing for AMD; without bounds, room is left for 1024 threads. */
+    "#define KERNEL(threads) extern \"C\" __attribute__((global, "
+    "amdgpu_flat_work_group_size(threads, threads))) void\n"
     "#define GROUP __builtin_amdgcn_workgroup_id_x()\n"
     "#define THREAD __builtin_amdgcn_workitem_id_x()\n"
     "#define BARRIER barrier()\n"

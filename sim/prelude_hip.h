@@ -3,6 +3,7 @@
 #define device unused
 #define shared section("sim_shared")
 #define launch_bounds(...) used
+#define amdgpu_flat_work_group_size(...) used
 #define __builtin_amdgcn_workgroup_id_x() (sim_rt->group.x)
 #define __builtin_amdgcn_workgroup_id_y() (sim_rt->group.y)
 #define __builtin_amdgcn_workitem_id_x() (sim_rt->thread.x)
