@@ -1,5 +1,5 @@
 /* The program clang: HIP text to a code object, with nothing of ROCm installed. Newer ones know more
- * architectures, so the first that takes the target wins. */
+ * architectures and compile better, so the newest that takes the target wins. */
 #include "runtime/compile_kinds.h"
 
 #include <pthread.h>
@@ -18,6 +18,7 @@ static struct {
     pthread_mutex_t lock;
     bool known;
     const char *found[IQT_COUNT(names)];
+    int major[IQT_COUNT(names)];
     size_t count;
     char version[64]; /* of the first */
 } clang = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -42,23 +43,35 @@ static bool probe(const char *name, char *version, size_t bytes)
     return ok;
 }
 
+/* Keeps the list sorted, newest first; of equal ones the first stays in front. */
+static void add_program(const char *name, const char *version)
+{
+    const int major = atoi(version + strlen("clang "));
+    size_t at = clang.count++;
+
+    for (; at > 0 && clang.major[at - 1] < major; at--) {
+        clang.found[at] = clang.found[at - 1];
+        clang.major[at] = clang.major[at - 1];
+    }
+    clang.found[at] = name;
+    clang.major[at] = major;
+    if (at == 0)
+        snprintf(clang.version, sizeof clang.version, "%s", version);
+}
+
 static void find_programs(void)
 {
     const char *given = getenv("IQT_CLANG");
     char version[64];
 
     if (given != NULL && *given != '\0') {
-        if (probe(given, clang.version, sizeof clang.version))
-            clang.found[clang.count++] = given;
+        if (probe(given, version, sizeof version))
+            add_program(given, version);
         return;
     }
-    for (size_t i = 0; i < IQT_COUNT(names); i++) {
-        if (!probe(names[i], version, sizeof version))
-            continue;
-        if (clang.count == 0)
-            snprintf(clang.version, sizeof clang.version, "%s", version);
-        clang.found[clang.count++] = names[i];
-    }
+    for (size_t i = 0; i < IQT_COUNT(names); i++)
+        if (probe(names[i], version, sizeof version))
+            add_program(names[i], version);
 }
 
 static enum iqt_status load(void)
