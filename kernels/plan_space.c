@@ -172,12 +172,13 @@ static uint32_t embedded_n(enum iqt_dialect d, uint32_t n)
     return iqt_plan_embedded_n[i];
 }
 
-/* Host kernels are embedded or do not exist. Rows side by side share loads of x; with many columns
- * their sums would no longer fit the registers. */
+/* Rows side by side share loads of x; with many columns their sums would no longer fit the registers.
+ * Host kernels are embedded or do not exist. */
 static bool sums_fit(const struct iqt_plan *p)
 {
-    return p->dialect != IQT_DIALECT_HOST || p->rows_thread == 1 ||
-           p->rows_thread * p->n <= 2;
+    const uint32_t most = p->dialect == IQT_DIALECT_HOST ? 2 : 8;
+
+    return p->rows_thread == 1 || p->rows_thread * p->n <= most;
 }
 
 struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
