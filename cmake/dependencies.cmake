@@ -5,6 +5,7 @@ set(IQT_DEBIAN_PACKAGES "scripts/build.sh installs what is missing on Debian 12"
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(SQLite3 REQUIRED)
+find_package(ZLIB REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(CPUINFO REQUIRED IMPORTED_TARGET libcpuinfo)
 find_path(XXHASH_INCLUDE_DIR xxhash.h) # used as a header only

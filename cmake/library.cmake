@@ -40,7 +40,7 @@ install(TARGETS iqtile_shared EXPORT iqtile_targets
 if(IQT_STATIC)
   iqt_library(iqtile_static STATIC)
   target_link_libraries(iqtile_static INTERFACE
-    SQLite::SQLite3 PkgConfig::JANSSON PkgConfig::CPUINFO Threads::Threads
+    SQLite::SQLite3 ZLIB::ZLIB PkgConfig::JANSSON PkgConfig::CPUINFO Threads::Threads
     m ${CMAKE_DL_LIBS})
   install(TARGETS iqtile_static EXPORT iqtile_targets
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -4,12 +4,15 @@
  *   iqt_gen host-table FILE        iqt_embedded_host[]
  *   iqt_gen glsl DIR               one GLSL file per embedded Vulkan plan, and quantize.comp
  *   iqt_gen spirv-table DIR FILE   iqt_embedded_spirv[], from DIR's .spv files
+ *   iqt_gen cuda DIR               one CUDA file per embedded plan, and quantize.cu
+ *   iqt_gen ptx-table DIR FILE     iqt_embedded_ptx[], from DIR's .ptx files
  *   iqt_gen formats | plans        names for the build system, separated by ';' */
 #include "codegen/codegen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum { MOST = 4096, PATH = 4096 };
 static const char *const isas[] = { "portable", "avx2", "avx512" };
@@ -90,71 +93,136 @@ static enum iqt_status gen_host_table(const char *file, const char *unused)
     return write_text(file, &declare);
 }
 
-static enum iqt_status gen_glsl(const char *dir, const char *unused)
+/* One file per embedded plan of a dialect, and the quantizer. */
+static enum iqt_status gen_texts(enum iqt_dialect d, const char *dir, const char *suffix)
 {
-    const size_t count = embedded(IQT_DIALECT_GLSL);
+    const size_t count = embedded(d);
     char path[PATH], name[IQT_PLAN_NAME_BYTES];
     struct iqt_buf quantize = { 0 };
 
-    (void)unused;
     for (size_t i = 0; i < count; i++) {
         struct iqt_buf text = { 0 };
 
         iqt_plan_name(&plans[i], name);
-        snprintf(path, sizeof(path), "%s/%s.comp", dir, name);
+        snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix);
         IQT_TRY(iqt_emit_kernel(&plans[i], &text));
         IQT_TRY(write_text(path, &text));
     }
-    snprintf(path, sizeof(path), "%s/quantize.comp", dir);
-    IQT_TRY(iqt_emit_quantize(IQT_DIALECT_GLSL, &quantize));
+    snprintf(path, sizeof(path), "%s/quantize%s", dir, suffix);
+    IQT_TRY(iqt_emit_quantize(d, &quantize));
     return write_text(path, &quantize);
 }
 
-static enum iqt_status add_words(struct iqt_buf *out, const char *dir, const char *name,
-                                 size_t number, size_t *words)
+static enum iqt_status gen_glsl(const char *dir, const char *unused)
 {
-    char path[PATH], *data;
-    size_t bytes;
+    (void)unused;
+    return gen_texts(IQT_DIALECT_GLSL, dir, ".comp");
+}
 
-    snprintf(path, sizeof(path), "%s/%s.spv", dir, name);
-    IQT_TRY(iqt_file_read(path, &data, &bytes));
+static enum iqt_status gen_cuda(const char *dir, const char *unused)
+{
+    (void)unused;
+    return gen_texts(IQT_DIALECT_CUDA, dir, ".cu");
+}
+
+/* bytes is a multiple of 4. */
+static void add_array(struct iqt_buf *out, const char *data, size_t bytes, size_t number)
+{
     iqt_buf_printf(out, "static const uint32_t words%zu[] = {", number);
-    for (size_t i = 0; i + 4 <= bytes; i += 4)
+    for (size_t i = 0; i < bytes; i += 4)
         iqt_buf_printf(out, "%s0x%x,", i % 32 ? "" : "\n", iqt_read_u32(data + i));
     iqt_buf_printf(out, "\n};\n");
-    free(data);
-    *words = bytes / 4;
+}
+
+/* Of the i'th embedded plan; behind the last one, of the quantizer. */
+static enum iqt_status name_and_hash(enum iqt_dialect d, size_t i, size_t count,
+                                     char name[IQT_PLAN_NAME_BYTES], uint64_t *hash)
+{
+    struct iqt_buf text = { 0 };
+
+    if (i < count) {
+        iqt_plan_name(&plans[i], name);
+        return iqt_text_hash(&plans[i], hash);
+    }
+    strcpy(name, "quantize");
+    IQT_TRY(iqt_emit_quantize(d, &text));
+    *hash = iqt_hash(text.data, text.bytes, 0);
+    iqt_buf_free(&text);
     return IQT_OK;
+}
+
+/* Adds an array of the file's bytes and says, as the end of a table's entry, what they are. */
+typedef enum iqt_status (*add_fn)(struct iqt_buf *out, const char *path, size_t number,
+                                  char size[64]);
+
+static enum iqt_status add_spirv(struct iqt_buf *out, const char *path, size_t number,
+                                 char size[64])
+{
+    size_t bytes;
+    char *data;
+
+    IQT_TRY(iqt_file_read(path, &data, &bytes));
+    add_array(out, data, bytes / 4 * 4, number);
+    free(data);
+    snprintf(size, 64, "%zu", bytes / 4);
+    return IQT_OK;
+}
+
+static enum iqt_status add_ptx(struct iqt_buf *out, const char *path, size_t number,
+                               char size[64])
+{
+    size_t bytes;
+    char *data, *packed;
+    uLongf room;
+    int error = Z_MEM_ERROR;
+
+    IQT_TRY(iqt_file_read(path, &data, &bytes));
+    room = compressBound((uLong)bytes);
+    packed = calloc(1, room + 4); /* whole words */
+    if (packed != NULL)
+        error = compress2((Bytef *)packed, &room, (const Bytef *)data, (uLong)bytes, 9);
+    if (error == Z_OK)
+        add_array(out, packed, (room + 3) / 4 * 4, number);
+    free(packed);
+    free(data);
+    if (error != Z_OK)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "%s: zlib error %d", path, error);
+    snprintf(size, 64, "%lu, %zu", (unsigned long)room, bytes);
+    return IQT_OK;
+}
+
+static enum iqt_status gen_table(enum iqt_dialect d, const char *type, const char *suffix,
+                                 add_fn add, const char *dir, const char *file)
+{
+    const size_t count = embedded(d);
+    struct iqt_buf out = { 0 }, table = { 0 };
+    char name[IQT_PLAN_NAME_BYTES], path[PATH], size[64];
+    uint64_t hash;
+
+    iqt_buf_printf(&out, "#include \"runtime/embedded.h\"\n\n");
+    iqt_buf_printf(&table, "\nconst struct %s %s[] = {\n", type, type);
+    for (size_t i = 0; i <= count; i++) {
+        IQT_TRY(name_and_hash(d, i, count, name, &hash));
+        snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix);
+        IQT_TRY(add(&out, path, i, size));
+        iqt_buf_printf(&table, "    { \"%s\", 0x%llxull, words%zu, %s },\n", name,
+                       (unsigned long long)hash, i, size);
+    }
+    iqt_buf_printf(&table, "    { 0 },\n};\n");
+    iqt_buf_append(&out, table.data, table.bytes);
+    iqt_buf_free(&table);
+    return write_text(file, &out);
 }
 
 static enum iqt_status gen_spirv_table(const char *dir, const char *file)
 {
-    const size_t count = embedded(IQT_DIALECT_GLSL);
-    struct iqt_buf out = { 0 }, table = { 0 }, text = { 0 };
-    char name[IQT_PLAN_NAME_BYTES];
-    uint64_t hash;
-    size_t words;
+    return gen_table(IQT_DIALECT_GLSL, "iqt_embedded_spirv", ".spv", add_spirv, dir,
+                     file);
+}
 
-    iqt_buf_printf(&out, "#include \"runtime/embedded.h\"\n\n");
-    iqt_buf_printf(&table,
-                   "\nconst struct iqt_embedded_spirv iqt_embedded_spirv[] = {\n");
-    for (size_t i = 0; i < count; i++) {
-        iqt_plan_name(&plans[i], name);
-        IQT_TRY(iqt_text_hash(&plans[i], &hash));
-        IQT_TRY(add_words(&out, dir, name, i, &words));
-        iqt_buf_printf(&table, "    { \"%s\", 0x%llxull, words%zu, %zu },\n", name,
-                       (unsigned long long)hash, i, words);
-    }
-    IQT_TRY(iqt_emit_quantize(IQT_DIALECT_GLSL, &text));
-    hash = iqt_hash(text.data, text.bytes, 0);
-    iqt_buf_free(&text);
-    IQT_TRY(add_words(&out, dir, "quantize", count, &words));
-    iqt_buf_printf(&table,
-                   "    { \"quantize\", 0x%llxull, words%zu, %zu },\n    { 0 },\n};\n",
-                   (unsigned long long)hash, count, words);
-    iqt_buf_append(&out, table.data, table.bytes);
-    iqt_buf_free(&table);
-    return write_text(file, &out);
+static enum iqt_status gen_ptx_table(const char *dir, const char *file)
+{
+    return gen_table(IQT_DIALECT_CUDA, "iqt_embedded_ptx", ".ptx", add_ptx, dir, file);
 }
 
 static enum iqt_status print_formats(const char *unused1, const char *unused2)
@@ -188,6 +256,7 @@ static const struct {
 } commands[] = {
     { "host", 1, gen_host },         { "host-table", 1, gen_host_table },
     { "glsl", 1, gen_glsl },         { "spirv-table", 2, gen_spirv_table },
+    { "cuda", 1, gen_cuda },         { "ptx-table", 2, gen_ptx_table },
     { "formats", 0, print_formats }, { "plans", 0, print_plans },
 };
 
@@ -202,7 +271,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "iqt_gen: %s\n", iqt_last_error());
         return 1;
     }
-    fprintf(stderr,
-            "usage: iqt_gen host|host-table|glsl|spirv-table|formats|plans [PATH]...\n");
+    fprintf(
+        stderr,
+        "usage: iqt_gen host|host-table|glsl|spirv-table|cuda|ptx-table|formats|plans "
+        "[PATH]...\n");
     return 2;
 }

@@ -44,7 +44,8 @@ static const char *const patterns[] = {
     "$CUDA_HOME/lib64/libnvrtc.so.[0-9]*",
     "$CUDA_PATH/lib64/libnvrtc.so.[0-9]*",
     "$VIRTUAL_ENV/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.[0-9]*",
-    ".venv/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.[0-9]*",
+    "$CONDA_PREFIX/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.[0-9]*",
+    "$CONDA_PREFIX/lib/libnvrtc.so.[0-9]*",
     "~/.local/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.[0-9]*",
 };
 

@@ -2,6 +2,7 @@
 #ifndef IQT_RUNTIME_EMBEDDED_H
 #define IQT_RUNTIME_EMBEDDED_H
 
+#include "base/base.h"
 #include "kernels/quantized.h"
 
 /* Instruction sets of the embedded host kernels, weakest first: "portable", "avx2", "avx512". */
@@ -23,8 +24,12 @@ extern const struct iqt_embedded_spirv iqt_embedded_spirv[]; /* ends with plan N
 struct iqt_embedded_ptx {
     const char *plan; /* "quantize" for the activation quantizer */
     uint64_t text_hash;
-    const char *text;
+    const uint32_t *packed; /* by zlib */
+    size_t packed_bytes, bytes;
 };
 extern const struct iqt_embedded_ptx iqt_embedded_ptx[]; /* ends with plan NULL */
+/* Appends the text with its NUL. */
+IQT_MUST_USE enum iqt_status iqt_ptx_unpack(const struct iqt_embedded_ptx *e,
+                                            struct iqt_buf *out);
 
 #endif

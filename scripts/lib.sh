@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # What builds the library and the program.
 BUILD_PACKAGES="cmake ninja-build gcc g++ libc6-dev pkg-config glslc libsqlite3-dev
-    libjansson-dev libcpuinfo-dev libxxhash-dev libvulkan-dev
+    zlib1g-dev libjansson-dev libcpuinfo-dev libxxhash-dev libvulkan-dev
     libshaderc-dev libbenchmark-dev"
 # A Vulkan device for every machine: lavapipe.
 VULKAN_PACKAGES="libvulkan1 mesa-vulkan-drivers"
@@ -62,19 +62,31 @@ try_packages()
     (need_packages "$@") || { say "could not install $*"; return 1; }
 }
 
-# A Python environment of our own in .venv with the named PyPI packages.
+# need_python NAME[==VERSION]...: a Python environment of our own in .venv with these PyPI packages.
 need_python()
 {
-    local package
+    local package version
 
     [ -x .venv/bin/python3 ] || python3 -m venv .venv || return 1
     for package in "$@"; do
-        .venv/bin/python3 -m pip show -q "$package" >/dev/null 2>&1 ||
-            .venv/bin/python3 -m pip install -q "$package" || return 1
+        version=$(.venv/bin/python3 -m pip show "${package%%==*}" 2>/dev/null |
+            sed -n 's/^Version: //p')
+        case "$version" in
+            "") ;;
+            "${package##*==}") continue ;;
+            *) [ "$package" = "${package%%==*}" ] && continue ;;
+        esac
+        .venv/bin/python3 -m pip install -q "$package" || return 1
     done
 }
 
-# need NAME: whether $IQT_REQUIRE, a comma-separated list, has NAME.
+# The library and the tests find the compilers of .venv as those of an active environment.
+use_venv()
+{
+    [ -n "${VIRTUAL_ENV:-}" ] || [ ! -d .venv ] || export VIRTUAL_ENV="$PWD/.venv"
+}
+
+# required NAME: whether $IQT_REQUIRE, a comma-separated list, has NAME.
 required()
 {
     case ",${IQT_REQUIRE:-}," in *,"$1",*) return 0 ;; esac

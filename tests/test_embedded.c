@@ -1,0 +1,108 @@
+/* What the library embeds for CUDA: PTX of every default plan, made of the very text that the
+ * generator writes today, for the oldest architecture. */
+#include "codegen/codegen.h"
+#include "runtime/embedded.h"
+#include "tests/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct iqt_embedded_ptx *find(const char *name)
+{
+    for (const struct iqt_embedded_ptx *e = iqt_embedded_ptx; e->plan != NULL; e++)
+        if (strcmp(e->plan, name) == 0)
+            return e;
+    return NULL;
+}
+
+static void check_ptx(const struct iqt_embedded_ptx *e, const char *symbol, uint64_t hash)
+{
+    struct iqt_buf text = { 0 };
+    char entry[IQT_PLAN_NAME_BYTES + 16];
+
+    check_true(e->text_hash == hash, "%s: made of another text", e->plan);
+    if (iqt_ptx_unpack(e, &text) != IQT_OK) {
+        check_fail("%s: %s", e->plan, iqt_last_error());
+        return;
+    }
+    snprintf(entry, sizeof entry, ".entry %s(", symbol);
+    check_true(text.data[text.bytes - 1] == '\0', "%s: no NUL at the end", e->plan);
+    check_true(strstr(text.data, ".target sm_75") != NULL, "%s: not for sm_75", e->plan);
+    check_true(strstr(text.data, entry) != NULL, "%s: no %s", e->plan, entry);
+    iqt_buf_free(&text);
+}
+
+/* The default of any n has to be there: no compiler is needed at run time. */
+static void check_default(const struct iqt_format *f, enum iqt_op op, uint32_t n,
+                          enum iqt_layout layout)
+{
+    const struct iqt_plan plan = iqt_plan_default(f, IQT_DIALECT_CUDA, op, n, layout);
+    char name[IQT_PLAN_NAME_BYTES], symbol[IQT_PLAN_NAME_BYTES];
+    const struct iqt_embedded_ptx *e;
+    uint64_t hash = 0;
+
+    iqt_plan_name(&plan, name);
+    iqt_kernel_symbol(&plan, symbol);
+    check_true(iqt_text_hash(&plan, &hash) == IQT_OK, "%s: %s", name, iqt_last_error());
+    e = find(name);
+    if (e == NULL)
+        check_fail("%s is not embedded", name);
+    else
+        check_ptx(e, symbol, hash);
+}
+
+static void check_format(const struct iqt_format *f)
+{
+    if (!check_begin("ptx.%s", f->name))
+        return;
+    if (iqt_embedded_ptx->plan == NULL)
+        check_skip("nvrtc", "no NVRTC when this was built");
+    else
+        for (uint32_t op = 0; op < IQT_OPS; op++)
+            for (uint32_t n = 1; n <= IQT_MAX_COLS; n++)
+                for (uint32_t layout = 0; layout < 2; layout++)
+                    check_default(f, (enum iqt_op)op, n, (enum iqt_layout)layout);
+    check_end();
+}
+
+static void check_quantize(void)
+{
+    const struct iqt_embedded_ptx *e = find("quantize");
+    struct iqt_buf text = { 0 };
+
+    if (!check_begin("ptx.quantize"))
+        return;
+    if (iqt_embedded_ptx->plan == NULL)
+        check_skip("nvrtc", "no NVRTC when this was built");
+    else if (e == NULL || iqt_emit_quantize(IQT_DIALECT_CUDA, &text) != IQT_OK)
+        check_fail("quantize is not embedded");
+    else
+        check_ptx(e, "quantize", iqt_hash(text.data, text.bytes, 0));
+    iqt_buf_free(&text);
+    check_end();
+}
+
+/* What does not unpack is an error, not a kernel. */
+static void check_damaged(void)
+{
+    static const uint32_t noise[] = { 0x12345678, 0x9abcdef0 };
+    const struct iqt_embedded_ptx bad = { "bad", 0, noise, sizeof noise, 100 };
+    struct iqt_buf text = { 0 };
+
+    if (!check_begin("ptx.damaged"))
+        return;
+    check_true(iqt_ptx_unpack(&bad, &text) == IQT_ERR_FORMAT && text.bytes == 0,
+               "noise was unpacked to %zu bytes", text.bytes);
+    iqt_buf_free(&text);
+    check_end();
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
+        check_format(f);
+    check_quantize();
+    check_damaged();
+    return check_done();
+}
