@@ -2,11 +2,12 @@
 # Installs what is missing, builds everything, runs all tests. The last lines are CTest's.
 #
 #   --quick       no sanitizers, no fuzzing, one subgroup size
-#   --with-cuda   get NVRTC from PyPI if there is none: compiles the CUDA text
-#   --with-hip    get a newer clang: compiles the HIP text for more GPUs
+#   --with-cuda   get NVRTC if there is none, and nvdisasm, from PyPI: compiles the CUDA text
+#   --with-hip    get a newer clang: compiles the HIP text for all GPUs
 #
 # A test that lacks something says so and is skipped. IQT_REQUIRE=vulkan,glslc,gguf,clang,nvrtc,
-# hip,avx2,avx512 (any of them) turns such skips into failures. Arguments after -- go to ctest.
+# nvdisasm,hip,radv,sim,avx2,avx512 (any of them) makes such skips failures. Arguments after -- go
+# to ctest.
 source "$(dirname "$0")/lib.sh"
 
 quick= cuda= hip=
@@ -16,25 +17,30 @@ while [ $# -gt 0 ]; do
         --with-cuda) cuda=1 ;;
         --with-hip) hip=1 ;;
         --) shift; break ;;
-        *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
 
+# Where the linker or runtime/compile_nvrtc.c would find one.
 have_nvrtc()
 {
-    python3 tests/nvrtc.py --find >/dev/null
+    [ -n "${IQT_NVRTC:-}" ] || command -v nvcc >/dev/null ||
+        ldconfig -p 2>/dev/null | grep -q 'libnvrtc\.so'
 }
 
 configure=()
 need_packages "$BUILD_PACKAGES" "$VULKAN_PACKAGES" "$TEST_PACKAGES"
 optional gguf need_python gguf numpy
-if [ -n "$cuda" ] && ! have_nvrtc; then
-    optional nvrtc need_python nvidia-cuda-nvrtc
+# NVRTC 13.0 knows sm_75 to sm_120, and newer versions need newer drivers for their PTX.
+if [ -n "$cuda" ]; then
+    have_nvrtc || optional nvrtc need_python nvidia-cuda-nvrtc==13.0.88
+    optional nvdisasm need_python nvidia-cuda-nvdisasm==13.2.51
 fi
 if [ -n "$hip" ]; then
-    optional hip try_packages clang-22 lld-22
+    optional hip try_packages clang-22 lld-22 llvm-22
 fi
+use_venv
 if [ -z "$quick" ]; then
     cmake --preset asan
     cmake --build --preset asan
