@@ -38,8 +38,8 @@ const struct gate_target gate_targets[GATE_TARGETS] = {
     { "spirv", IQT_DIALECT_GLSL, "glslc", 0, 0, 0, 0, 0, NULL },
     RADV("vega20", 64, 256, 4, NULL),
     RADV("navi21", 64, 512, 8, NULL),
-    /* navi31 in newer Mesa. Mesa 22.3.6 gives RDNA3 132 registers where RDNA2 has 256: all kernels
-     * that spilled on it alone had exactly as many. */
+    /* navi31 in newer Mesa. Mesa 22.3.6 stops at 132, rarely 144 registers on RDNA3, where RDNA2 goes
+     * to 256, and spills for it. */
     RADV("gfx1100", 64, 768, 12, "Mesa 22."),
 };
 
