@@ -160,6 +160,11 @@ uint32_t iqt_plan_groups(const struct iqt_plan *p, uint32_t rows)
     return (uint32_t)(((uint64_t)rows + p->rows_group - 1) / p->rows_group);
 }
 
+uint32_t iqt_plan_weights_per_iteration(const struct iqt_plan *p)
+{
+    return (uint32_t)p->span * p->rows_thread;
+}
+
 bool iqt_plan_fits(const struct iqt_plan *p, size_t k)
 {
     return k % p->span == 0 && k % 32 == 0;
