@@ -9,11 +9,11 @@
 #include <string.h>
 
 /* How many cycles a kind of operation issues for, on gfx9, gfx90a and later gfx9, and gfx10 on. */
-enum rate { NONE, FULL, WIDE, SLOW, CVT, MFMA8, MFMA16, WMMA, RATES };
+enum rate { NONE, FULL, WIDE, SLOW, CVT, PASS2, PASS4, PASS8, PASS16, PASS32, RATES };
 static const uint8_t cycles_of[RATES][IQT_ISAS] = {
-    [FULL] = { 0, 1, 1, 1 },    [WIDE] = { 0, 2, 1, 2 },  [SLOW] = { 0, 4, 4, 4 },
-    [CVT] = { 0, 4, 4, 1 },     [MFMA8] = { 0, 8, 8, 8 }, [MFMA16] = { 0, 16, 16, 16 },
-    [WMMA] = { 0, 32, 32, 32 },
+    [FULL] = { 0, 1, 1, 1 },  [WIDE] = { 0, 2, 1, 2 },      [SLOW] = { 0, 4, 4, 4 },
+    [CVT] = { 0, 4, 4, 1 },   [PASS2] = { 0, 2, 2, 2 },     [PASS4] = { 0, 4, 4, 4 },
+    [PASS8] = { 0, 8, 8, 8 }, [PASS16] = { 0, 16, 16, 16 }, [PASS32] = { 0, 32, 32, 32 },
 };
 
 /* The first entry that fits; '*' at the end stands for any rest. */
@@ -42,10 +42,15 @@ static const struct {
     { "v_rcp_*", IQT_CLASS_CONVERT, SLOW },         { "v_rsq_*", IQT_CLASS_CONVERT, SLOW },
     { "v_sqrt_*", IQT_CLASS_CONVERT, SLOW },        { "v_sin_*", IQT_CLASS_CONVERT, SLOW },
     { "v_cos_*", IQT_CLASS_CONVERT, SLOW },
-    /* matrix units: passes of four cycles a wave of 64; 32 cycles a wave of 32 on gfx11 */
-    { "v_mfma_*_32x32*", IQT_CLASS_MMA, MFMA16 },   { "v_mfma_*", IQT_CLASS_MMA, MFMA8 },
-    { "v_smfmac_*", IQT_CLASS_MMA, MFMA8 },         { "v_wmma_*", IQT_CLASS_MMA, WMMA },
-    { "v_swmmac_*", IQT_CLASS_MMA, WMMA },
+    /* matrix units: passes of a wave of 64 as gfx940 has them; 32 cycles a wave of 32 on gfx11,
+     * 16 of 4-bit integers */
+    { "v_mfma_*_4x4x*", IQT_CLASS_MMA, PASS2 },     { "v_mfma_*_16x16x16*", IQT_CLASS_MMA, PASS4 },
+    { "v_mfma_*_16x16x32*", IQT_CLASS_MMA, PASS4 }, { "v_mfma_*_16x16x8*", IQT_CLASS_MMA, PASS4 },
+    { "v_mfma_*_16x16x*", IQT_CLASS_MMA, PASS8 },   { "v_mfma_*_32x32x16*", IQT_CLASS_MMA, PASS8 },
+    { "v_mfma_*_32x32x8*", IQT_CLASS_MMA, PASS8 },  { "v_mfma_*", IQT_CLASS_MMA, PASS16 },
+    { "v_smfmac_*_16x16x*", IQT_CLASS_MMA, PASS4 }, { "v_smfmac_*", IQT_CLASS_MMA, PASS8 },
+    { "v_wmma_*_iu4", IQT_CLASS_MMA, PASS16 },      { "v_wmma_*", IQT_CLASS_MMA, PASS32 },
+    { "v_swmmac_*", IQT_CLASS_MMA, PASS32 },
     /* float */
     { "v_pk_*_f*", IQT_CLASS_FLOAT, FULL },         { "v_pk_*_bf*", IQT_CLASS_FLOAT, FULL },
     { "v_fma*", IQT_CLASS_FLOAT, FULL },            { "v_mac_*", IQT_CLASS_FLOAT, FULL },
@@ -56,6 +61,8 @@ static const struct {
     { "v_sub_f*", IQT_CLASS_FLOAT, FULL },          { "v_subrev_f*", IQT_CLASS_FLOAT, FULL },
     { "v_rndne_*", IQT_CLASS_FLOAT, FULL },         { "v_floor_*", IQT_CLASS_FLOAT, FULL },
     { "v_trunc_*", IQT_CLASS_FLOAT, FULL },         { "v_ldexp_*", IQT_CLASS_FLOAT, FULL },
+    { "v_div_*", IQT_CLASS_FLOAT, FULL },           { "v_fract_*", IQT_CLASS_FLOAT, FULL },
+    { "v_ceil_*", IQT_CLASS_FLOAT, FULL },          { "v_frexp_*", IQT_CLASS_FLOAT, FULL },
     /* 64-bit integer and moves */
     { "v_lshlrev_b64", IQT_CLASS_ALU, WIDE },       { "v_lshrrev_b64", IQT_CLASS_ALU, WIDE },
     { "v_ashrrev_i64", IQT_CLASS_ALU, WIDE },       { "v_lshl_add_u64", IQT_CLASS_ALU, WIDE },

@@ -57,23 +57,37 @@ static size_t backward(const struct iqt_listing *l, struct iqt_loop *out, size_t
 
 static bool inside(const struct iqt_loop *a, const struct iqt_loop *b)
 {
-    return a != b && a->begin >= b->begin && a->end <= b->end;
+    return a->begin >= b->begin && a->end <= b->end;
 }
 
-static enum iqt_status keep_loading(const struct iqt_count_input *in,
-                                    struct iqt_loop *loop, size_t *count)
+double iqt_count_loaded(const struct iqt_count_input *in, const struct iqt_counts *c)
 {
-    size_t kept = 0;
+    return c->bytes + (in->scalar_data ? c->scalar_bytes : 0);
+}
 
-    for (size_t i = 0; i < *count; i++) {
+static enum iqt_status keep_loading(const struct iqt_count_input *in, double least,
+                                    const struct iqt_loop *all, size_t count,
+                                    struct iqt_loop *out, size_t *kept)
+{
+    *kept = 0;
+    for (size_t i = 0; i < count; i++) {
         struct iqt_counts c = { 0 };
 
-        IQT_TRY(iqt_count_add(in, loop[i].begin, loop[i].end, 1, &c));
-        if (c.class[IQT_CLASS_GLOBAL] > 0)
-            loop[kept++] = loop[i];
+        IQT_TRY(iqt_count_add(in, all[i].begin, all[i].end, 1, &c));
+        if (c.class[IQT_CLASS_GLOBAL] > 0 && iqt_count_loaded(in, &c) >= least)
+            out[(*kept)++] = all[i];
     }
-    *count = kept;
     return IQT_OK;
+}
+
+static size_t count_inside(const struct iqt_loop *loop, size_t count,
+                           const struct iqt_loop *outer)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        n += loop[i].begin != outer->begin && inside(&loop[i], outer);
+    return n;
 }
 
 static int longer_first(const void *a, const void *b)
@@ -84,23 +98,22 @@ static int longer_first(const void *a, const void *b)
     return m != n ? (m < n) - (m > n) : (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-enum iqt_status iqt_count_loops(const struct iqt_count_input *in,
-                                struct iqt_loop out[IQT_MOST_LOOPS], size_t *count)
+enum iqt_status iqt_count_loops(const struct iqt_count_input *in, double least_bytes,
+                                struct iqt_loop out[IQT_MOST_LOOPS], size_t *count,
+                                size_t *inner)
 {
-    struct iqt_loop loop[MOST_BACKWARD];
-    size_t loops = backward(in->list, loop, IQT_COUNT(loop)), kept = 0;
+    struct iqt_loop all[MOST_BACKWARD], loop[MOST_BACKWARD];
+    const size_t total = backward(in->list, all, IQT_COUNT(all));
+    size_t loops, kept = 0;
 
-    IQT_TRY(keep_loading(in, loop, &loops));
-    for (size_t i = 0; i < loops; i++) {
-        bool innermost = true;
-
-        for (size_t j = 0; j < loops && innermost; j++)
-            innermost = !inside(&loop[j], &loop[i]);
-        if (innermost && kept < IQT_MOST_LOOPS)
+    IQT_TRY(keep_loading(in, least_bytes, all, total, loop, &loops));
+    for (size_t i = 0; i < loops; i++)
+        if (count_inside(loop, loops, &loop[i]) == 0 && kept < IQT_MOST_LOOPS)
             out[kept++] = loop[i];
-    }
     qsort(out, kept, sizeof *out, longer_first);
     *count = kept;
+    if (inner != NULL)
+        *inner = kept > 0 ? count_inside(all, total, &out[0]) : 0;
     return IQT_OK;
 }
 

@@ -123,18 +123,25 @@ static double needed_bytes(const struct iqt_plan *p)
     return weights * f->bytes / f->superblock + (double)p->n * p->span * x;
 }
 
-/* Compilers repeat the body of a short loop: loaded bytes tell how often. Fields that share a
- * word may be loaded twice, by less than the next multiple. */
-static enum iqt_status find_unroll(const struct kernel *k, struct iqt_stats *s)
-{
-    const double scalar = k->plan->threads == 1 ? s->hot.scalar_bytes : 0;
-    const double loaded = s->hot.bytes + scalar, needed = needed_bytes(k->plan);
-    const double most = floor(loaded / (0.95 * needed));
+/* How far loaded bytes may be from needed ones: a little less, where a format leaves bits unused;
+ * more, where fields share a word that is loaded twice, but less than the next multiple. GLSL reads
+ * bytes and unaligned words as whole words, up to four bytes for one. */
+static const double least_of_needed = 0.95, most_of_needed = 1.9, most_of_glsl = 4.0;
 
-    s->expected_bytes = needed;
+/* NVRTC and clang repeat the body of a short loop: loaded bytes tell how often. RADV does not
+ * where the number of iterations is not a constant. */
+static enum iqt_status find_unroll(const struct kernel *k,
+                                   const struct iqt_count_input *in, struct iqt_stats *s)
+{
+    const bool glsl = k->plan->dialect == IQT_DIALECT_GLSL;
+    const double loaded = iqt_count_loaded(in, &s->hot), needed = needed_bytes(k->plan);
+    const double times = floor(loaded / (least_of_needed * needed));
+    const double most = glsl && times > 1 ? 1 : times;
+    const double slack = glsl ? most_of_glsl : most_of_needed;
+
     s->unroll = 0;
     for (double f = 1; f <= most && s->unroll == 0; f++)
-        if (loaded <= 1.9 * f * needed)
+        if (loaded <= slack * f * needed)
             s->unroll = (uint32_t)f;
     if (s->unroll == 0)
         return iqt_fail(
@@ -143,7 +150,7 @@ static enum iqt_status find_unroll(const struct kernel *k, struct iqt_stats *s)
             "and their activations need %.0f: it is not the loop over spans",
             k->list.function, k->target->name, loaded,
             iqt_plan_weights_per_iteration(k->plan), needed);
-    s->expected_bytes *= s->unroll;
+    s->expected_bytes = needed * s->unroll;
     s->weights = iqt_plan_weights_per_iteration(k->plan) * s->unroll;
     return IQT_OK;
 }
@@ -180,7 +187,10 @@ static enum iqt_status count(const struct kernel *k, struct iqt_stats *s)
 {
     const struct iqt_count_input in = { .list = &k->list,
                                         .isa = k->target->isa,
-                                        .syntax = k->target->syntax };
+                                        .syntax = k->target->syntax,
+                                        .scalar_data =
+                                            k->plan != NULL && k->plan->threads == 1 };
+    const double least = k->plan != NULL ? least_of_needed * needed_bytes(k->plan) : 1;
     struct iqt_loop loops[IQT_MOST_LOOPS];
     const struct iqt_occupancy_input use = { .threads = k->threads,
                                              .registers = s->registers,
@@ -188,7 +198,7 @@ static enum iqt_status count(const struct kernel *k, struct iqt_stats *s)
                                              .wave = k->wave };
     size_t found;
 
-    IQT_TRY(iqt_count_loops(&in, loops, &found));
+    IQT_TRY(iqt_count_loops(&in, least, loops, &found, &s->inner_loops));
     s->instructions = k->list.count;
     /* A kernel without a loop is one iteration as a whole. */
     s->loop = found ? loops[0] : (struct iqt_loop){ .end = k->list.count };
@@ -196,7 +206,7 @@ static enum iqt_status count(const struct kernel *k, struct iqt_stats *s)
     IQT_TRY(iqt_count_add(&in, s->loop.begin, s->loop.end, 1, &s->hot));
     s->hot_slots = iqt_counts_slots(in.isa, &s->hot);
     if (k->plan != NULL) {
-        IQT_TRY(find_unroll(k, s));
+        IQT_TRY(find_unroll(k, &in, s));
         IQT_TRY(count_whole(k, &in, loops, found, s));
     }
     if (k->threads > 0)
@@ -294,6 +304,24 @@ static enum iqt_status count_radv(struct kernel *k, const struct iqt_buf *spirv,
 
 /* ---- A plan ---- */
 
+/* Of several clangs the first that knows the architecture compiled: its code object says which. */
+static void name_compiler(enum iqt_dialect dialect, const struct iqt_buf *binary,
+                          char out[64])
+{
+    static const char mark[] = "clang version ";
+    const char *at = memmem(binary->data, binary->bytes, mark, sizeof mark - 1);
+    const char *end = binary->data + binary->bytes;
+    int length = 0;
+
+    snprintf(out, 64, "%s", iqt_compiler_name(dialect));
+    if (dialect != IQT_DIALECT_HIP || at == NULL)
+        return;
+    at += sizeof mark - 1;
+    while (length < 32 && at + length < end && strchr(" (\n", at[length]) == NULL)
+        length++;
+    snprintf(out, 64, "clang %.*s", length, at);
+}
+
 static enum iqt_status count_plan(struct kernel *k, struct iqt_buf *text,
                                   struct iqt_buf *binary, struct iqt_stats *s)
 {
@@ -304,8 +332,7 @@ static enum iqt_status count_plan(struct kernel *k, struct iqt_buf *text,
     IQT_TRY(iqt_compile(&k->target->compile, iqt_buf_text(text), binary));
     if (k->target->family != NULL)
         return count_radv(k, binary, s);
-    snprintf(s->compiler, sizeof s->compiler, "%s",
-             iqt_compiler_name(k->target->compile.dialect));
+    name_compiler(k->target->compile.dialect, binary, s->compiler);
     iqt_kernel_symbol(k->plan, symbol);
     return count_binary(k, binary->data, binary->bytes, symbol, s);
 }

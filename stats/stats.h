@@ -37,6 +37,7 @@ struct iqt_stats {
     struct iqt_occupancy occupancy;
     size_t instructions; /* of the whole kernel */
     struct iqt_loop loop;
+    size_t inner_loops; /* in the hot loop, counted as if they ran once: 0 is exact */
 };
 
 /* Compiles the plan's text for the target, just as `iqtile gen --target` does, and counts.

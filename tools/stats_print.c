@@ -35,6 +35,7 @@ TEXT(cell_cycles, "%.4f", per_weight(r, r->stats.hot.cycles))
 TEXT(cell_whole0, "%.4f", r->stats.whole_slots[0])
 TEXT(cell_whole1, "%.4f", r->stats.whole_slots[1])
 TEXT(cell_unroll, "%u", r->stats.unroll)
+TEXT(cell_inner, "%zu", r->stats.inner_loops)
 TEXT(cell_memory, "%.0f", r->stats.hot.memory_slots)
 TEXT(cell_bytes, "%.0f", r->stats.hot.bytes)
 TEXT(cell_needed, "%.0f", r->stats.expected_bytes)
@@ -73,6 +74,7 @@ static const struct {
     { "whole_4096", cell_whole0 },
     { "whole_14336", cell_whole1 },
     { "unroll", cell_unroll },
+    { "inner_loops", cell_inner },
     { "memory_slots", cell_memory },
     { "loaded_bytes", cell_bytes },
     { "needed_bytes", cell_needed },
@@ -143,6 +145,8 @@ void iqt_stats_print_classes(const struct iqt_stats_row *r)
            s->loop.begin, s->loop.end - 1, s->instructions, s->weights);
     if (s->unroll > 1)
         printf(" (unrolled %u times by the compiler)", s->unroll);
+    if (s->inner_loops > 0)
+        printf("\n%zu loops inside are counted as if they ran once", s->inner_loops);
     printf("\n\n%-14s %7s %8s\n", "class", "instr", "/weight");
     for (int c = 0; c < IQT_CLASSES; c++)
         if (s->hot.class[c] > 0)
