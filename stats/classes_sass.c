@@ -24,16 +24,19 @@ static const struct {
     { " I2F I2FP F2I F2IP F2F F2FP I2I I2IP FRND MUFU POPC FLO BREV REDUX FCHK DADD DMUL DFMA DSETP "
       "DMNMX ", IQT_CLASS_CONVERT },
     { " HMMA IMMA BMMA DMMA QMMA OMMA HGMMA IGMMA BGMMA QGMMA ", IQT_CLASS_MMA },
-    { " LDG LD TLD TEX ", IQT_CLASS_GLOBAL },
+    { " LDG LDGSTS LD TLD TEX ", IQT_CLASS_GLOBAL },
     { " LDS LDSM ", IQT_CLASS_SHARED },
     { " LDC ", IQT_CLASS_CONSTANT },
     { " LDL STL ", IQT_CLASS_LOCAL },
-    { " STG ST STS STSM ATOM ATOMS ATOMG RED REDG REDS LDGSTS ", IQT_CLASS_STORE },
+    { " STG ST STS STSM ATOM ATOMS ATOMG RED REDG REDS ", IQT_CLASS_STORE },
     { " SHFL MATCH MOVM ", IQT_CLASS_SHUFFLE },
-    { " R2UR S2UR LDCU CREDUX ", IQT_CLASS_UNIFORM }, /* and every name that begins with U */
+    { " R2UR S2UR LDCU CREDUX ULDC UMOV UMOV32I ULOP ULOP3 ULOP32I USHF USHL USHR UIADD3 UIADD3_64 "
+      "UVIADD UIMAD UIMUL ULEA USEL UISETP UPLOP3 UPRMT UP2UR UR2UP UFLO UBREV UBMSK USGXT UPOPC UCLEA "
+      "UVIMNMX UIMNMX UIABS UPSETP UF2F UF2FP UF2I UI2F UI2FP UFADD UFMUL UFFMA UFSETP UFSEL UFMNMX "
+      "VOTEU ", IQT_CLASS_UNIFORM },
     { " BRA BRX JMP JMX BREAK BSSY BSYNC BMOV BPT BAR B2R R2B CALL RET EXIT KILL NOP YIELD NANOSLEEP "
       "WARPSYNC WARPGROUP DEPBAR LDGDEPBAR MEMBAR ERRBAR CCTL CCTLL ACQBULK PREEXIT RPCMOV LEPC SYNCS "
-      "VOTEU S2R GETLMEMBASE SETLMEMBASE SSY SYNC PBK BRK PCNT CONT ENDCOLLECTIVE ELECT FENCE CGAERRBAR "
+      "S2R GETLMEMBASE SETLMEMBASE SSY SYNC PBK BRK PCNT CONT ENDCOLLECTIVE ELECT FENCE CGAERRBAR "
       "UCGABAR_ARV UCGABAR_WAIT ", IQT_CLASS_CONTROL },
 };
 // clang-format on
@@ -77,7 +80,7 @@ enum iqt_status iqt_classify_sass(const struct iqt_instruction *i, struct iqt_ki
     name[0] = ' ';
     memcpy(name + 1, i->mnemonic, length);
     strcpy(name + 1 + length, " ");
-    *out = (struct iqt_kind){ .class = IQT_CLASS_UNIFORM };
+    *out = (struct iqt_kind){ 0 };
     for (size_t t = 0; t < IQT_COUNT(table); t++) {
         if (strstr(table[t].names, name) == NULL)
             continue;
@@ -85,8 +88,6 @@ enum iqt_status iqt_classify_sass(const struct iqt_instruction *i, struct iqt_ki
         out->bytes = is_memory(out->class) ? width(i->mnemonic) : 0;
         return IQT_OK;
     }
-    if (i->mnemonic[0] == 'U')
-        return IQT_OK;
     return iqt_fail(IQT_ERR_UNSUPPORTED,
                     "instruction '%s' at 0x%llx has no class: add it to the table in "
                     "stats/classes_sass.c",

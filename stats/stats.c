@@ -2,8 +2,8 @@
 #include "stats/stats.h"
 
 #include "codegen/codegen.h"
-#include "kernels/quantized.h"
 #include "runtime/binary_info.h"
+#include "runtime/gpu_api.h"
 #include "stats/disassemble.h"
 #include "stats/radv.h"
 
@@ -110,19 +110,6 @@ struct kernel {
     struct iqt_listing list;
 };
 
-/* Bytes that one iteration of the text's loop must load: the weights' own bits, activations and
- * their scales. */
-static double needed_bytes(const struct iqt_plan *p)
-{
-    const struct iqt_format *f = p->format;
-    const double weights = iqt_plan_weights_per_iteration(p);
-    const double x = f->decode == IQT_DECODE_FLOAT
-                         ? sizeof(float)
-                         : 1.0 + sizeof(float) / (double)IQT_X_BLOCK;
-
-    return weights * f->bytes / f->superblock + (double)p->n * p->span * x;
-}
-
 /* How far loaded bytes may be from needed ones: a little less, where a format leaves bits unused;
  * more, where fields share a word that is loaded twice, but less than the next multiple. GLSL reads
  * bytes and unaligned words as whole words, up to four bytes for one. */
@@ -134,7 +121,8 @@ static enum iqt_status find_unroll(const struct kernel *k,
                                    const struct iqt_count_input *in, struct iqt_stats *s)
 {
     const bool glsl = k->plan->dialect == IQT_DIALECT_GLSL;
-    const double loaded = iqt_count_loaded(in, &s->hot), needed = needed_bytes(k->plan);
+    const double loaded = iqt_count_loaded(in, &s->hot),
+                 needed = iqt_plan_bytes_per_iteration(k->plan);
     const double times = floor(loaded / (least_of_needed * needed));
     const double most = glsl && times > 1 ? 1 : times;
     const double slack = glsl ? most_of_glsl : most_of_needed;
@@ -190,7 +178,8 @@ static enum iqt_status count(const struct kernel *k, struct iqt_stats *s)
                                         .syntax = k->target->syntax,
                                         .scalar_data =
                                             k->plan != NULL && k->plan->threads == 1 };
-    const double least = k->plan != NULL ? least_of_needed * needed_bytes(k->plan) : 1;
+    const double least =
+        k->plan != NULL ? least_of_needed * iqt_plan_bytes_per_iteration(k->plan) : 1;
     struct iqt_loop loops[IQT_MOST_LOOPS];
     const struct iqt_occupancy_input use = { .threads = k->threads,
                                              .registers = s->registers,
@@ -327,6 +316,11 @@ static enum iqt_status count_plan(struct kernel *k, struct iqt_buf *text,
 {
     char symbol[IQT_PLAN_NAME_BYTES];
 
+    if (iqt_gpu_simulated(iqt_dialect_name(k->plan->dialect)))
+        return iqt_fail(
+            IQT_ERR_UNSUPPORTED,
+            "IQT_SIM puts a simulated compiler in the place of the real one, and "
+            "there is no machine code to count in: unset it");
     IQT_TRY(iqt_emit_kernel(k->plan, text));
     IQT_TRY(iqt_buf_check(text));
     IQT_TRY(iqt_compile(&k->target->compile, iqt_buf_text(text), binary));

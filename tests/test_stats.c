@@ -253,11 +253,10 @@ static void check_unknown(void)
     static const struct {
         enum iqt_isa isa;
         const char *mnemonic;
-    } cases[] = { { IQT_ISA_SASS, "QUUX.U32" },
-                  { IQT_ISA_SASS, "LDGX" },
-                  { IQT_ISA_SASS, "" },
-                  { IQT_ISA_RDNA, "v_quux_b32" },
-                  { IQT_ISA_GCN, "quux" } };
+    } cases[] = { { IQT_ISA_SASS, "QUUX.U32" },   { IQT_ISA_SASS, "LDGX" },
+                  { IQT_ISA_SASS, "" },           { IQT_ISA_SASS, "UQUUX" },
+
+                  { IQT_ISA_RDNA, "v_quux_b32" }, { IQT_ISA_GCN, "quux" } };
 
     if (!check_begin("stats.unknown"))
         return;

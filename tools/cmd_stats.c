@@ -46,7 +46,7 @@ struct wish {
     enum iqt_op op;
     enum iqt_layout layout;
     uint32_t n;
-    bool csv;
+    bool csv, headed; /* the head was printed */
 };
 
 static enum iqt_status find_op(const char *name, enum iqt_op *out)
@@ -79,41 +79,59 @@ static enum iqt_status read_wish(const struct stats_opts *o, struct wish *w)
     return o->op != NULL ? find_op(o->op, &w->op) : IQT_OK;
 }
 
-static enum iqt_status show(const struct wish *w, const struct iqt_plan *plan, uint32_t n)
+static void print_head(struct wish *w)
 {
-    struct iqt_stats_row row = { .target = &w->target, .plan = plan, .n = n };
-
-    IQT_TRY(iqt_stats_plan(&w->target, plan, &row.stats));
-    if (w->csv)
-        iqt_stats_csv_row(&row);
-    else
-        iqt_stats_print_row(&row);
-    if (!w->csv && w->format != NULL)
-        iqt_stats_print_classes(&row);
-    fflush(stdout);
-    return IQT_OK;
-}
-
-static void print_head(const struct wish *w)
-{
+    if (w->headed)
+        return;
+    w->headed = true;
     if (w->csv)
         iqt_stats_csv_head();
     else
         iqt_stats_print_head(&w->target);
 }
 
-/* The table has the family's own formats first. */
-static enum iqt_status show_defaults(const struct wish *w)
+static void print_row(struct wish *w, const struct iqt_stats_row *row, bool detail)
 {
     print_head(w);
+    if (w->csv) {
+        iqt_stats_csv_row(row);
+    } else {
+        iqt_stats_print_row(row);
+        if (detail)
+            iqt_stats_print_classes(row);
+    }
+    fflush(stdout);
+}
+
+static enum iqt_status show(struct wish *w, const struct iqt_plan *plan, uint32_t n)
+{
+    struct iqt_stats_row row = { .target = &w->target, .plan = plan, .n = n };
+
+    IQT_TRY(iqt_stats_plan(&w->target, plan, &row.stats));
+    print_row(w, &row, w->format != NULL);
+    return IQT_OK;
+}
+
+/* The table has the family's own formats first. Where the first one works, the tools are there:
+ * what fails later is told, and the others are still counted. */
+static enum iqt_status show_defaults(struct wish *w)
+{
+    enum iqt_status worst = IQT_OK;
+
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++) {
         if (w->format != NULL && w->format != f)
             continue;
         const struct iqt_plan plan =
             iqt_plan_default(f, w->target.compile.dialect, w->op, w->n, w->layout);
-        IQT_TRY(show(w, &plan, w->n));
+        const enum iqt_status status = show(w, &plan, w->n);
+        if (status != IQT_OK && !w->headed)
+            return status;
+        if (status != IQT_OK) {
+            iqt_cli_fail(status);
+            worst = iqt_fail(status, "not every kernel could be counted");
+        }
     }
-    return IQT_OK;
+    return worst;
 }
 
 static enum iqt_status show_plan(const struct stats_opts *o, struct wish *w)
@@ -131,11 +149,10 @@ static enum iqt_status show_plan(const struct stats_opts *o, struct wish *w)
             o->target, iqt_dialect_name(dialect));
     IQT_TRY(iqt_plan_check(&plan, NULL));
     w->format = plan.format;
-    print_head(w);
     return show(w, &plan, plan.n);
 }
 
-static enum iqt_status show_binary(const struct stats_opts *o, const struct wish *w)
+static enum iqt_status show_binary(const struct stats_opts *o, struct wish *w)
 {
     struct iqt_stats_row row = { .target = &w->target, .n = w->n };
     struct iqt_map file;
@@ -147,13 +164,7 @@ static enum iqt_status show_binary(const struct stats_opts *o, const struct wish
     iqt_map_close(&file);
     if (status != IQT_OK)
         return status;
-    print_head(w);
-    if (w->csv) {
-        iqt_stats_csv_row(&row);
-    } else {
-        iqt_stats_print_row(&row);
-        iqt_stats_print_classes(&row);
-    }
+    print_row(w, &row, true);
     return IQT_OK;
 }
 
