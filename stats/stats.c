@@ -205,14 +205,25 @@ static enum iqt_status count(const struct kernel *k, struct iqt_stats *s)
 
 /* ---- Cubins and code objects ---- */
 
-static enum iqt_status read_use(const void *bytes, size_t size, struct iqt_stats *s)
+/* From sm_90 on the shared section begins with what the system takes (ptxas -v leaves it out). */
+static uint32_t own_shared(const struct iqt_stats_target *target, uint32_t bytes)
+{
+    enum { FIRST = 90, SYSTEM_BYTES = 1024 };
+    const bool reserved =
+        target->isa == IQT_ISA_SASS && strtoul(target->arch + 3, NULL, 10) >= FIRST;
+
+    return reserved && bytes >= SYSTEM_BYTES ? bytes - SYSTEM_BYTES : bytes;
+}
+
+static enum iqt_status read_use(const struct iqt_stats_target *target, const void *bytes,
+                                size_t size, struct iqt_stats *s)
 {
     struct iqt_binary_info info;
 
     IQT_TRY(iqt_binary_info(bytes, size, &info));
     s->registers = info.registers;
     s->scalars = info.scalars;
-    s->shared_bytes = info.shared_bytes;
+    s->shared_bytes = own_shared(target, info.shared_bytes);
     s->spill_bytes = info.stack_bytes;
     return IQT_OK;
 }
@@ -226,7 +237,7 @@ static enum iqt_status count_binary(struct kernel *k, const void *bytes, size_t 
                                     const char *name, struct iqt_stats *s)
 {
     struct iqt_buf text = { 0 };
-    enum iqt_status status = read_use(bytes, size, s);
+    enum iqt_status status = read_use(k->target, bytes, size, s);
 
     k->wave = wave_of(k->target->isa);
     if (status == IQT_OK)

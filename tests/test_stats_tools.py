@@ -97,6 +97,11 @@ def check_row(row):
     expect(float(row["whole_4096"]) >= float(row["whole_14336"]), f"{where}: shorter rows cost less")
     expect(8 <= int(row["registers"]) <= 512, f"{where}: {row['registers']} registers")
     expect(0 < float(row["occupancy"]) <= 1, f"{where}: occupancy {row['occupancy']}")
+    if row["plan"].endswith(("perm.shmem", "none.shmem")) and "radv" not in row["target"]:
+        group, threads = (int(re.search(rf"\.{letter}(\d+)\.", row["plan"]).group(1))
+                          for letter in "gt")
+        expect(int(row["shared_bytes"]) == 4 * group * threads // rows,
+               f"{where}: {row['shared_bytes']} bytes of shared memory, not a float a thread")
     expect(float(row["load_global"]) > 0 and row["compiler"] != "", f"{where}: no loads, no compiler")
 
 
@@ -113,7 +118,7 @@ def check_table(program, target, rows, names):
 
 
 def check_target(program, target, every, words, marks):
-    """False: skipped."""
+    """False: skipped, or failed altogether."""
     names = program.formats()
     chosen = "all" if every else names[FAMILY - 3]
     done = program.run("stats", "--target", target, "--format", chosen, "--csv")
@@ -122,7 +127,7 @@ def check_target(program, target, every, words, marks):
         return False
     expect(done.returncode == 0, f"stats --target {target}: exit {done.returncode}: {done.stderr}")
     if done.returncode != 0:
-        return True
+        return False
     reader = csv.DictReader(io.StringIO(done.stdout))
     expect(reader.fieldnames == COLUMNS, f"{target}: columns {reader.fieldnames}")
     check_table(program, target, list(reader), names if every else [chosen])
