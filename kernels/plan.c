@@ -3,6 +3,7 @@
 
 #include "kernels/layout.h"
 #include "kernels/plan_space.h"
+#include "kernels/quantized.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,6 +159,22 @@ uint32_t iqt_plan_threads(const struct iqt_plan *p)
 uint32_t iqt_plan_groups(const struct iqt_plan *p, uint32_t rows)
 {
     return (uint32_t)(((uint64_t)rows + p->rows_group - 1) / p->rows_group);
+}
+
+uint32_t iqt_plan_weights_per_iteration(const struct iqt_plan *p)
+{
+    return (uint32_t)p->span * p->rows_thread;
+}
+
+double iqt_plan_bytes_per_iteration(const struct iqt_plan *p)
+{
+    const struct iqt_format *f = p->format;
+    const double weights = (double)iqt_plan_weights_per_iteration(p) * f->bytes;
+    const double x = f->decode == IQT_DECODE_FLOAT
+                         ? sizeof(float)
+                         : 1.0 + sizeof(float) / (double)IQT_X_BLOCK;
+
+    return weights / f->superblock + (double)p->n * p->span * x;
 }
 
 bool iqt_plan_fits(const struct iqt_plan *p, size_t k)

@@ -94,6 +94,12 @@ size_t iqt_plan_embedded(enum iqt_dialect d, struct iqt_plan *out, size_t cap);
 /* Workgroups of a launch over rows; threads of a workgroup. */
 uint32_t iqt_plan_groups(const struct iqt_plan *plan, uint32_t rows);
 uint32_t iqt_plan_threads(const struct iqt_plan *plan);
+/* Weights that one thread takes in one iteration of the loop over spans: a span of each of its rows.
+ * The emitters write the loop from the same parameters; iqtile stats divides by this. */
+uint32_t iqt_plan_weights_per_iteration(const struct iqt_plan *plan);
+/* Bytes of memory that this iteration cannot do without: the weights' own, activations and their
+ * scales. What iqtile stats holds the loads of the compiled loop to. */
+double iqt_plan_bytes_per_iteration(const struct iqt_plan *plan);
 /* Whether a product of k columns can use the plan (k a multiple of the span). */
 bool iqt_plan_fits(const struct iqt_plan *plan, size_t k);
 

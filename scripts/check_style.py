@@ -10,7 +10,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # A folder may include only folders to its left.
-LAYERS = "base kernels io codegen tuner runtime quant eval bench tools".split()
+LAYERS = "base kernels io codegen tuner runtime quant eval bench stats tools".split()
 C_SUFFIXES = (".c", ".h", ".cc")
 CODE_SUFFIXES = C_SUFFIXES + (".py", ".sh")
 TEXT_SUFFIXES = CODE_SUFFIXES + (".md", ".txt", ".cmake", ".in", ".map", ".json", ".csv", ".yml")

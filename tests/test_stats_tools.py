@@ -1,0 +1,237 @@
+"""iqtile stats with the real compilers and disassemblers, no GPU: every default plan has a row of
+plausible numbers, the text says the same, gen writes the very binary, a missing program is named.
+
+Usage: test_stats_tools.py IQTILE. A target whose tools are absent is skipped with the reason; exit
+77 when all are. IQT_REQUIRE=nvrtc,nvdisasm,hip,objdump,radv,glslc makes an absence a failure."""
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+COLUMNS = ["format", "n", "plan", "weights_per_iteration", "instructions_per_weight",
+           "slots_per_weight", "registers", "spill_bytes", "layout", "target", "compiler",
+           "cycles_per_weight", "whole_4096", "whole_14336", "unroll", "inner_loops",
+           "memory_slots", "loaded_bytes", "needed_bytes", "shared_bytes", "scalar_registers",
+           "waves", "occupancy", "alu", "multiply", "float", "convert", "mma", "load_global",
+           "load_shared", "load_constant", "local", "store", "shuffle", "uniform", "scalar_load",
+           "control"]
+CLASSES = COLUMNS[COLUMNS.index("alu"):]
+# The family's own formats come first, whatever else there is.
+FAMILY = 15
+# Target, whether all formats are counted, words of IQT_REQUIRE that make its absence a failure,
+# marks of an absence in the message.
+TARGETS = [("sm_90", True, ("nvrtc", "nvdisasm"), ("no NVRTC", "no nvdisasm")),
+           ("gfx1100", True, ("hip", "objdump"),
+            ("no clang", "no comgr", "no llvm-objdump", "no compiler")),
+           ("gfx942", False, ("hip", "objdump"),
+            ("no clang", "no comgr", "no llvm-objdump", "no compiler", "unknown target")),
+           ("radv:navi21", True, ("radv", "glslc"), ("no RADV", "libvulkan", "no GLSL", "glslc")),
+           ("radv:gfx1100", False, ("radv", "glslc"),
+            ("no RADV", "libvulkan", "no GLSL", "glslc"))]
+
+failures = []
+
+
+def expect(good, text):
+    if not good:
+        failures.append(text)
+
+
+class Program:
+    def __init__(self, path):
+        self.path = os.path.abspath(path)
+
+    def run(self, *args, **options):
+        return subprocess.run([self.path, *args], text=True, capture_output=True, timeout=600,
+                              **options)
+
+    def formats(self):
+        done = self.run("gen", "--list", "--dialect", "host")
+        names = dict.fromkeys(plan.split(".")[1] for plan in done.stdout.split())
+        return list(names)
+
+
+def absent(target, done, words, marks):
+    """Whether a failed run is to be skipped: its tools are not installed, and nobody asked for it."""
+    if done.returncode != 1 or not any(mark in done.stderr for mark in marks):
+        return False
+    required = set(words) & set(os.environ.get("IQT_REQUIRE", "").split(","))
+    if required:
+        failures.append(f"{target}: {done.stderr.strip()} (IQT_REQUIRE has "
+                        f"{' '.join(sorted(required))})")
+    else:
+        print(f"skipped {target}: {done.stderr.strip()}")
+    return True
+
+
+def slots(row):
+    """The definition once more, from the columns."""
+    count = {name: float(row[name]) for name in CLASSES}
+    return max(sum(count.values()), 2 * count["alu"], 2 * count["multiply"],
+               float(row["memory_slots"]), 8 * (count["convert"] + count["mma"]))
+
+
+def check_row(row):
+    where = f"{row['target']} {row['format']} {row['plan']}"
+    weights = float(row["weights_per_iteration"])
+    span, rows = (int(re.search(rf"\.{letter}(\d+)\.", row["plan"]).group(1)) for letter in "sr")
+    counted = sum(float(row[name]) for name in CLASSES)
+
+    expect(weights == span * rows * int(row["unroll"]), f"{where}: {weights} weights")
+    expect(abs(counted / weights - float(row["instructions_per_weight"])) < 1e-3,
+           f"{where}: the classes sum up to {counted}")
+    if row["target"].startswith("sm_"):
+        expect(abs(slots(row) / weights - float(row["slots_per_weight"])) < 1e-3,
+               f"{where}: {slots(row) / weights} slots per weight, printed "
+               f"{row['slots_per_weight']}")
+    else:
+        expect(row["slots_per_weight"] == row["cycles_per_weight"], f"{where}: slots and cycles")
+    expect(0.2 < float(row["slots_per_weight"]) < 60, f"{where}: {row['slots_per_weight']} slots")
+    loaded = float(row["loaded_bytes"]) / float(row["needed_bytes"])
+    expect(0.9 < loaded < 4, f"{where}: loads {loaded} times what it needs")
+    for k in ("whole_4096", "whole_14336"):
+        expect(float(row[k]) > 0.999 * float(row["slots_per_weight"]), f"{where}: {k} {row[k]}")
+    expect(float(row["whole_4096"]) >= float(row["whole_14336"]), f"{where}: shorter rows cost less")
+    expect(8 <= int(row["registers"]) <= 512, f"{where}: {row['registers']} registers")
+    expect(0 < float(row["occupancy"]) <= 1, f"{where}: occupancy {row['occupancy']}")
+    if row["plan"].endswith(("perm.shmem", "none.shmem")) and "radv" not in row["target"]:
+        group, threads = (int(re.search(rf"\.{letter}(\d+)\.", row["plan"]).group(1))
+                          for letter in "gt")
+        expect(int(row["shared_bytes"]) == 4 * group * threads // rows,
+               f"{where}: {row['shared_bytes']} bytes of shared memory, not a float a thread")
+    expect(float(row["load_global"]) > 0 and row["compiler"] != "", f"{where}: no loads, no compiler")
+
+
+def check_table(program, target, rows, names):
+    expect([row["format"] for row in rows] == names, f"{target}: not one row a format, in order")
+    for row in rows:
+        check_row(row)
+    text = program.run("stats", "--target", target, "--format", names[0])
+    expect(text.returncode == 0 and rows[0]["plan"] in text.stdout,
+           f"{target}: no text about {names[0]}: {text.stderr}")
+    shown = re.search(rf"^{names[0]} +1 +[\d.]+ +([\d.]+)", text.stdout, re.M)
+    expect(shown and abs(float(shown.group(1)) - float(rows[0]["slots_per_weight"])) < 0.006,
+           f"{target}: text and CSV differ on {names[0]}")
+
+
+def check_target(program, target, every, words, marks):
+    """False: skipped, or failed altogether."""
+    names = program.formats()
+    chosen = "all" if every else names[FAMILY - 3]
+    done = program.run("stats", "--target", target, "--format", chosen, "--csv")
+
+    if absent(target, done, words, marks):
+        return False
+    expect(done.returncode == 0, f"stats --target {target}: exit {done.returncode}: {done.stderr}")
+    if done.returncode != 0:
+        return False
+    reader = csv.DictReader(io.StringIO(done.stdout))
+    expect(reader.fieldnames == COLUMNS, f"{target}: columns {reader.fieldnames}")
+    check_table(program, target, list(reader), names if every else [chosen])
+    return True
+
+
+def check_plans(program):
+    """Other plans than the defaults: columns, layout, operation."""
+    for options in (["-n", "8"], ["--layout", "native"], ["--op", "gated"],
+                    ["--layout", "native", "--op", "gated", "-n", "16"]):
+        done = program.run("stats", "--target", "sm_90", "--format", "iq4_k", "--csv", *options)
+        expect(done.returncode == 0, f"stats {options}: {done.stderr}")
+        for row in csv.DictReader(io.StringIO(done.stdout)):
+            check_row(row)
+            name = row["plan"]
+            again = program.run("stats", "--target", "sm_90", "--plan", name, "--csv")
+            rows = list(csv.DictReader(io.StringIO(again.stdout)))
+            expect(again.returncode == 0 and len(rows) == 1 and
+                   rows[0]["slots_per_weight"] == row["slots_per_weight"],
+                   f"stats --plan {name}: {again.stderr}")
+
+
+def check_binary(program, target):
+    """gen writes the binary that stats counts in."""
+    done = program.run("stats", "--target", target, "--format", "iq4_k", "--csv")
+    row = next(csv.DictReader(io.StringIO(done.stdout)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "kernel")
+        made = program.run("gen", "--target", target, "--format", "iq4_k", "-o", path)
+        expect(made.returncode == 0, f"gen --target {target}: {made.stderr}")
+        again = program.run("stats", "--target", target, "--binary", path, "--weights",
+                            row["weights_per_iteration"], "--threads", "64", "--csv")
+    expect(again.returncode == 0, f"stats --binary: {again.stderr}")
+    other = next(csv.DictReader(io.StringIO(again.stdout)))
+    for name in ["slots_per_weight", "registers", "shared_bytes", *CLASSES]:
+        expect(row[name] == other[name], f"{target}: --binary gives {name} {other[name]}, "
+                                         f"--format {row[name]}")
+
+
+def check_missing(program):
+    """Each tool in turn is not there: exit 1 and the variable's name."""
+    cases = [("sm_90", {"IQT_NVRTC": "/nowhere/libnvrtc.so"}, "/nowhere/libnvrtc.so"),
+             ("sm_90", {"IQT_NVDISASM": "/nowhere/nvdisasm"}, "/nowhere/nvdisasm"),
+             ("gfx942", {"IQT_OBJDUMP": "/nowhere/objdump"}, "/nowhere/objdump"),
+             ("radv:navi21", {"IQT_RADV_ICD": "/nowhere/radeon.json"}, "IQT_RADV_ICD")]
+    for target, variables, named in cases:
+        done = program.run("stats", "--target", target, "--format", "iq4_k",
+                           env={**os.environ, **variables})
+        expect(done.returncode == 1 and (named in done.stderr or "no " in done.stderr),
+               f"{target} with {variables}: exit {done.returncode}: {done.stderr}")
+        expect("slots" not in done.stdout or len(done.stdout.split("\n")) < 6,
+               f"{target} with {variables} prints numbers")
+    with tempfile.TemporaryDirectory() as folder:
+        bare = {"PATH": folder, "HOME": folder}
+        for target in ("sm_90", "gfx1100", "radv:navi21"):
+            done = program.run("stats", "--target", target, "--format", "iq4_k", env=bare,
+                               cwd=folder)
+            expect(done.returncode in (0, 1) and "Traceback" not in done.stderr and
+                   (done.returncode == 0 or "no " in done.stderr),
+                   f"{target} without programs: exit {done.returncode}: {done.stderr}")
+
+
+def check_usage(program):
+    for args, named in ((["stats"], "--target"), (["stats", "--target", "sm_"], "sm_90"),
+                        (["stats", "--target", "spirv"], "radv:navi21"),
+                        (["stats", "--target", "sm_90", "--format", "quux"], "iq4_k"),
+                        (["stats", "--target", "sm_90", "--plan", "quux"], "quux"),
+                        (["stats", "--target", "sm_90", "-n", "17"], "16"),
+                        (["stats", "--target", "sm_90", "--binary", "x"], "--weights"),
+                        (["stats", "--target", "sm_90", "--weights", "1"], "--binary")):
+        done = program.run(*args)
+        expect(done.returncode == 2 and named in done.stderr,
+               f"{' '.join(args)}: exit {done.returncode}: {done.stderr}")
+
+
+def check_bad_binary(program):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "kernel")
+        for content in (b"", b"\x7fELF", b"\x7fELF\2\1" + bytes(58), os.urandom(4096)):
+            with open(path, "wb") as file:
+                file.write(content)
+            for target in ("sm_90", "gfx1100"):
+                done = program.run("stats", "--target", target, "--binary", path, "--weights", "1")
+                expect(done.returncode == 1 and done.stderr.startswith("iqtile: "),
+                       f"{target} of {len(content)} bytes: exit {done.returncode}: {done.stderr}")
+
+
+def main():
+    program = Program(sys.argv[1])
+    ran = [target for target, every, words, marks in TARGETS
+           if check_target(program, target, every, words, marks)]
+    if "sm_90" in ran:
+        check_plans(program)
+    for target in set(ran) & {"sm_90", "gfx942"}:
+        check_binary(program, target)
+    check_missing(program)
+    check_usage(program)
+    check_bad_binary(program)
+    print("\n".join(failures) if failures else f"counted for {' '.join(ran) or 'nothing'}")
+    if failures:
+        print(f"repeat: {' '.join(sys.argv)}")
+        return 1
+    return 0 if ran else 77
+
+
+if __name__ == "__main__":
+    sys.exit(main())

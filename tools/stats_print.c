@@ -1,0 +1,169 @@
+/* The columns are a table, so that heads and rows cannot differ. */
+#include "tools/stats_print.h"
+
+#include "kernels/layout.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Columns of CSV ---- */
+
+enum { CELL_BYTES = 160 };
+typedef void (*cell_fn)(const struct iqt_stats_row *r, char out[CELL_BYTES]);
+
+static double per_weight(const struct iqt_stats_row *r, double count)
+{
+    return r->stats.weights > 0 ? count / r->stats.weights : 0;
+}
+
+#define TEXT(name, ...)                                                   \
+    static void name(const struct iqt_stats_row *r, char out[CELL_BYTES]) \
+    {                                                                     \
+        snprintf(out, CELL_BYTES, __VA_ARGS__);                           \
+    }
+TEXT(cell_format, "%s", r->plan ? r->plan->format->name : "")
+TEXT(cell_n, "%u", r->n)
+TEXT(cell_weights, "%u", r->stats.weights)
+TEXT(cell_instructions, "%.4f", per_weight(r, r->stats.hot.instructions))
+TEXT(cell_slots, "%.4f", per_weight(r, r->stats.hot_slots))
+TEXT(cell_registers, "%u", r->stats.registers)
+TEXT(cell_spills, "%u", r->stats.spill_bytes)
+TEXT(cell_layout, "%s", r->plan ? iqt_layout_name(r->plan->layout) : "")
+TEXT(cell_target, "%s", r->target->name)
+TEXT(cell_compiler, "%s", r->stats.compiler)
+TEXT(cell_cycles, "%.4f", per_weight(r, r->stats.hot.cycles))
+TEXT(cell_whole0, "%.4f", r->stats.whole_slots[0])
+TEXT(cell_whole1, "%.4f", r->stats.whole_slots[1])
+TEXT(cell_unroll, "%u", r->stats.unroll)
+TEXT(cell_inner, "%zu", r->stats.inner_loops)
+TEXT(cell_memory, "%.0f", r->stats.hot.memory_slots)
+TEXT(cell_bytes, "%.0f", r->stats.hot.bytes)
+TEXT(cell_needed, "%.0f", r->stats.expected_bytes)
+TEXT(cell_shared, "%u", r->stats.shared_bytes)
+TEXT(cell_scalars, "%u", r->stats.scalars)
+TEXT(cell_waves, "%u", r->stats.occupancy.waves)
+TEXT(cell_occupancy, "%.3f",
+     r->stats.occupancy.most ? (double)r->stats.occupancy.waves / r->stats.occupancy.most
+                             : 0.0)
+#undef TEXT
+
+static void cell_plan(const struct iqt_stats_row *r, char out[CELL_BYTES])
+{
+    out[0] = '\0';
+    if (r->plan != NULL)
+        iqt_plan_name(r->plan, out);
+}
+
+/* The classes follow these. */
+static const struct {
+    const char *name;
+    cell_fn fn;
+} columns[] = {
+    { "format", cell_format },
+    { "n", cell_n },
+    { "plan", cell_plan },
+    { "weights_per_iteration", cell_weights },
+    { "instructions_per_weight", cell_instructions },
+    { "slots_per_weight", cell_slots },
+    { "registers", cell_registers },
+    { "spill_bytes", cell_spills },
+    { "layout", cell_layout },
+    { "target", cell_target },
+    { "compiler", cell_compiler },
+    { "cycles_per_weight", cell_cycles },
+    { "whole_4096", cell_whole0 },
+    { "whole_14336", cell_whole1 },
+    { "unroll", cell_unroll },
+    { "inner_loops", cell_inner },
+    { "memory_slots", cell_memory },
+    { "loaded_bytes", cell_bytes },
+    { "needed_bytes", cell_needed },
+    { "shared_bytes", cell_shared },
+    { "scalar_registers", cell_scalars },
+    { "waves", cell_waves },
+    { "occupancy", cell_occupancy },
+};
+
+void iqt_stats_csv_head(void)
+{
+    for (size_t i = 0; i < IQT_COUNT(columns); i++)
+        printf("%s%s", i > 0 ? "," : "", columns[i].name);
+    for (int c = 0; c < IQT_CLASSES; c++)
+        printf(",%s", iqt_class_name((enum iqt_class)c));
+    printf("\n");
+}
+
+void iqt_stats_csv_row(const struct iqt_stats_row *row)
+{
+    char cell[CELL_BYTES];
+
+    for (size_t i = 0; i < IQT_COUNT(columns); i++) {
+        columns[i].fn(row, cell);
+        printf("%s%s", i > 0 ? "," : "", cell);
+    }
+    for (int c = 0; c < IQT_CLASSES; c++)
+        printf(",%.0f", row->stats.hot.class[c]);
+    printf("\n");
+}
+
+/* ---- Text ---- */
+
+static const char *unit(const struct iqt_stats_target *t)
+{
+    return t->isa == IQT_ISA_SASS ? "slots" : "cycles";
+}
+
+void iqt_stats_print_head(const struct iqt_stats_target *target)
+{
+    printf(
+        "%s per weight in the hot loop and in whole kernels of k = %u and %u, for %s\n\n",
+        unit(target), iqt_stats_k[0], iqt_stats_k[1], target->name);
+    printf("%-8s %2s %5s %7s %7s %7s %7s %5s %6s %7s  %s\n", "format", "n", "bits",
+           unit(target), "instr", "k=4096", "k=14336", "regs", "spill", "waves", "plan");
+}
+
+void iqt_stats_print_row(const struct iqt_stats_row *r)
+{
+    const struct iqt_format *f = r->plan ? r->plan->format : NULL;
+    char plan[CELL_BYTES], waves[24];
+
+    cell_plan(r, plan);
+    snprintf(waves, sizeof waves, "%u/%u", r->stats.occupancy.waves,
+             r->stats.occupancy.most);
+    printf("%-8s %2u %5.2f %7.2f %7.2f %7.2f %7.2f %5u %6u %7s  %s\n", f ? f->name : "-",
+           r->n, f ? 8.0 * f->bytes / f->superblock : 0.0,
+           per_weight(r, r->stats.hot_slots), per_weight(r, r->stats.hot.instructions),
+           r->stats.whole_slots[0], r->stats.whole_slots[1], r->stats.registers,
+           r->stats.spill_bytes, waves, plan);
+}
+
+void iqt_stats_print_classes(const struct iqt_stats_row *r)
+{
+    const struct iqt_stats *s = &r->stats;
+
+    printf("\nhot loop: instructions %zu .. %zu of %zu, %u weights of a thread",
+           s->loop.begin, s->loop.end - 1, s->instructions, s->weights);
+    if (s->unroll > 1)
+        printf(" (unrolled %u times by the compiler)", s->unroll);
+    if (s->inner_loops > 0)
+        printf("\n%zu loops inside are counted as if they ran once", s->inner_loops);
+    printf("\n\n%-14s %7s %8s\n", "class", "instr", "/weight");
+    for (int c = 0; c < IQT_CLASSES; c++)
+        if (s->hot.class[c] > 0)
+            printf("%-14s %7.0f %8.3f\n", iqt_class_name((enum iqt_class)c),
+                   s->hot.class[c], per_weight(r, s->hot.class[c]));
+    printf("%-14s %7.0f %8.3f\n", "all", s->hot.instructions,
+           per_weight(r, s->hot.instructions));
+    if (r->target->isa == IQT_ISA_SASS)
+        printf("%-14s %7.0f %8.3f\n", "memory slots", s->hot.memory_slots,
+               per_weight(r, s->hot.memory_slots));
+    printf("%-14s %7.0f %8.3f\n\n", unit(r->target), s->hot_slots,
+           per_weight(r, s->hot_slots));
+    printf("loads of a thread and iteration: %.0f bytes", s->hot.bytes);
+    if (s->expected_bytes > 0)
+        printf(", needed %.0f", s->expected_bytes);
+    printf("\nshared memory of a workgroup: %u bytes", s->shared_bytes);
+    if (s->occupancy.most > 0)
+        printf("\noccupancy: %u of %u waves", s->occupancy.waves, s->occupancy.most);
+    printf("\ncompiler: %s\n", s->compiler[0] != '\0' ? s->compiler : "unknown");
+}
