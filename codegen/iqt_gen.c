@@ -2,7 +2,7 @@
  *
  *   iqt_gen host DIR               one C file per format with its embedded host kernels
  *   iqt_gen host-table FILE        iqt_embedded_host[]
- *   iqt_gen glsl DIR               one GLSL file per embedded Vulkan plan, and quantize.comp
+ *   iqt_gen glsl DIR               one GLSL file per embedded Vulkan plan and helper
  *   iqt_gen spirv-table DIR FILE   iqt_embedded_spirv[], from DIR's .spv files
  *   iqt_gen formats | plans        names for the build system, separated by ';' */
 #include "codegen/codegen.h"
@@ -94,7 +94,6 @@ static enum iqt_status gen_glsl(const char *dir, const char *unused)
 {
     const size_t count = embedded(IQT_DIALECT_GLSL);
     char path[PATH], name[IQT_PLAN_NAME_BYTES];
-    struct iqt_buf quantize = { 0 };
 
     (void)unused;
     for (size_t i = 0; i < count; i++) {
@@ -105,9 +104,14 @@ static enum iqt_status gen_glsl(const char *dir, const char *unused)
         IQT_TRY(iqt_emit_kernel(&plans[i], &text));
         IQT_TRY(write_text(path, &text));
     }
-    snprintf(path, sizeof(path), "%s/quantize.comp", dir);
-    IQT_TRY(iqt_emit_quantize(IQT_DIALECT_GLSL, &quantize));
-    return write_text(path, &quantize);
+    for (uint32_t h = 0; h < IQT_HELPERS; h++) {
+        struct iqt_buf text = { 0 };
+
+        snprintf(path, sizeof(path), "%s/%s.comp", dir, iqt_helper_name(h));
+        IQT_TRY(iqt_emit_helper(h, IQT_DIALECT_GLSL, &text));
+        IQT_TRY(write_text(path, &text));
+    }
+    return IQT_OK;
 }
 
 static enum iqt_status add_words(struct iqt_buf *out, const char *dir, const char *name,
@@ -130,7 +134,7 @@ static enum iqt_status add_words(struct iqt_buf *out, const char *dir, const cha
 static enum iqt_status gen_spirv_table(const char *dir, const char *file)
 {
     const size_t count = embedded(IQT_DIALECT_GLSL);
-    struct iqt_buf out = { 0 }, table = { 0 }, text = { 0 };
+    struct iqt_buf out = { 0 }, table = { 0 };
     char name[IQT_PLAN_NAME_BYTES];
     uint64_t hash;
     size_t words;
@@ -145,13 +149,17 @@ static enum iqt_status gen_spirv_table(const char *dir, const char *file)
         iqt_buf_printf(&table, "    { \"%s\", 0x%llxull, words%zu, %zu },\n", name,
                        (unsigned long long)hash, i, words);
     }
-    IQT_TRY(iqt_emit_quantize(IQT_DIALECT_GLSL, &text));
-    hash = iqt_hash(text.data, text.bytes, 0);
-    iqt_buf_free(&text);
-    IQT_TRY(add_words(&out, dir, "quantize", count, &words));
-    iqt_buf_printf(&table,
-                   "    { \"quantize\", 0x%llxull, words%zu, %zu },\n    { 0 },\n};\n",
-                   (unsigned long long)hash, count, words);
+    for (uint32_t h = 0; h < IQT_HELPERS; h++) {
+        struct iqt_buf text = { 0 };
+
+        IQT_TRY(iqt_emit_helper(h, IQT_DIALECT_GLSL, &text));
+        hash = iqt_hash(text.data, text.bytes, 0);
+        iqt_buf_free(&text);
+        IQT_TRY(add_words(&out, dir, iqt_helper_name(h), count + h, &words));
+        iqt_buf_printf(&table, "    { \"%s\", 0x%llxull, words%zu, %zu },\n",
+                       iqt_helper_name(h), (unsigned long long)hash, count + h, words);
+    }
+    iqt_buf_printf(&table, "    { 0 },\n};\n");
     iqt_buf_append(&out, table.data, table.bytes);
     iqt_buf_free(&table);
     return write_text(file, &out);
@@ -177,7 +185,8 @@ static enum iqt_status print_plans(const char *unused1, const char *unused2)
         iqt_plan_name(&plans[i], name);
         printf("%s;", name);
     }
-    printf("quantize");
+    for (uint32_t h = 0; h < IQT_HELPERS; h++)
+        printf("%s%s", h == 0 ? "" : ";", iqt_helper_name(h));
     return IQT_OK;
 }
 
