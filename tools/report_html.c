@@ -166,7 +166,7 @@ static void put_tiles(struct iqt_buf *b, const struct iqt_report *r, uint32_t de
     }
     iqt_buf_printf(b, "<div class=\"tiles\">\n");
     put_tile(b, "", r->devices[device].bandwidth / 1e9, 1, " GB/s",
-             "read bandwidth, measured");
+             "bandwidth, measured");
     put_tile(b, "", 100 * share, 0, " %", "of it reached by the best pair");
     put_tile(b, "×", iqt_report_mean_gain(r, device), 2, "", "mean speed-up by tuning");
     put_tile(b, "×", gain, 2, "", "largest speed-up");
@@ -288,9 +288,9 @@ static const char method[] =
     "busy, and the row should not be trusted.</li>\n"
     "<li><b>Bandwidth</b> is measured in the same run on the same device, over more than twice "
     "the last-level cache: on the CPU a read loop on as many threads as the kernels use; on other "
-    "devices “f32 stream”, the library’s own product with float weights, which does "
-    "next to no arithmetic per byte. More than 100 % can occur for matrices that fit a cache "
-    "that the rotation does not defeat, or where f32 stream is below what memory can do.</li>\n"
+    "devices a copy kernel, bytes read and bytes written counted. More than 100 % can occur for "
+    "matrices that fit a cache that the rotation does not defeat, or where reading alone is "
+    "faster than copying.</li>\n"
     "<li><b>Rotation.</b> Where a plan reaches a tenth of the bandwidth, several copies of the "
     "matrix are used in turn, together more than twice the last-level cache, so that no copy is "
     "found in the cache.</li>\n"
