@@ -7,7 +7,7 @@
 
 /* Colours of light and dark in one place. Hues: blue for tuned, grey for default, orange for the
  * memory's limit; told apart by lightness, too. */
-static const char style[] =
+const char iqt_report_style[] =
     ":root{color-scheme:light dark;--bg:#fcfcfb;--card:#ffffff;--ink:#1c1d20;--dim:#5d6068;"
     "--line:#dddee2;--grid:#ececef;--best:#2563c9;--base:#a3a7b0;--edge:#6f737d;"
     "--roof:#c2540a;--good:#17784a}\n"
@@ -127,7 +127,7 @@ static void put_head(struct iqt_buf *b, const struct iqt_report *r)
                    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
                    "<meta name=\"viewport\" content=\"width=device-width\"/>\n"
                    "<title>iqtile report</title>\n<style>\n");
-    iqt_buf_append(b, style, sizeof(style) - 1);
+    iqt_buf_printf(b, "%s", iqt_report_style);
     iqt_buf_printf(
         b, "</style></head>\n<body><main>\n<h1>iqtile report</h1>\n"
            "<p>How fast this machine multiplies IQ*_K matrices with a vector: every "
