@@ -29,7 +29,7 @@ $devices"
 # the CPU get shapes that they can finish.
 choose_amount()
 {
-    local formats=15 shapes
+    local formats=18 shapes
 
     tune_s=240 case_s=0.1 check_s=60
     case "$mode" in
@@ -93,13 +93,6 @@ is_done() # NAME COMMAND
         grep -qFx "program: $identity" "$out/$1.stage"
 }
 
-# Seconds of all stages that are still to come, by what the past ones took against their estimate.
-time_left()
-{
-    awk -v e="$expected" -v d="$expected_done" -v t="$SECONDS" \
-        'BEGIN { printf "%d", (d > 0 ? (e - d) * t / d : e) }'
-}
-
 # stage NAME EXPECTED_SECONDS COMMAND...: @OUT@ in the command is the file of its results; a command
 # without it prints them.
 stage()
@@ -114,7 +107,7 @@ stage()
         expected=$((expected - seconds))
         return 0
     fi
-    say "$number of $count, $name: about $(time_left) s left in all"
+    say "$number of $count, $name: about $((expected - expected_done)) s left in all"
     for word in "$@"; do
         words+=("${word/@OUT@/$part}")
     done
@@ -206,14 +199,14 @@ run_stats()
 
 run_stages()
 {
-    local common=(--device "$device" ${format:+--format "$format"}) quick=()
+    local common=(--device "$device" ${format:+--format "$format"}) quick=() checks=()
     local what=(${model:+"$model"} ${shape:+--shape "$shape"} --n "$n")
 
     [ -z "$model" ] || what=("$model" --n "$n")
-    [ "$mode" != quick ] || quick=(--n 1)
+    [ "$mode" != quick ] || { quick=(--n 1) checks=(--n 1 --plans default); }
     number=0 count=6 expected=$((2 * check_s + tune_s + 2 * bench_s + stats_s)) expected_done=0 SECONDS=0
     identity=$("$program" --version)-$(sha256sum "$program" | cut -c 1-16)
-    stage check "$check_s" "$program" check "${common[@]}" "${quick[@]}"
+    stage check "$check_s" "$program" check "${common[@]}" "${checks[@]}"
     stage golden "$check_s" "$program" golden tests/golden "${common[@]}" "${quick[@]}"
     stage tune "$tune_s" "$program" tune "${common[@]}" "${what[@]}" --budget "$tune_s" --json
     for layout in native packed; do

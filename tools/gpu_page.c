@@ -76,14 +76,19 @@ static void put_warning(struct iqt_buf *b, const struct iqt_gpu_report *r)
 static void put_device(struct iqt_buf *b, const struct iqt_gpu_report *r)
 {
     const struct iqt_device_info *d = &r->device;
-    char text[IQT_GPU_TEXT];
+    struct iqt_buf kind = { 0 };
 
     put_fact(b, "Device", d->name);
     put_fact(b, "Driver", d->driver);
-    snprintf(text, sizeof(text), "%s, %s, %u compute units, %.1f GiB, %.1f MiB cache",
-             d->spec, d->arch, d->compute_units, (double)d->memory_bytes / 0x1p30,
-             (double)d->cache_bytes / 0x1p20);
-    put_fact(b, "Kind", d->spec[0] == '\0' ? "" : text);
+    iqt_buf_printf(&kind, "%s, %s", d->spec, d->arch);
+    if (d->compute_units > 0)
+        iqt_buf_printf(&kind, ", %u compute units", d->compute_units);
+    if (d->memory_bytes > 0)
+        iqt_buf_printf(&kind, ", %.1f GiB", (double)d->memory_bytes / 0x1p30);
+    if (d->cache_bytes > 0)
+        iqt_buf_printf(&kind, ", %.1f MiB cache", (double)d->cache_bytes / 0x1p20);
+    put_fact(b, "Kind", d->spec[0] == '\0' ? "" : iqt_buf_text(&kind));
+    iqt_buf_free(&kind);
     put_fact(b, "Features", d->features);
     for (size_t i = 0; i < r->facts; i++)
         if (strcmp(r->fact[i].name, "device") != 0)
