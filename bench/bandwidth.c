@@ -1,13 +1,13 @@
-/* Read bandwidth: a loop on the CPU, a float32 product elsewhere. */
+/* Which bandwidth a device has: the read loop of the CPU, and how passes become a figure. The copy
+ * of the other devices is in copy.c. */
 #include "bench/bandwidth.h"
-#include "bench/race.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { PASSES = 15, STREAM_K = 4096, UNKNOWN_CACHE = 64 << 20, SUMS = 16 };
+enum { PASSES = IQT_BANDWIDTH_PASSES, UNKNOWN_CACHE = 64 << 20, SUMS = 16 };
 
 uint64_t iqt_bandwidth_span(uint64_t cache_bytes)
 {
@@ -23,10 +23,11 @@ static int compare_u64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void summarise(uint64_t *ns, uint64_t bytes, const char *method,
-                      struct iqt_bandwidth *out)
+void iqt_bandwidth_summary(uint64_t ns[IQT_BANDWIDTH_PASSES], uint64_t bytes,
+                           const char *method, struct iqt_bandwidth *out)
 {
     qsort(ns, PASSES, sizeof(*ns), compare_u64);
+    ns[0] += ns[0] == 0; /* a clock too coarse */
     *out = (struct iqt_bandwidth){ .bytes_per_s = (double)bytes / ((double)ns[0] * 1e-9),
                                    .spread =
                                        (double)(ns[PASSES / 2] - ns[0]) / (double)ns[0],
@@ -169,44 +170,11 @@ enum iqt_status iqt_bandwidth_read_loop(uint32_t threads, uint64_t bytes,
     status = read_words(words, each, threads, ns);
     munmap(words, bytes);
     if (status == IQT_OK)
-        summarise(ns, read, "read loop", out);
+        iqt_bandwidth_summary(ns, read, "read loop", out);
     return status;
 }
 
-/* ---- The float32 product ------------------------------------------------------------- */
-
-static enum iqt_status stream_passes(struct iqt_device *dev,
-                                     const struct iqt_bench_matrix *w, uint64_t *ns)
-{
-    struct iqt_race *race;
-    enum iqt_status status;
-
-    IQT_TRY(iqt_race_open(dev, w, IQT_LAYOUT_NATIVE, &race));
-    status = iqt_race_once(race, NULL, 1, &ns[0]); /* warm */
-    for (int i = 0; i < PASSES && status == IQT_OK; i++)
-        status = iqt_race_once(race, NULL, 1, &ns[i]);
-    iqt_race_close(race);
-    return status;
-}
-
-static enum iqt_status measure_stream(struct iqt_device *dev, struct iqt_bandwidth *out)
-{
-    const struct iqt_format *f = iqt_format_find("f32");
-    const uint64_t span = iqt_bandwidth_span(iqt_device_describe(dev)->cache_bytes);
-    const size_t m = span / (STREAM_K * sizeof(float)) + 1;
-    struct iqt_bench_matrix w;
-    uint64_t ns[PASSES];
-    enum iqt_status status;
-
-    if (f == NULL)
-        return iqt_fail(IQT_ERR_INTERNAL, "the format table has no f32");
-    IQT_TRY(iqt_bench_matrix_random(f, m, STREAM_K, 1, &w));
-    status = stream_passes(dev, &w, ns);
-    if (status == IQT_OK)
-        summarise(ns, w.bytes, "f32 stream", out);
-    iqt_bench_matrix_free(&w);
-    return status;
-}
+/* ---- Either of them ------------------------------------------------------------------- */
 
 enum iqt_status iqt_bandwidth_measure(struct iqt_device *dev, struct iqt_bandwidth *out)
 {
@@ -215,5 +183,5 @@ enum iqt_status iqt_bandwidth_measure(struct iqt_device *dev, struct iqt_bandwid
     if (strcmp(info->backend, "cpu") == 0)
         return iqt_bandwidth_read_loop(info->compute_units > 0 ? info->compute_units : 1,
                                        iqt_bandwidth_span(info->cache_bytes), out);
-    return measure_stream(dev, out);
+    return iqt_bandwidth_copy(dev, out);
 }

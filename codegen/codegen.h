@@ -4,6 +4,7 @@
 #define IQT_CODEGEN_CODEGEN_H
 
 #include "kernels/plan.h"
+#include "kernels/quantized.h"
 
 /* Appends the complete text of the plan's kernel: compiles as it is with glslc (compute), NVRTC,
  * clang -x hip or a C compiler. The kernel's function is named by iqt_kernel_symbol(), in GLSL
@@ -19,6 +20,16 @@ IQT_MUST_USE enum iqt_status iqt_emit_host_set(const struct iqt_plan *plans, siz
  * thread per block of 32 activations, 64 threads a workgroup, blocks of all columns in sequence
  * (thread number = column * k / 32 + block). */
 IQT_MUST_USE enum iqt_status iqt_emit_quantize(enum iqt_dialect d, struct iqt_buf *out);
+
+/* The copy kernel of a GPU dialect; see struct iqt_copy_params. */
+IQT_MUST_USE enum iqt_status iqt_emit_copy(enum iqt_dialect d, struct iqt_buf *out);
+
+/* Either of them. IQT_ERR_UNSUPPORTED for the host, which has code of its own. */
+IQT_MUST_USE enum iqt_status iqt_emit_helper(enum iqt_helper h, enum iqt_dialect d,
+                                             struct iqt_buf *out);
+/* Name in lists and caches, and the function's name in the emitted text. */
+const char *iqt_helper_name(enum iqt_helper h);
+uint32_t iqt_helper_threads(enum iqt_helper h); /* of a workgroup */
 
 /* Function name in the emitted text: the plan's name with '.' replaced by '_'. */
 void iqt_kernel_symbol(const struct iqt_plan *plan, char out[IQT_PLAN_NAME_BYTES]);

@@ -2,9 +2,9 @@
  *
  *   iqt_gen host DIR               one C file per format with its embedded host kernels
  *   iqt_gen host-table FILE        iqt_embedded_host[]
- *   iqt_gen glsl DIR               one GLSL file per embedded Vulkan plan, and quantize.comp
+ *   iqt_gen glsl DIR               one GLSL file per embedded Vulkan plan and helper
  *   iqt_gen spirv-table DIR FILE   iqt_embedded_spirv[], from DIR's .spv files
- *   iqt_gen cuda DIR               one CUDA file per embedded plan, and quantize.cu
+ *   iqt_gen cuda DIR               one CUDA file per embedded plan and helper
  *   iqt_gen ptx-table DIR FILE     iqt_embedded_ptx[], from DIR's .ptx files
  *   iqt_gen formats | plans        names for the build system, separated by ';' */
 #include "codegen/codegen.h"
@@ -93,12 +93,11 @@ static enum iqt_status gen_host_table(const char *file, const char *unused)
     return write_text(file, &declare);
 }
 
-/* One file per embedded plan of a dialect, and the quantizer. */
+/* One file per embedded plan of a dialect and helper. */
 static enum iqt_status gen_texts(enum iqt_dialect d, const char *dir, const char *suffix)
 {
     const size_t count = embedded(d);
     char path[PATH], name[IQT_PLAN_NAME_BYTES];
-    struct iqt_buf quantize = { 0 };
 
     for (size_t i = 0; i < count; i++) {
         struct iqt_buf text = { 0 };
@@ -108,9 +107,14 @@ static enum iqt_status gen_texts(enum iqt_dialect d, const char *dir, const char
         IQT_TRY(iqt_emit_kernel(&plans[i], &text));
         IQT_TRY(write_text(path, &text));
     }
-    snprintf(path, sizeof(path), "%s/quantize%s", dir, suffix);
-    IQT_TRY(iqt_emit_quantize(d, &quantize));
-    return write_text(path, &quantize);
+    for (uint32_t h = 0; h < IQT_HELPERS; h++) {
+        struct iqt_buf text = { 0 };
+
+        snprintf(path, sizeof(path), "%s/%s%s", dir, iqt_helper_name(h), suffix);
+        IQT_TRY(iqt_emit_helper(h, d, &text));
+        IQT_TRY(write_text(path, &text));
+    }
+    return IQT_OK;
 }
 
 static enum iqt_status gen_glsl(const char *dir, const char *unused)
@@ -134,7 +138,7 @@ static void add_array(struct iqt_buf *out, const char *data, size_t bytes, size_
     iqt_buf_printf(out, "\n};\n");
 }
 
-/* Of the i'th embedded plan; behind the last one, of the quantizer. */
+/* Of the i'th embedded plan; behind the last one, of the helpers. */
 static enum iqt_status name_and_hash(enum iqt_dialect d, size_t i, size_t count,
                                      char name[IQT_PLAN_NAME_BYTES], uint64_t *hash)
 {
@@ -144,8 +148,8 @@ static enum iqt_status name_and_hash(enum iqt_dialect d, size_t i, size_t count,
         iqt_plan_name(&plans[i], name);
         return iqt_text_hash(&plans[i], hash);
     }
-    strcpy(name, "quantize");
-    IQT_TRY(iqt_emit_quantize(d, &text));
+    strcpy(name, iqt_helper_name((uint32_t)(i - count)));
+    IQT_TRY(iqt_emit_helper((uint32_t)(i - count), d, &text));
     *hash = iqt_hash(text.data, text.bytes, 0);
     iqt_buf_free(&text);
     return IQT_OK;
@@ -201,7 +205,7 @@ static enum iqt_status gen_table(enum iqt_dialect d, const char *type, const cha
 
     iqt_buf_printf(&out, "#include \"runtime/embedded.h\"\n\n");
     iqt_buf_printf(&table, "\nconst struct %s %s[] = {\n", type, type);
-    for (size_t i = 0; i <= count; i++) {
+    for (size_t i = 0; i < count + IQT_HELPERS; i++) {
         IQT_TRY(name_and_hash(d, i, count, name, &hash));
         snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix);
         IQT_TRY(add(&out, path, i, size));
@@ -245,7 +249,8 @@ static enum iqt_status print_plans(const char *unused1, const char *unused2)
         iqt_plan_name(&plans[i], name);
         printf("%s;", name);
     }
-    printf("quantize");
+    for (uint32_t h = 0; h < IQT_HELPERS; h++)
+        printf("%s%s", h == 0 ? "" : ";", iqt_helper_name(h));
     return IQT_OK;
 }
 

@@ -60,6 +60,20 @@ struct iqt_quantize_params {
     uint32_t k, cols, x_stride;
 };
 
+/* GPU kernels without a plan: no format, the same on every device. */
+enum iqt_helper {
+    IQT_HELPER_QUANTIZE, /* activations to int8 */
+    IQT_HELPER_COPY,     /* what memory bandwidth is measured with */
+    IQT_HELPERS,
+};
+
+/* Parameters of the copy kernel: vectors of 16 bytes go from the W binding to the Y binding. Launch
+ * as many workgroups as fill the device: threads, all of them together, is the stride at which each
+ * goes through the vectors, four at a time. vectors + 4 * threads < 2^32. */
+struct iqt_copy_params {
+    uint32_t vectors, threads;
+};
+
 /* Host dialect: a kernel computes rows [begin, end) of the launch. */
 struct iqt_host_args {
     const uint8_t *w, *gate;

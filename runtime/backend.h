@@ -20,7 +20,7 @@ struct iqt_slice {
 struct iqt_launch {
     struct iqt_kernel *kernel;
     struct iqt_slice bind[IQT_BINDINGS]; /* mem NULL: not used by this kernel */
-    const void *params;                  /* struct iqt_params or iqt_quantize_params */
+    const void *params; /* struct iqt_params, or the helper's own struct */
     uint32_t params_bytes;
     uint32_t groups; /* workgroups; the kernel numbers them 0 .. groups-1 */
 };
@@ -63,6 +63,9 @@ struct iqt_backend {
      * present. */
     enum iqt_status (*build)(struct iqt_hw *hw, const struct iqt_plan *plan,
                              struct iqt_kernel **out);
+    /* The same for a kernel without a plan; a CPU has no copy kernel. */
+    enum iqt_status (*build_helper)(struct iqt_hw *hw, enum iqt_helper helper,
+                                    struct iqt_kernel **out);
     void (*drop)(struct iqt_hw *hw, struct iqt_kernel *kernel);
 
     /* Appends a launch; later launches see its writes. */

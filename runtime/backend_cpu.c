@@ -178,6 +178,14 @@ static enum iqt_status cpu_build(struct iqt_hw *hw, const struct iqt_plan *plan,
     return IQT_OK;
 }
 
+static enum iqt_status cpu_build_helper(struct iqt_hw *hw, enum iqt_helper helper,
+                                        struct iqt_kernel **out)
+{
+    if (helper != IQT_HELPER_QUANTIZE)
+        return iqt_fail(IQT_ERR_UNSUPPORTED, "the CPU backend has no copy kernel");
+    return cpu_build(hw, NULL, out);
+}
+
 static void cpu_drop(struct iqt_hw *hw IQT_UNUSED, struct iqt_kernel *kernel)
 {
     free(kernel);
@@ -288,6 +296,7 @@ const struct iqt_backend iqt_backend_cpu = {
     .write = cpu_write,
     .read = cpu_read,
     .build = cpu_build,
+    .build_helper = cpu_build_helper,
     .drop = cpu_drop,
     .launch = cpu_launch,
     .finish = cpu_finish,

@@ -71,6 +71,7 @@ const struct iqt_backend iqt_backend_vulkan = {
     .write = iqt_vk_stream_write,
     .read = iqt_vk_stream_read,
     .build = iqt_vk_build,
+    .build_helper = iqt_vk_build_helper,
     .drop = iqt_vk_drop,
     .launch = iqt_vk_stream_launch,
     .finish = iqt_vk_stream_finish,

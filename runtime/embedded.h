@@ -13,7 +13,7 @@ struct iqt_embedded_host {
 extern const struct iqt_embedded_host iqt_embedded_host[]; /* ends with plan NULL */
 
 struct iqt_embedded_spirv {
-    const char *plan; /* "quantize" for the activation quantizer */
+    const char *plan; /* or the name of a helper */
     uint64_t text_hash;
     const uint32_t *word;
     size_t words;
@@ -22,7 +22,7 @@ extern const struct iqt_embedded_spirv iqt_embedded_spirv[]; /* ends with plan N
 
 /* PTX of the default cuda plans; empty when NVRTC was absent at build time. */
 struct iqt_embedded_ptx {
-    const char *plan; /* "quantize" for the activation quantizer */
+    const char *plan; /* or the name of a helper */
     uint64_t text_hash;
     const uint32_t *packed; /* by zlib */
     size_t packed_bytes, bytes;

@@ -77,6 +77,9 @@ IQT_MUST_USE enum iqt_status iqt_gpu_enqueue(struct iqt_hw *hw, void *stream,
 /* ---- gpu_kernel.c, gpu_cache.c ---- */
 IQT_MUST_USE enum iqt_status iqt_gpu_build(struct iqt_hw *hw, const struct iqt_plan *plan,
                                            struct iqt_kernel **out);
+IQT_MUST_USE enum iqt_status iqt_gpu_build_helper(struct iqt_hw *hw,
+                                                  enum iqt_helper helper,
+                                                  struct iqt_kernel **out);
 void iqt_gpu_drop(struct iqt_hw *hw, struct iqt_kernel *kernel);
 /* Compiled kernels on disk, by the hash of the text, the target and the driver. A file that is not
  * exactly what this library wrote is no file. The caller frees the buffer. */
@@ -114,6 +117,7 @@ bool iqt_gpu_cache_path(const struct iqt_hw *hw, uint64_t text_hash, char *out,
         .write = iqt_gpu_write,                                                          \
         .read = iqt_gpu_read,                                                            \
         .build = iqt_gpu_build,                                                          \
+        .build_helper = iqt_gpu_build_helper,                                            \
         .drop = iqt_gpu_drop,                                                            \
         .launch = iqt_gpu_launch,                                                        \
         .finish = iqt_gpu_finish,                                                        \

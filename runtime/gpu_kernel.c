@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUANTIZE_THREADS = 64 };
-
 /* A kernel on its way to the device. */
 struct source {
-    const struct iqt_plan *plan; /* NULL: the activation quantizer */
+    const struct iqt_plan *plan; /* NULL: a helper */
+    enum iqt_helper helper;
     char name[IQT_PLAN_NAME_BYTES];
     char symbol[IQT_PLAN_NAME_BYTES];
     struct iqt_buf text;
@@ -28,10 +27,10 @@ static enum iqt_status emit(const struct iqt_hw *hw, struct source *src)
         src->threads = iqt_plan_threads(src->plan);
         IQT_TRY(iqt_emit_kernel(src->plan, &src->text));
     } else {
-        strcpy(src->name, "quantize");
-        strcpy(src->symbol, "quantize");
-        src->threads = QUANTIZE_THREADS;
-        IQT_TRY(iqt_emit_quantize(hw->target.dialect, &src->text));
+        strcpy(src->name, iqt_helper_name(src->helper));
+        strcpy(src->symbol, src->name);
+        src->threads = iqt_helper_threads(src->helper);
+        IQT_TRY(iqt_emit_helper(src->helper, hw->target.dialect, &src->text));
     }
     IQT_TRY(iqt_buf_check(&src->text));
     src->hash = iqt_hash(src->text.data, src->text.bytes, 0);
@@ -122,29 +121,44 @@ static enum iqt_status build(struct iqt_hw *hw, const struct source *src,
     return status;
 }
 
-enum iqt_status iqt_gpu_build(struct iqt_hw *hw, const struct iqt_plan *plan,
-                              struct iqt_kernel **out)
+static enum iqt_status make(struct iqt_hw *hw, struct source *src,
+                            struct iqt_kernel **out)
 {
-    struct source src = { .plan = plan };
     struct iqt_kernel *kernel = calloc(1, sizeof *kernel);
     enum iqt_status status;
     void *saved;
 
     if (kernel == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a kernel");
-    status = emit(hw, &src);
+    status = emit(hw, src);
     if (status == IQT_OK)
         status = iqt_gpu_enter(hw, &saved);
     if (status == IQT_OK) {
-        status = build(hw, &src, kernel);
+        status = build(hw, src, kernel);
         iqt_gpu_leave(hw, saved);
     }
-    iqt_buf_free(&src.text);
+    iqt_buf_free(&src->text);
     if (status == IQT_OK)
         *out = kernel;
     else
         free(kernel);
     return status;
+}
+
+enum iqt_status iqt_gpu_build(struct iqt_hw *hw, const struct iqt_plan *plan,
+                              struct iqt_kernel **out)
+{
+    struct source src = { .plan = plan, .helper = IQT_HELPER_QUANTIZE };
+
+    return make(hw, &src, out);
+}
+
+enum iqt_status iqt_gpu_build_helper(struct iqt_hw *hw, enum iqt_helper helper,
+                                     struct iqt_kernel **out)
+{
+    struct source src = { .helper = helper };
+
+    return make(hw, &src, out);
 }
 
 void iqt_gpu_drop(struct iqt_hw *hw, struct iqt_kernel *kernel)

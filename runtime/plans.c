@@ -2,6 +2,8 @@
  * default. Kernels are built once per device and plan, choices are made once per shape. */
 #include "runtime/runtime.h"
 
+#include "codegen/codegen.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,29 +34,28 @@ static const struct iqt_built *find_built(const struct iqt_device *dev,
     return b;
 }
 
-/* Under dev->lock, so that two threads never build the same kernel. */
-static enum iqt_status build(struct iqt_device *dev, const struct iqt_plan *plan,
-                             const struct iqt_built **out)
+static const struct iqt_built *find_helper(const struct iqt_device *dev,
+                                           enum iqt_helper helper)
 {
-    static const struct iqt_plan quantizer = { .format = NULL };
-    const struct iqt_plan *key = plan ? plan : &quantizer;
-    const struct iqt_built *known = find_built(dev, key);
-    struct iqt_built *b;
+    const struct iqt_built *b = dev->built;
+
+    while (b && (b->plan.format || b->helper != helper))
+        b = b->next;
+    return b;
+}
+
+/* Builds and keeps what like describes; on failure nothing is kept. */
+static enum iqt_status add_built(struct iqt_device *dev, const struct iqt_built *like,
+                                 const struct iqt_built **out)
+{
+    struct iqt_built *b = malloc(sizeof *b);
     enum iqt_status status;
 
-    if (known) {
-        *out = known;
-        return IQT_OK;
-    }
-    b = calloc(1, sizeof *b);
     if (!b)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a kernel");
-    b->plan = *key;
-    if (plan)
-        iqt_plan_name(plan, b->name);
-    else
-        snprintf(b->name, sizeof b->name, "quantize");
-    status = dev->backend->build(dev->hw, plan, &b->kernel);
+    *b = *like;
+    status = b->plan.format ? dev->backend->build(dev->hw, &b->plan, &b->kernel)
+                            : dev->backend->build_helper(dev->hw, b->helper, &b->kernel);
     if (status != IQT_OK) {
         free(b);
         return status;
@@ -65,13 +66,54 @@ static enum iqt_status build(struct iqt_device *dev, const struct iqt_plan *plan
     return IQT_OK;
 }
 
+/* Under dev->lock, so that two threads never build the same kernel. */
+static enum iqt_status build(struct iqt_device *dev, const struct iqt_plan *plan,
+                             const struct iqt_built **out)
+{
+    struct iqt_built like = { .plan = *plan };
+    const struct iqt_built *known = find_built(dev, plan);
+
+    if (known) {
+        *out = known;
+        return IQT_OK;
+    }
+    iqt_plan_name(plan, like.name);
+    return add_built(dev, &like, out);
+}
+
+/* Under dev->lock. */
+static enum iqt_status build_helper(struct iqt_device *dev, enum iqt_helper helper,
+                                    const struct iqt_built **out)
+{
+    struct iqt_built like = { .helper = helper };
+    const struct iqt_built *known = find_helper(dev, helper);
+
+    if (known) {
+        *out = known;
+        return IQT_OK;
+    }
+    snprintf(like.name, sizeof like.name, "%s", iqt_helper_name(helper));
+    return add_built(dev, &like, out);
+}
+
 enum iqt_status iqt_kernel_get(struct iqt_device *dev, const struct iqt_plan *plan,
                                const struct iqt_built **out)
 {
     enum iqt_status status;
 
     pthread_mutex_lock(&dev->lock);
-    status = build(dev, plan, out);
+    status = plan ? build(dev, plan, out) : build_helper(dev, IQT_HELPER_QUANTIZE, out);
+    pthread_mutex_unlock(&dev->lock);
+    return status;
+}
+
+enum iqt_status iqt_helper_get(struct iqt_device *dev, enum iqt_helper helper,
+                               const struct iqt_built **out)
+{
+    enum iqt_status status;
+
+    pthread_mutex_lock(&dev->lock);
+    status = build_helper(dev, helper, out);
     pthread_mutex_unlock(&dev->lock);
     return status;
 }

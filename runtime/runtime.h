@@ -35,7 +35,8 @@ struct iqt_backend_options iqt_context_options_of(const struct iqt_context *ctx)
 
 /* A compiled kernel of a device; lives as long as the device. */
 struct iqt_built {
-    struct iqt_plan plan; /* format NULL: the activation quantizer */
+    struct iqt_plan plan;   /* format NULL: a helper */
+    enum iqt_helper helper; /* which */
     struct iqt_kernel *kernel;
     struct iqt_built *next;
     char name[IQT_PLAN_NAME_BYTES];
@@ -94,6 +95,10 @@ void iqt_tuned_device(const struct iqt_device_info *info, struct iqt_db_device *
 /* The kernel of exactly this plan, compiled at the first call. plan NULL: the quantizer. */
 IQT_MUST_USE enum iqt_status iqt_kernel_get(struct iqt_device *dev,
                                             const struct iqt_plan *plan,
+                                            const struct iqt_built **out);
+/* A kernel without a plan. */
+IQT_MUST_USE enum iqt_status iqt_helper_get(struct iqt_device *dev,
+                                            enum iqt_helper helper,
                                             const struct iqt_built **out);
 /* The kernel for products of this matrix: the tuned plan, else the default. */
 IQT_MUST_USE enum iqt_status iqt_plan_choose(struct iqt_device *dev,

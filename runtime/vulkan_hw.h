@@ -114,6 +114,9 @@ struct iqt_kernel {
 
 IQT_MUST_USE enum iqt_status iqt_vk_build(struct iqt_hw *hw, const struct iqt_plan *plan,
                                           struct iqt_kernel **out);
+IQT_MUST_USE enum iqt_status iqt_vk_build_helper(struct iqt_hw *hw,
+                                                 enum iqt_helper helper,
+                                                 struct iqt_kernel **out);
 void iqt_vk_drop(struct iqt_hw *hw, struct iqt_kernel *kernel); /* NULL is allowed */
 /* Loads and saves the driver's pipeline cache; a damaged or foreign file is ignored. */
 IQT_MUST_USE enum iqt_status iqt_vk_cache_load(struct iqt_hw *hw);

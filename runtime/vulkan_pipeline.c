@@ -9,11 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUANTIZE_THREADS = 64 };
-
 /* A kernel on its way to a pipeline. */
 struct source {
-    const struct iqt_plan *plan; /* NULL: the activation quantizer */
+    const struct iqt_plan *plan; /* NULL: a helper */
+    enum iqt_helper helper;
     char name[IQT_PLAN_NAME_BYTES];
     struct iqt_buf text;
     uint64_t hash;
@@ -29,9 +28,9 @@ static enum iqt_status emit(struct source *src)
         src->threads = iqt_plan_threads(src->plan);
         IQT_TRY(iqt_emit_kernel(src->plan, &src->text));
     } else {
-        strcpy(src->name, "quantize");
-        src->threads = QUANTIZE_THREADS;
-        IQT_TRY(iqt_emit_quantize(IQT_DIALECT_GLSL, &src->text));
+        strcpy(src->name, iqt_helper_name(src->helper));
+        src->threads = iqt_helper_threads(src->helper);
+        IQT_TRY(iqt_emit_helper(src->helper, IQT_DIALECT_GLSL, &src->text));
     }
     IQT_TRY(iqt_buf_check(&src->text));
     src->hash = iqt_hash(src->text.data, src->text.bytes, 0);
@@ -188,7 +187,17 @@ static enum iqt_status build(struct iqt_hw *hw, struct source *src,
 enum iqt_status iqt_vk_build(struct iqt_hw *hw, const struct iqt_plan *plan,
                              struct iqt_kernel **out)
 {
-    struct source src = { .plan = plan };
+    struct source src = { .plan = plan, .helper = IQT_HELPER_QUANTIZE };
+    const enum iqt_status status = build(hw, &src, out);
+
+    iqt_buf_free(&src.text);
+    return status;
+}
+
+enum iqt_status iqt_vk_build_helper(struct iqt_hw *hw, enum iqt_helper helper,
+                                    struct iqt_kernel **out)
+{
+    struct source src = { .helper = helper };
     const enum iqt_status status = build(hw, &src, out);
 
     iqt_buf_free(&src.text);

@@ -208,7 +208,7 @@ static void print_case(const struct iqt_bench_case *c)
 
     snprintf(shape, sizeof(shape), "%zux%zu", c->m, c->k);
     if (c->format == NULL)
-        printf("%-8s %13s %3s %-9s %10.1f %10.1f %8.2f %10s %7.1f  %s\n", "read", "-",
+        printf("%-8s %13s %3s %-9s %10.1f %10.1f %8.2f %10s %7.1f  %s\n", "memory", "-",
                "-", c->device->info.spec, c->seconds * 1e6, c->fastest * 1e6,
                c->device->bandwidth / 1e9, "-", 100.0, c->device->method);
     else
@@ -264,7 +264,7 @@ static int run(const void *opts, int count, char **args)
 const struct iqt_command iqt_cmd_bench = {
     .name = "bench",
     .usage = "[FILE] [--device D] [--format F] [--n N] [--shape MxK] [--json FILE]",
-    .summary = "time products: bytes/s, weights/s, percent of the read bandwidth",
+    .summary = "time products: bytes/s, weights/s, percent of the bandwidth",
     .opts = bench_opts,
     .opts_bytes = sizeof(struct bench_opts),
     .min_args = 0,

@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 const struct iqt_command *const iqt_commands[] = {
-    &iqt_cmd_info,    &iqt_cmd_doctor,
-    &iqt_cmd_devices, &iqt_cmd_decode,
-    &iqt_cmd_matvec,  &iqt_cmd_gen,
-    &iqt_cmd_stats,   &iqt_cmd_tune,
-    &iqt_cmd_db,      &iqt_cmd_bench,
-    &iqt_cmd_report,  &iqt_cmd_check,
-    &iqt_cmd_golden,  NULL,
+    &iqt_cmd_info,       &iqt_cmd_doctor,
+    &iqt_cmd_devices,    &iqt_cmd_decode,
+    &iqt_cmd_matvec,     &iqt_cmd_gen,
+    &iqt_cmd_stats,      &iqt_cmd_tune,
+    &iqt_cmd_db,         &iqt_cmd_bench,
+    &iqt_cmd_report,     &iqt_cmd_gpu_report,
+    &iqt_cmd_check,      &iqt_cmd_golden,
+    NULL,
 };
 
 static const struct iqt_command *find_command(const char *name)
@@ -33,7 +34,7 @@ static void print_help(FILE *to)
                 "usage: iqtile COMMAND [options]\n\ncommands:\n");
     for (const struct iqt_command *const *c = iqt_commands; *c != NULL; c++)
         if ((*c)->name[0] != '_')
-            fprintf(to, "  %-9s %s\n", (*c)->name, (*c)->summary);
+            fprintf(to, "  %-10s %s\n", (*c)->name, (*c)->summary);
     fprintf(to, "\n  help COMMAND, COMMAND --help   options of a command\n"
                 "  --version                      version of the program\n\n"
                 "Exit codes: 0 done, 1 failed or defects found, 2 wrong usage.\n");

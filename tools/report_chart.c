@@ -140,7 +140,7 @@ static void draw_roof(struct iqt_buf *b, const struct roofline *f)
 
     iqt_svg_line(b, "roof", LEFT, y, RIGHT, y);
     iqt_svg_text(b, "rooftext", LEFT + 6, y - 7, IQT_SVG_START,
-                 "read bandwidth %.1f GB/s (%s)", d->bandwidth / 1e9, d->method);
+                 "bandwidth %.1f GB/s (%s)", d->bandwidth / 1e9, d->method);
 }
 
 static void draw_row(struct iqt_buf *b, struct roofline *f,
@@ -186,9 +186,8 @@ void iqt_report_roofline(struct iqt_buf *b, const struct iqt_report *r, uint32_t
         return;
     scale_axes(&f);
     place_columns(&f);
-    iqt_svg_open(
-        b, WIDTH, HEIGHT, "Roofline: speed against bits per weight",
-        "Each dot is one format and shape; the line across is the read bandwidth.");
+    iqt_svg_open(b, WIDTH, HEIGHT, "Roofline: speed against bits per weight",
+                 "Each dot is one format and shape; the line across is the bandwidth.");
     iqt_svg_axis_x(b, &f.x, across, "bits per weight (log)");
     iqt_svg_axis_y(b, &f.y, along, "weight GB/s (log)");
     draw_weight_lines(b, &f);
@@ -281,7 +280,7 @@ void iqt_report_bars(struct iqt_buf *b, const struct iqt_report *r, uint32_t dev
                      "bandwidth %.1f", roof);
     } else {
         iqt_svg_text(b, "rooftext", WIDTH - 12, span[0] - 6, IQT_SVG_END,
-                     "read bandwidth %.1f GB/s lies off the scale", roof);
+                     "bandwidth %.1f GB/s lies off the scale", roof);
     }
     iqt_svg_rect(b, "base", BAR_LEFT, 8, 14, 12, NULL);
     iqt_svg_text(b, "key", BAR_LEFT + 20, 18, IQT_SVG_START, "default");

@@ -7,7 +7,7 @@
 
 /* Colours of light and dark in one place. Hues: blue for tuned, grey for default, orange for the
  * memory's limit; told apart by lightness, too. */
-static const char style[] =
+const char iqt_report_style[] =
     ":root{color-scheme:light dark;--bg:#fcfcfb;--card:#ffffff;--ink:#1c1d20;--dim:#5d6068;"
     "--line:#dddee2;--grid:#ececef;--best:#2563c9;--base:#a3a7b0;--edge:#6f737d;"
     "--roof:#c2540a;--good:#17784a}\n"
@@ -127,7 +127,7 @@ static void put_head(struct iqt_buf *b, const struct iqt_report *r)
                    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
                    "<meta name=\"viewport\" content=\"width=device-width\"/>\n"
                    "<title>iqtile report</title>\n<style>\n");
-    iqt_buf_append(b, style, sizeof(style) - 1);
+    iqt_buf_printf(b, "%s", iqt_report_style);
     iqt_buf_printf(
         b, "</style></head>\n<body><main>\n<h1>iqtile report</h1>\n"
            "<p>How fast this machine multiplies IQ*_K matrices with a vector: every "
@@ -166,7 +166,7 @@ static void put_tiles(struct iqt_buf *b, const struct iqt_report *r, uint32_t de
     }
     iqt_buf_printf(b, "<div class=\"tiles\">\n");
     put_tile(b, "", r->devices[device].bandwidth / 1e9, 1, " GB/s",
-             "read bandwidth, measured");
+             "bandwidth, measured");
     put_tile(b, "", 100 * share, 0, " %", "of it reached by the best pair");
     put_tile(b, "×", iqt_report_mean_gain(r, device), 2, "", "mean speed-up by tuning");
     put_tile(b, "×", gain, 2, "", "largest speed-up");
@@ -288,9 +288,9 @@ static const char method[] =
     "busy, and the row should not be trusted.</li>\n"
     "<li><b>Bandwidth</b> is measured in the same run on the same device, over more than twice "
     "the last-level cache: on the CPU a read loop on as many threads as the kernels use; on other "
-    "devices “f32 stream”, the library’s own product with float weights, which does "
-    "next to no arithmetic per byte. More than 100 % can occur for matrices that fit a cache "
-    "that the rotation does not defeat, or where f32 stream is below what memory can do.</li>\n"
+    "devices a copy kernel, bytes read and bytes written counted. More than 100 % can occur for "
+    "matrices that fit a cache that the rotation does not defeat, or where reading alone is "
+    "faster than copying.</li>\n"
     "<li><b>Rotation.</b> Where a plan reaches a tenth of the bandwidth, several copies of the "
     "matrix are used in turn, together more than twice the last-level cache, so that no copy is "
     "found in the cache.</li>\n"

@@ -58,6 +58,9 @@ bool iqt_report_noisy(const struct iqt_report_row *row);
 /* Geometric mean of the gains of a device's rows; 1 when it has none. */
 double iqt_report_mean_gain(const struct iqt_report *r, uint32_t device);
 
+/* The style sheet, light and dark: every page of the program looks alike. */
+extern const char iqt_report_style[];
+
 void iqt_report_page(struct iqt_buf *b, const struct iqt_report *r);
 
 /* tools/report_chart.c: the two charts of a device. */

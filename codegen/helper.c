@@ -1,0 +1,32 @@
+/* The kernels without a plan as a table: name, workgroup, emitter. */
+#include "codegen/codegen.h"
+
+#include <assert.h>
+
+static const struct helper {
+    const char *name;
+    uint32_t threads;
+    enum iqt_status (*emit)(enum iqt_dialect d, struct iqt_buf *out);
+} helpers[IQT_HELPERS] = {
+    [IQT_HELPER_QUANTIZE] = { "quantize", 64, iqt_emit_quantize },
+    [IQT_HELPER_COPY] = { "copy", 256, iqt_emit_copy },
+};
+
+enum iqt_status iqt_emit_helper(enum iqt_helper h, enum iqt_dialect d,
+                                struct iqt_buf *out)
+{
+    assert(h < IQT_HELPERS);
+    return helpers[h].emit(d, out);
+}
+
+const char *iqt_helper_name(enum iqt_helper h)
+{
+    assert(h < IQT_HELPERS);
+    return helpers[h].name;
+}
+
+uint32_t iqt_helper_threads(enum iqt_helper h)
+{
+    assert(h < IQT_HELPERS);
+    return helpers[h].threads;
+}
