@@ -30,16 +30,16 @@ static const char glsl_prelude[] =
     "}\n";
 
 /* CUDA and HIP share all but the builtins. */
-#define CXX_COMMON                                                                                \
-    "#define UNROLL _Pragma(\"unroll\")\n"                                                        \
-    "#define FLOAT_OF(bits) float_of(bits)\n"                                                     \
-    "#define BITS_OF(value) bits_of(value)\n"                                                     \
-    "struct Params {\n"                                                                           \
-    "    uint rows, k, row0, row_bytes, w_base, gate_base, cols, y_stride, y_base, flags, act;\n" \
-    "    float limit;\n"                                                                          \
-    "};\n"                                                                                        \
-    "struct QuantizeParams {\n"                                                                   \
-    "    uint k, cols, x_stride;\n"                                                               \
+#define CXX_COMMON                                                                                      \
+    "#define UNROLL _Pragma(\"unroll\")\n"                                                              \
+    "#define FLOAT_OF(bits) float_of(bits)\n"                                                           \
+    "#define BITS_OF(value) bits_of(value)\n"                                                           \
+    "struct Params {\n"                                                                                 \
+    "    uint rows, k, row0, row_bytes, w_base, gate_base, cols, y_stride, y_base, flags, act, skip;\n" \
+    "    float limit;\n"                                                                                \
+    "};\n"                                                                                              \
+    "struct QuantizeParams {\n"                                                                         \
+    "    uint k, cols, x_stride;\n"                                                                     \
     "};\n"
 
 static const char cuda_prelude[] =
@@ -137,10 +137,53 @@ static const char glsl_subgroup[] =
     "#extension GL_KHR_shader_subgroup_shuffle : require\n"
     "#define SHUFFLE_XOR(x, mask) subgroupShuffleXor(x, mask)\n";
 
+/* PERM: bytes of hi:lo by selectors, nibbles on CUDA and bytes on AMD; unlike __byte_perm the
+ * instruction takes the top bit of a nibble as it is, which then means the sign of the byte.
+ * HIGH: the upper selectors of a word. */
+#define TILES_COMMON                      \
+    "typedef unsigned long long ulong;\n" \
+    "#define BLEND(m, a, b) (((a) & ~(m)) | ((b) & (m)))\n"
+
+static const char cuda_tiles[] =
+    "FN uint PERM(uint lo, uint hi, uint s)\n"
+    "{\n"
+    "    uint d;\n"
+    "    asm(\"prmt.b32 %0, %1, %2, %3;\" : \"=r\"(d) : \"r\"(lo), \"r\"(hi), \"r\"(s));\n"
+    "    return d;\n"
+    "}\n"
+    "FN uint FMA_HALF2(uint a, uint b, uint c)\n"
+    "{\n"
+    "    uint d;\n"
+    "    asm(\"fma.rn.f16x2 %0, %1, %2, %3;\" : \"=r\"(d) : \"r\"(a), \"r\"(b), \"r\"(c));\n"
+    "    return d;\n"
+    "}\n"
+    "#define LOP3(a, b, c, table) lop3<table>(a, b, c)\n"
+    "template <int table> FN uint lop3(uint a, uint b, uint c)\n"
+    "{\n"
+    "    uint d;\n"
+    "    asm(\"lop3.b32 %0, %1, %2, %3, %4;\" : \"=r\"(d) : \"r\"(a), \"r\"(b), \"r\"(c), \"n\"(table));\n"
+    "    return d;\n"
+    "}\n"
+    "#define HIGH(x) __umulhi(x, 65536u)\n"
+    "#define SIGNS(x) PERM(x, x, 0xba98u)\n"
+    "#define REPEAT(x, i) PERM(x, x, 0x1111u * (i))\n" TILES_COMMON;
+
+static const char hip_tiles[] =
+    "FN uint PERM(uint lo, uint hi, uint s) { return __builtin_amdgcn_perm(hi, lo, s); }\n"
+    "FN uint FMA_HALF2(uint a, uint b, uint c)\n"
+    "{\n"
+    "    uint d;\n"
+    "    asm(\"v_pk_fma_f16 %0, %1, %2, %3\" : \"=v\"(d) : \"v\"(a), \"v\"(b), \"v\"(c));\n"
+    "    return d;\n"
+    "}\n"
+    "#define SIGNS(x) PERM((x) << 8, x, 0x0b090a08u)\n"
+    "#define REPEAT(x, i) PERM(x, x, 0x01010101u * (i))\n" TILES_COMMON;
+
 static const struct iqt_spelling spellings[IQT_DIALECTS] = {
-    [IQT_DIALECT_GLSL] = { glsl_prelude, "shared", "", glsl_subgroup },
-    [IQT_DIALECT_CUDA] = { cuda_prelude, "static __shared__", "FN ", "" },
-    [IQT_DIALECT_HIP] = { hip_prelude, "static __attribute__((shared))", "FN ", "" },
+    [IQT_DIALECT_GLSL] = { glsl_prelude, "shared", "", glsl_subgroup, NULL },
+    [IQT_DIALECT_CUDA] = { cuda_prelude, "static __shared__", "FN ", "", cuda_tiles },
+    [IQT_DIALECT_HIP] = { hip_prelude, "static __attribute__((shared))", "FN ", "",
+                          hip_tiles },
 };
 
 const struct iqt_spelling *iqt_spelling_of(enum iqt_dialect d)
@@ -203,7 +246,7 @@ static void glsl_interface(struct iqt_emit *e)
 {
     static const char *const names[] = { "rows",   "k",         "row0", "row_bytes",
                                          "w_base", "gate_base", "cols", "y_stride",
-                                         "y_base", "flags",     "act" };
+                                         "y_base", "flags",     "act",  "skip" };
 
     iqt_emit_open(e, "layout(push_constant) uniform Params");
     for (size_t i = 0; i < IQT_COUNT(names); i++)

@@ -12,6 +12,7 @@ struct iqt_spelling {
     const char *shared;   /* declares shared memory: "shared" */
     const char *function; /* in front of functions */
     const char *subgroup; /* extra prelude of plans that reduce by shuffles */
+    const char *tiles;    /* extra prelude of plans over tiles; NULL: there are none */
 };
 const struct iqt_spelling *iqt_spelling_of(enum iqt_dialect d);
 

@@ -1,6 +1,7 @@
 /* Skeleton of a GPU kernel: threads, loop over spans, reduction, epilogue. Writes the common subset of
  * GLSL and C++; how a block's weights are decoded is in emit_block.c. */
 #include "codegen/emit_block.h"
+#include "codegen/emit_tile.h"
 
 #include <assert.h>
 
@@ -195,7 +196,7 @@ static void emit_epilogue(struct iqt_emit *e)
 
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
-    iqt_emit_line(e, "uint row = first + r;");
+    iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
     e->prefix = "w";
     emit_row_factor(e);
     if (gated) {
@@ -214,24 +215,60 @@ static void emit_epilogue(struct iqt_emit *e)
     iqt_emit_close(e);
 }
 
-static void emit_body(struct iqt_emit *e)
+/* The sums of one matrix, whichever way its rows are stored. */
+static void emit_sums(struct iqt_emit *e, const char *prefix, const struct iqt_tile *tile,
+                      const struct iqt_tile_values *values)
+{
+    e->prefix = prefix;
+    if (tile)
+        iqt_emit_tile_spans(e, tile, values);
+    else
+        emit_spans(e);
+}
+
+static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
+                      const struct iqt_tile_values *values)
 {
     iqt_emit_line(e,
                   "uint tid = THREAD, lane = tid %% T, first = GROUP * G + tid / T * R;");
-    iqt_emit_lookup_fill(e);
-    emit_geometry(e);
-    e->prefix = "w";
-    emit_spans(e);
-    if (e->plan->op == IQT_OP_GATED) {
-        e->prefix = "gate";
-        emit_spans(e);
+    if (tile) {
+        iqt_emit_tile_table(e, tile);
+        iqt_emit_tile_geometry(e, tile);
+    } else {
+        iqt_emit_lookup_fill(e);
+        emit_geometry(e);
     }
+    emit_sums(e, "w", tile, values);
+    if (e->plan->op == IQT_OP_GATED)
+        emit_sums(e, "gate", tile, values);
     emit_epilogue(e);
+}
+
+/* Functions that turn codes into values. */
+static void emit_decoder(struct iqt_emit *e, const struct iqt_tile *tile,
+                         struct iqt_tile_values *values)
+{
+    if (!tile) {
+        iqt_emit_lookup(e);
+        return;
+    }
+    iqt_buf_printf(e->out, "%s", e->spell->tiles);
+    iqt_emit_tile_values(e, tile, values);
+    iqt_emit_line(e, "#define W %uu // words of a block's values",
+                  values->states ? 32u : 8u * values->parts);
+    iqt_emit_tile_functions(e, tile, values);
 }
 
 void iqt_emit_gpu(struct iqt_emit *e)
 {
     char symbol[IQT_PLAN_NAME_BYTES];
+    struct iqt_tile_values values = { 0 };
+    struct iqt_tile storage;
+    const struct iqt_tile *tile =
+        e->plan->layout == IQT_LAYOUT_PACKED &&
+                iqt_tile_init(&storage, e->plan->format, e->plan->dialect)
+            ? &storage
+            : NULL;
 
     e->spell = iqt_spelling_of(e->plan->dialect);
     iqt_kernel_symbol(e->plan, symbol);
@@ -240,10 +277,10 @@ void iqt_emit_gpu(struct iqt_emit *e)
         iqt_buf_printf(e->out, "%s", e->spell->subgroup);
     emit_constants(e);
     iqt_emit_interface(e);
-    iqt_emit_lookup(e);
+    emit_decoder(e, tile, &values);
     emit_reduce(e);
     emit_activation(e);
     iqt_emit_entry(e, symbol, "Params", iqt_plan_threads(e->plan));
-    emit_body(e);
+    emit_body(e, tile, &values);
     iqt_emit_close(e);
 }

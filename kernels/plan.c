@@ -1,6 +1,7 @@
 /* The grammar of plan names and the rules of legality. Knows nothing of emitted text. */
 #include "kernels/plan.h"
 
+#include "kernels/tile.h"
 #include "kernels/layout.h"
 #include "kernels/plan_space.h"
 #include "kernels/quantized.h"
@@ -233,6 +234,23 @@ static enum iqt_status check_host(const struct iqt_plan *p)
     return IQT_OK;
 }
 
+static bool is_tile(const struct iqt_plan *p)
+{
+    return p->layout == IQT_LAYOUT_PACKED &&
+           iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_NONE;
+}
+
+static enum iqt_status check_tile(const struct iqt_plan *p)
+{
+    RULE(p->rows_thread == IQT_TILE_ROWS && p->span == IQT_TILE_SPAN && p->threads >= 4,
+         "packed rows of %s in dialect %s are tiles: expected r%u, s%u and t4 or more",
+         p->format->name, dialect_names[p->dialect], IQT_TILE_ROWS, IQT_TILE_SPAN);
+    RULE(p->lookup == IQT_LOOKUP_PERM || p->lookup == IQT_LOOKUP_NONE,
+         "tiles of %s are decoded by permutes, not by lookup %s", p->format->name,
+         lookup_names[p->lookup]);
+    return IQT_OK;
+}
+
 static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
 {
     const uint32_t groups = p->rows_thread ? p->rows_group / p->rows_thread : 0;
@@ -249,13 +267,15 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
          "t%u: expected a power of two up to 64", p->threads);
     RULE(power_of_two(p->span) && p->span >= 32 && p->span <= 256,
          "s%u: expected a power of two from 32 to 256", p->span);
-    RULE(p->layout == IQT_LAYOUT_NATIVE || p->span >= unit,
+    if (is_tile(p))
+        IQT_TRY(check_tile(p));
+    RULE(is_tile(p) || p->layout == IQT_LAYOUT_NATIVE || p->span >= unit,
          "s%u: the packed unit of %s is %u weights", p->span, p->format->name, unit);
     RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec,
          p->format->name, iqt_layout_name(p->layout), vec);
     RULE(p->unroll == 1 || p->unroll == 2, "u%u: expected 1 or 2", p->unroll);
-    RULE(sums <= 64, "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread,
-         sums);
+    RULE(sums <= (is_tile(p) ? 128u : 64u), "n%u.r%u: %u sums per thread, at most %u",
+         p->n, p->rows_thread, sums, is_tile(p) ? 128u : 64u);
     RULE((p->threads == 1) == (p->reduce == IQT_REDUCE_NONE),
          "t%u with reduction %s: 'none' goes with t1", p->threads,
          reduce_names[p->reduce]);

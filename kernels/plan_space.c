@@ -2,6 +2,7 @@
 #include "kernels/plan_space.h"
 
 #include "kernels/layout.h"
+#include "kernels/tile.h"
 
 #include <math.h>
 
@@ -181,9 +182,42 @@ static bool sums_fit(const struct iqt_plan *p)
     return p->rows_thread == 1 || p->rows_thread * p->n <= most;
 }
 
+static uint32_t tile_n(uint32_t n)
+{
+    uint32_t up = 1;
+
+    while (up < n)
+        up *= 2;
+    return up;
+}
+
+/* Tiles: a warp a group of rows, four warps a workgroup; what the counts of docs/kernels.md are of. */
+static struct iqt_plan tile_default(const struct iqt_format *f, enum iqt_dialect d,
+                                    enum iqt_op op, uint32_t n)
+{
+    return (struct iqt_plan){
+        .format = f,
+        .dialect = d,
+        .op = op,
+        .n = (uint8_t)n,
+        .rows_group = 4 * IQT_TILE_ROWS,
+        .rows_thread = IQT_TILE_ROWS,
+        .threads = 32,
+        .span = IQT_TILE_SPAN,
+        .vec = 16,
+        .unroll = 1,
+        .layout = IQT_LAYOUT_PACKED,
+        .lookup = f->decode == IQT_DECODE_CODEBOOK ? IQT_LOOKUP_PERM : IQT_LOOKUP_NONE,
+        .reduce = IQT_REDUCE_SUBGROUP,
+    };
+}
+
 struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
                                  enum iqt_op op, uint32_t n, enum iqt_layout layout)
 {
+    if (layout == IQT_LAYOUT_PACKED && iqt_tile_family_of(f, d) != IQT_TILE_NONE)
+        return tile_default(f, d, op, tile_n(n));
+
     enum { MOST = 1024, SIZE = 4096 };
     struct iqt_plan plans[MOST], best = { 0 };
     double best_cost = INFINITY;

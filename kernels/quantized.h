@@ -38,7 +38,7 @@ enum iqt_binding {
 
 enum { IQT_FLAG_BIAS = 1, IQT_FLAG_GATE_BIAS = 2, IQT_FLAG_RESIDUAL = 4 };
 
-/* Push constants (Vulkan) or kernel parameter (CUDA, HIP, host): 12 words. */
+/* Push constants (Vulkan) or kernel parameter (CUDA, HIP, host): 13 words. */
 struct iqt_params {
     uint32_t rows; /* rows of this launch */
     uint32_t k;
@@ -51,6 +51,8 @@ struct iqt_params {
     uint32_t y_base;    /* float index of the launch's row 0 in Y and RESIDUAL */
     uint32_t flags;
     uint32_t act; /* enum iqt_act */
+    uint32_t
+        skip; /* rows in front of row 0 in its group of rows that are stored together */
     float limit;
 };
 

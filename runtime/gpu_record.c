@@ -239,13 +239,15 @@ static struct iqt_params params_of(const struct record *c,
                  (p->residual ? (uint32_t)IQT_FLAG_RESIDUAL : 0),
         .act = p->gate ? p->act : 0,
         .limit = p->gate ? p->limit : 0,
+        .skip = (uint32_t)((p->row_begin + begin) % p->w->tile_rows),
     };
 }
 
 /* Weights of a row may start anywhere: a binding starts on 16 bytes, the rest is w_base. */
 static uint64_t rows_at(const struct iqt_matrix *w, size_t row, uint32_t *base)
 {
-    const uint64_t at = w->mem->address + (uint64_t)row * w->row_bytes;
+    const uint64_t at =
+        w->mem->address + (uint64_t)(row - row % w->tile_rows) * w->row_bytes;
 
     *base = (uint32_t)(at % ALIGNMENT);
     return at - *base;
@@ -277,8 +279,9 @@ static enum iqt_status launch_product(const struct record *c,
             [IQT_BIND_Y] = p->y,
         };
 
-        IQT_TRY(iqt_gpu_enqueue(dev->hw, c->stream, built->kernel, address, &params,
-                                iqt_plan_groups(&built->plan, (uint32_t)rows)));
+        IQT_TRY(
+            iqt_gpu_enqueue(dev->hw, c->stream, built->kernel, address, &params,
+                            iqt_plan_groups(&built->plan, (uint32_t)rows + params.skip)));
     }
     return IQT_OK;
 }

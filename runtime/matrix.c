@@ -3,7 +3,7 @@
 #include "runtime/cpu_pool.h"
 #include "runtime/runtime.h"
 
-#include "kernels/layout.h"
+#include "kernels/packer.h"
 
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ struct upload {
     struct iqt_matrix *w;
     const uint8_t *bytes;
     size_t native_row; /* bytes of a GGUF row */
-    struct iqt_packing packing;
+    struct iqt_packer packer;
     uint8_t *stage;
     size_t stage_rows;
     struct iqt_pool *pool; /* NULL: pack on this thread */
@@ -59,8 +59,8 @@ static void pack_slice(void *user, size_t begin, size_t rows)
 {
     const struct upload *u = user;
 
-    iqt_pack_rows(&u->packing, u->w->k, rows, u->bytes + begin * u->native_row,
-                  u->stage + begin * u->w->row_bytes);
+    iqt_packer_pack(&u->packer, u->w->k, rows, u->bytes + begin * u->native_row,
+                    u->stage + begin * u->w->row_bytes);
 }
 
 static enum iqt_status write_rows(struct upload *u, size_t row, size_t rows,
@@ -82,10 +82,10 @@ static enum iqt_status upload_packed(struct upload *u)
 
     for (size_t row = 0; row < m; row += u->stage_rows) {
         const size_t rows = m - row < u->stage_rows ? m - row : u->stage_rows;
-        const size_t tile = rows / 32 + 1;
+        const size_t slice = iqt_round_up(rows / 32 + 1, u->w->tile_rows);
 
-        iqt_pool_run(u->pool, pack_slice, u, rows, tile);
-        IQT_TRY(write_rows(u, row, rows, u->stage));
+        iqt_pool_run(u->pool, pack_slice, u, rows, slice);
+        IQT_TRY(write_rows(u, row, iqt_round_up(rows, u->w->tile_rows), u->stage));
         u->bytes += rows * u->native_row;
     }
     return IQT_OK;
@@ -108,7 +108,7 @@ static enum iqt_status pack_matrix(struct upload *u)
     struct iqt_matrix *w = u->w;
     enum iqt_status status;
 
-    iqt_packing_init(&u->packing, w->format);
+    iqt_packer_init(&u->packer, w->format, w->dev->backend->dialect);
     u->stage = malloc(u->stage_rows * w->row_bytes);
     if (!u->stage)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu staging bytes",
@@ -132,7 +132,9 @@ static enum iqt_status fill_matrix(struct iqt_matrix *w, const void *bytes,
     uint64_t total;
 
     w->row_bytes = iqt_layout_row_bytes(w->format, w->layout, w->k);
-    if (!iqt_mul(w->m, w->row_bytes, &total) || total > UINT64_MAX / 2)
+    w->tile_rows = iqt_layout_rows(w->format, backend->dialect, w->layout);
+    if (!iqt_mul(iqt_round_up(w->m, w->tile_rows), w->row_bytes, &total) ||
+        total > UINT64_MAX / 2)
         return iqt_fail(IQT_ERR_SHAPE, "matrix of %zu rows of %zu bytes: too large", w->m,
                         w->row_bytes);
     if (borrow)
@@ -140,10 +142,9 @@ static enum iqt_status fill_matrix(struct iqt_matrix *w, const void *bytes,
     /* Kernels may load 16 bytes at a time, so the last row is followed by as many. */
     IQT_TRY(backend->alloc(w->dev->hw, iqt_round_up(total, 16) + 16, NULL, &w->mem));
     u.stage_rows = STAGE_BYTES / w->row_bytes;
-    if (u.stage_rows == 0)
-        u.stage_rows = 1;
     if (u.stage_rows > w->m)
         u.stage_rows = w->m;
+    u.stage_rows = iqt_round_up(u.stage_rows ? u.stage_rows : 1, w->tile_rows);
     status = w->layout == IQT_LAYOUT_PACKED ? pack_matrix(&u) : upload_native(&u);
     if (status != IQT_OK)
         backend->free(w->dev->hw, w->mem);

@@ -135,13 +135,16 @@ static enum iqt_status launch_quantizer(const struct iqt_call *call)
 static struct iqt_slice slice_rows(const struct iqt_matrix *w, size_t row, size_t rows,
                                    uint32_t *base)
 {
-    const uint64_t at = (uint64_t)row * w->row_bytes;
+    const size_t skip = row % w->tile_rows;
+    const uint64_t at = (uint64_t)(row - skip) * w->row_bytes;
 
     *base = (uint32_t)(at % w->dev->offset_align);
     return (struct iqt_slice){
         .mem = w->mem,
         .offset = at - *base,
-        .bytes = iqt_round_up(*base + (uint64_t)rows * w->row_bytes, 16) + 16,
+        .bytes = iqt_round_up(
+                     *base + iqt_round_up(rows + skip, w->tile_rows) * w->row_bytes, 16) +
+                 16,
     };
 }
 
@@ -187,12 +190,13 @@ static enum iqt_status launch_chunk(const struct iqt_call *call, const struct iq
                  (p->residual ? (uint32_t)IQT_FLAG_RESIDUAL : 0),
         .act = p->gate ? p->product->act : 0,
         .limit = p->gate ? p->product->limit : 0,
+        .skip = (uint32_t)((p->product->row_begin + begin) % p->w->tile_rows),
     };
     struct iqt_launch launch = {
         .kernel = p->built->kernel,
         .params = &params,
         .params_bytes = sizeof params,
-        .groups = iqt_plan_groups(&p->built->plan, (uint32_t)rows),
+        .groups = iqt_plan_groups(&p->built->plan, (uint32_t)rows + params.skip),
     };
 
     bind_pass(call, p, begin, &params, launch.bind);

@@ -79,6 +79,7 @@ struct iqt_matrix {
     const struct iqt_format *format;
     enum iqt_layout layout;
     size_t m, k, row_bytes;
+    uint32_t tile_rows; /* rows that are stored together: 1, or 4 in packed GPU rows */
     struct iqt_mem *mem;
 };
 

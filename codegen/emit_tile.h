@@ -1,0 +1,35 @@
+/* GPU kernels over tiles (kernels/tile.h): four rows a thread, 64 weights at a time. */
+#ifndef IQT_CODEGEN_EMIT_TILE_H
+#define IQT_CODEGEN_EMIT_TILE_H
+
+#include "codegen/emit.h"
+#include "kernels/tile.h"
+
+/* How a decoder hands over 32 weights of a row. */
+struct iqt_tile_values {
+    uint8_t parts; /* words of four int8 for the same four weights, whose sum counts */
+    bool states; /* one word a weight: the four bytes of a trellis state, 0 .. 63 each */
+    int8_t offset; /* what the words' values lack */
+    bool shifted;  /* the decoder takes the shift bit itself */
+};
+
+/* Tables and `values(q, b, f, s, t, v)`: words q of a row, block b of its span, fields f, shift masks
+ * s[2] of the block, table words t, to v. For n columns. */
+void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
+                          struct iqt_tile_values *out);
+/* Functions beside it: scales, shift bits. */
+void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *tile,
+                             const struct iqt_tile_values *values);
+/* Body: table words; offsets inside a group of rows. */
+void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *tile);
+void iqt_emit_tile_geometry(struct iqt_emit *e, const struct iqt_tile *tile);
+/* Adds the row and span loop of matrix e->prefix to its sums. */
+void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *tile,
+                         const struct iqt_tile_values *values);
+
+/* Words of the table that the kernel keeps in registers. */
+enum { IQT_TILE_TABLE_WORDS = 16 };
+uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool merged,
+                        uint32_t out[IQT_TILE_TABLE_WORDS]);
+
+#endif

@@ -1,0 +1,386 @@
+/* Decoders of tiles: 32 weights of a row to words of int8, by family and dialect. */
+#include "codegen/emit_tile.h"
+
+#include <stdio.h>
+
+/* ---- CUDA: selectors are nibbles ---- */
+
+#define VALUES \
+    "FN void values(const uint *q, uint b, uint f, const uint *s, const uint *t, uint *v)\n{\n"
+#define UNUSED "    (void)f; (void)s; (void)t;\n"
+#define LOOP(var, end) \
+    "    UNROLL\n    for (uint " var " = 0u; " var " < " end "u; " var "++) {\n"
+
+/* Bits 0-1 and 2-3 of a nibble are two codes; the shift bit becomes bit 2 of each selector. */
+static const char cuda_q2[] = VALUES UNUSED LOOP(
+    "j",
+    "2") "        uint c = q[2u * b + j];\n"
+         "        uint lo = (c & 0x33333333u) | s[j], hi = (c >> 2 & 0x33333333u) | s[j];\n"
+         "        v[4u * j] = PERM(t[0], t[1], lo);\n"
+         "        v[4u * j + 1u] = PERM(t[0], t[1], HIGH(lo));\n"
+         "        v[4u * j + 2u] = PERM(t[0], t[1], hi);\n"
+         "        v[4u * j + 3u] = PERM(t[0], t[1], HIGH(hi));\n"
+         "    }\n}\n";
+
+/* Three words have 8 codes each in the low bits of their nibbles and together 8 in the top bits. */
+static const char cuda_q3[] = VALUES UNUSED
+    "    uint c0 = q[3u * b], c1 = q[3u * b + 1u], c2 = q[3u * b + 2u];\n"
+    "    uint top = (c0 >> 3 & 0x11111111u) | (c1 >> 2 & 0x22222222u);\n"
+    "    uint sel[4] = { c0 & 0x77777777u, c1 & 0x77777777u, c2 & 0x77777777u,\n"
+    "                    top | (c2 >> 1 & 0x44444444u) };\n" LOOP(
+        "j", "4") "        v[2u * j] = PERM(t[0], t[1], sel[j]);\n"
+                  "        v[2u * j + 1u] = PERM(t[0], t[1], HIGH(sel[j]));\n"
+                  "    }\n}\n";
+
+#define CUDA_GRAY                                                          \
+    "        c &= 0xfffefffeu; // bit 0 of each 16 belongs to the scale\n" \
+    "        c ^= c >> 1;\n"
+#define CUDA_Q4_SPLIT                                       \
+    "        uint z = c ^ 0x88888888u;\n"                   \
+    "        v[4u * j] = PERM(t[0], t[1], c);\n"            \
+    "        v[4u * j + 1u] = PERM(t[2], t[3], z);\n"       \
+    "        v[4u * j + 2u] = PERM(t[0], t[1], HIGH(c));\n" \
+    "        v[4u * j + 3u] = PERM(t[2], t[3], HIGH(z));\n" \
+    "    }\n}\n"
+/* The sign of the bytes that have bit 3 of a code on top chooses. */
+#define CUDA_Q4_MERGED                                                                            \
+    "        uint z = c ^ 0x88888888u, y = c << 4;\n"                                             \
+    "        uint m0 = PERM(y, c, 0xd9c8u), m1 = PERM(y, c, 0xfbeau);\n"                          \
+    "        v[2u * j] = BLEND(m0, PERM(t[0], t[1], c), PERM(t[2], t[3], z));\n"                  \
+    "        v[2u * j + 1u] = BLEND(m1, PERM(t[0], t[1], HIGH(c)), PERM(t[2], t[3], HIGH(z)));\n" \
+    "    }\n}\n"
+#define CUDA_Q4_BEGIN VALUES UNUSED LOOP("j", "4") "        uint c = q[4u * b + j];\n"
+
+static const char cuda_q4[] = CUDA_Q4_BEGIN CUDA_Q4_SPLIT;
+static const char cuda_q4_merged[] = CUDA_Q4_BEGIN CUDA_Q4_MERGED;
+static const char cuda_gray[] = CUDA_Q4_BEGIN CUDA_GRAY CUDA_Q4_SPLIT;
+static const char cuda_gray_merged[] = CUDA_Q4_BEGIN CUDA_GRAY CUDA_Q4_MERGED;
+
+/* eights(): four permutes, of which one selector names a byte and three name a sign. */
+#define CUDA_EIGHTS                                                       \
+    "FN void eights(uint c, uint g, uint *sel)\n{\n"                      \
+    "    sel[0] = LOP3(c, g, 0x88888888u, 0xf8); // c | (g & m)\n"        \
+    "    sel[1] = LOP3(c, g, 0x88888888u, 0xda); // (c ^ m) | (g & m)\n"  \
+    "    sel[2] = LOP3(c, g, 0x88888888u, 0xf2); // c | (~g & m)\n"       \
+    "    sel[3] = LOP3(c, g, 0x88888888u, 0x7a); // (c ^ m) | (~g & m)\n" \
+    "}\n"
+/* look(): the same by choosing among four permutes; c without and z with bit 3 turned around. */
+#define CUDA_LOOK                                                                     \
+    "FN uint look(const uint *t, uint c, uint z, uint m, uint h)\n{\n"                \
+    "    uint low = BLEND(m, PERM(t[0], t[1], c), PERM(t[2], t[3], z));\n"            \
+    "    return BLEND(h, low, BLEND(m, PERM(t[4], t[5], c), PERM(t[6], t[7], z)));\n" \
+    "}\n"
+#define CUDA_MASKS                                                       \
+    "        uint z = c ^ 0x88888888u, y = c << 4, k = g << 4;\n"        \
+    "        uint m0 = PERM(y, c, 0xd9c8u), m1 = PERM(y, c, 0xfbeau);\n" \
+    "        uint h0 = PERM(k, g, 0xd9c8u), h1 = PERM(k, g, 0xfbeau);\n"
+
+static const char cuda_q5[] = CUDA_EIGHTS VALUES UNUSED LOOP(
+    "j",
+    "4") "        uint sel[4];\n"
+         "        eights(q[4u * b + j], q[8u + b] << j, sel);\n"
+         "        UNROLL\n"
+         "        for (uint p = 0u; p < 4u; p++) {\n"
+         "            v[8u * j + p] = PERM(t[2u * p], t[2u * p + 1u], sel[p]);\n"
+         "            v[8u * j + 4u + p] = PERM(t[2u * p], t[2u * p + 1u], HIGH(sel[p]));\n"
+         "        }\n"
+         "    }\n}\n";
+static const char cuda_q5_merged[] = CUDA_LOOK VALUES UNUSED LOOP(
+    "j", "4") "        uint c = q[4u * b + j], g = q[8u + b] << j;\n" CUDA_MASKS
+              "        v[2u * j] = look(t, c, z, m0, h0);\n"
+              "        v[2u * j + 1u] = look(t, HIGH(c), HIGH(z), m1, h1);\n"
+              "    }\n}\n";
+
+/* A code stands for two weights: words of even and of odd ones, as x is laid out for it. */
+static const char cuda_pairs[] = CUDA_EIGHTS VALUES UNUSED LOOP(
+    "j",
+    "2") "        uint sel[4];\n"
+         "        eights(q[2u * b + j], q[4] << (2u * b + j), sel);\n"
+         "        UNROLL\n"
+         "        for (uint p = 0u; p < 4u; p++) {\n"
+         "            uint high = HIGH(sel[p]);\n"
+         "            v[16u * j + p] = PERM(t[2u * p], t[2u * p + 1u], sel[p]);\n"
+         "            v[16u * j + 4u + p] = PERM(t[8u + 2u * p], t[9u + 2u * p], sel[p]);\n"
+         "            v[16u * j + 8u + p] = PERM(t[2u * p], t[2u * p + 1u], high);\n"
+         "            v[16u * j + 12u + p] = PERM(t[8u + 2u * p], t[9u + 2u * p], high);\n"
+         "        }\n"
+         "    }\n}\n";
+static const char cuda_pairs_merged[] = CUDA_LOOK VALUES UNUSED LOOP(
+    "j", "2") "        uint c = q[2u * b + j], g = q[4] << (2u * b + j);\n" CUDA_MASKS
+              "        v[4u * j] = look(t, c, z, m0, h0);\n"
+              "        v[4u * j + 1u] = look(t + 8, c, z, m0, h0);\n"
+              "        v[4u * j + 2u] = look(t, HIGH(c), HIGH(z), m1, h1);\n"
+              "        v[4u * j + 3u] = look(t + 8, HIGH(c), HIGH(z), m1, h1);\n"
+              "    }\n}\n";
+
+/* ---- Common to CUDA and HIP ---- */
+
+/* The table is the image of a cubic, rounded. Two codes at a time as halves: 1024 + 16 c by setting
+ * an exponent, z = c - 31.0625 exactly, then three fused multiply-adds; the last one adds 1531 or,
+ * in a shifted block, 1532, where halves are integers, so it rounds to the table's entry + 1536:
+ * the low byte. The constants were found by trying neighbours of the cubic's (kernels.md). */
+#define Q6_TEXT(low_bytes)                                                                               \
+    "FN uint cubic(uint x, uint last)\n{\n"                                                              \
+    "    uint z = FMA_HALF2(x, 0x2c002c00u, 0xd5f1d5f1u);\n"                                             \
+    "    uint p = FMA_HALF2(0x14e514e5u, z, 0x910c910cu);\n"                                             \
+    "    p = FMA_HALF2(p, z, 0x41824182u);\n"                                                            \
+    "    return FMA_HALF2(p, z, last);\n"                                                                \
+    "}\n" VALUES "    (void)f; (void)t;\n" LOOP(                                                         \
+        "j",                                                                                             \
+        "2") "        uint a = q[6u * b + 3u * j], c = q[6u * b + 3u * j + 1u];\n"                       \
+             "        uint d = q[6u * b + 3u * j + 2u];\n"                                               \
+             "        uint x[8] = { a & 0x03f003f0u, c & 0x03f003f0u, d & 0x03f003f0u,\n"                \
+             "                      a >> 6 & 0x03f003f0u, c >> 6 & 0x03f003f0u, d >> 6 & 0x03f003f0u,\n" \
+             "                      (a << 4 & 0x00f000f0u) | (d << 8 & 0x03000300u),\n"                  \
+             "                      (c << 4 & 0x00f000f0u) | (d << 6 & 0x03000300u) };\n"                \
+             "        UNROLL\n"                                                                          \
+             "        for (uint i = 0u; i < 8u; i++)\n"                                                  \
+             "            x[i] = cubic(x[i] | 0x64006400u, s[j]);\n"                                     \
+             "        UNROLL\n"                                                                          \
+             "        for (uint i = 0u; i < 4u; i++)\n"                                                  \
+             "            v[4u * j + i] = PERM(x[2u * i], x[2u * i + 1u], " low_bytes                    \
+             ");\n"                                                                                      \
+             "    }\n}\n"
+
+static const char cuda_q6[] = Q6_TEXT("0x6420u");
+static const char hip_q6[] = Q6_TEXT("0x06040200u");
+
+/* ---- HIP: selectors are bytes ---- */
+
+static const char hip_q2[] = VALUES UNUSED LOOP(
+    "i",
+    "8") "        v[i] = PERM(t[0], t[1], (q[2u * b + i / 4u] >> 2u * (i % 4u) & 0x03030303u) | s[i / 4u]);\n"
+         "    }\n}\n";
+
+static const char hip_q3[] = VALUES UNUSED LOOP(
+    "i",
+    "8") "        uint low = q[2u * b + i / 4u] >> 2u * (i % 4u) & 0x03030303u;\n"
+         "        uint top = i > 5u ? q[4u + b] << (i - 5u) : q[4u + b] >> (5u - i);\n"
+         "        v[i] = PERM(t[0], t[1], low | (top & 0x04040404u));\n"
+         "    }\n}\n";
+
+/* c: word i of the block as in the file's gray code. */
+#define HIP_GRAY                                           \
+    "        uint w = q[4u * b + i / 2u] & 0xfffefffeu;\n" \
+    "        w ^= w >> 1;\n"                               \
+    "        uint c = w >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
+#define HIP_CODE "        uint c = q[4u * b + i / 2u] >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
+#define HIP_Q4                                                      \
+    "        v[2u * i] = PERM(t[0], t[1], c);\n"                    \
+    "        v[2u * i + 1u] = PERM(t[2], t[3], c ^ 0x08080808u);\n" \
+    "    }\n}\n"
+static const char hip_q4[] = VALUES UNUSED LOOP("i", "8") HIP_CODE HIP_Q4;
+static const char hip_gray[] = VALUES UNUSED LOOP("i", "8") HIP_GRAY HIP_Q4;
+
+/* Selectors above 12 give -1: bit 7 says "not this eight". A permute also makes a mask of bits. */
+#define HIP_SELECT                                                           \
+    "        uint lo = c | (c << 4 & 0x80808080u), hi = lo ^ 0x88888888u;\n" \
+    "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
+#define HIP_HALVES(t, to)                                                               \
+    "        v[" to "] = BLEND(m, PERM(" t "[0], " t "[1], lo), PERM(" t "[4], " t      \
+    "[5], lo));\n"                                                                      \
+    "        v[" to " + 1u] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
+    "[7], hi));\n"
+static const char hip_q5[] = VALUES UNUSED LOOP("i", "8") HIP_CODE
+    "        uint g = q[8u + b] << i;\n" HIP_SELECT HIP_HALVES("t",
+                                                               "2u * i") "    }\n}\n";
+static const char hip_pairs[] = VALUES UNUSED LOOP(
+    "i", "4") "        uint c = q[2u * b + i / 2u] >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
+              "        uint g = q[4] << (4u * b + i);\n"
+              "        const uint *u = t + 8;\n" HIP_SELECT HIP_HALVES("t", "4u * i")
+                  HIP_HALVES("u", "4u * i + 2u") "    }\n}\n";
+
+/* ---- Trellis ---- */
+
+static const char *const seed_text[] = {
+    [IQT_TILE_KT1] =
+        "    uint e = 4u * b + i;\n"
+        "    if (e == 6u)\n"
+        "        return (q[0] >> 13 & 63u) | (q[1] >> 7 & 0xfc0u) | (f << 12 & 0x1000u);\n"
+        "    if (e == 7u)\n"
+        "        return (q[2] >> 13 & 63u) | (f << 5 & 0x1fc0u);\n"
+        "    return e % 2u ? q[e / 2u] >> 19 : q[e / 2u] & 0x1fffu;\n",
+    [IQT_TILE_KT2] = "    return q[2u * b + i / 2u] >> 16u * (i % 2u) & 0xffffu;\n",
+    [IQT_TILE_KT3] = "    return q[2u * b + i / 2u] >> 16u * (i % 2u) & 0xffffu;\n",
+    [IQT_TILE_KT4] =
+        "    return i % 2u ? q[4u * b + i / 2u] >> 17 : q[4u * b + i / 2u] & 0x7fffu;\n",
+};
+
+/* seed(): of group i of the block, less seed_add and shift_add; states(): the masked states of its
+ * weights: the seed times powers of the multiplier, and what was left out of the seed times them. */
+static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
+{
+    const struct iqt_trellis *t = tile->format->trellis;
+    uint32_t power = 1;
+
+    iqt_buf_printf(
+        e->out,
+        "FN uint seed(const uint *q, uint b, uint f, uint i)\n{\n    (void)f;\n%s}\n",
+        seed_text[tile->family]);
+    iqt_emit_open(e,
+                  "FN void states(const uint *q, uint b, uint f, uint shift, uint *m)");
+    iqt_emit_line(e, "uint add[%u];", t->group);
+    iqt_emit_line(e, "(void)shift;");
+    for (uint32_t n = 0; n < t->group; n++) {
+        power *= t->multiplier;
+        if (t->shift_add)
+            iqt_emit_line(e, "add[%u] = shift * 0x%08xu + 0x%08xu;", n,
+                          t->shift_add * power, t->seed_add * power);
+        else
+            iqt_emit_line(e, "add[%u] = 0x%08xu;", n, t->seed_add * power);
+    }
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint i = 0u; i < %uu; i++)", 32 / t->group);
+    iqt_emit_line(e, "uint x = seed(q, b, f, i);");
+    power = 1;
+    for (uint32_t n = 0; n < t->group; n++) {
+        power *= t->multiplier;
+        iqt_emit_line(e, "m[%uu * i + %uu] = x * 0x%08xu + add[%u] & 0x%08xu;", t->group,
+                      n, power, n, t->mask);
+    }
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+/* Four sums of bytes, less the centre, as bytes. */
+static void emit_sums(struct iqt_emit *e, const struct iqt_tile *tile)
+{
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
+
+    iqt_emit_open(e, "FN uint sums(const uint *m)");
+    iqt_emit_line(e, "uint s[4];");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint i = 0u; i < 4u; i++)");
+    iqt_emit_line(e, "    s[i] = (uint)dot4(m[i], 0x01010101u, -%d);",
+                  tile->format->trellis->centre);
+    iqt_emit_line(
+        e,
+        cuda
+            ? "return PERM(PERM(s[0], s[1], 0x0040u), PERM(s[2], s[3], 0x0040u), 0x5410u);"
+            : "return PERM(PERM(s[0], s[1], 0x0c0c0400u), PERM(s[2], s[3], 0x0c0c0400u), "
+              "0x05040100u);");
+    iqt_emit_close(e);
+}
+
+static const char values_states[] =
+    VALUES "    (void)t;\n    states(q, b, f, s[0], v);\n}\n";
+static const char values_sums[] = VALUES
+    "    uint m[32];\n"
+    "    (void)t;\n"
+    "    states(q, b, f, s[0], m);\n" LOOP("i", "8") "        v[i] = sums(m + 4u * i);\n"
+                                                     "    }\n}\n";
+/* The magnitude with the sign bit's sign: turned around where the signs of sum and bit differ. */
+static const char values_magnitudes[] = VALUES
+    "    uint m[32];\n"
+    "    (void)t;\n"
+    "    states(q, b, f, s[0], m);\n" LOOP(
+        "i", "8") "        uint x = sums(m + 4u * i);\n"
+                  "        uint turn = SIGNS(x ^ (q[4u + b] << i & 0x80808080u));\n"
+                  "        v[2u * i] = x ^ turn;\n"
+                  "        v[2u * i + 1u] = turn & 0x01010101u;\n"
+                  "    }\n}\n";
+
+/* ---- The family's text ---- */
+
+static const struct {
+    const char *cuda, *cuda_merged, *hip;
+    struct iqt_tile_values split, merged, amd;
+} decoders[] = {
+    [IQT_TILE_Q2] = { cuda_q2,
+                      cuda_q2,
+                      hip_q2,
+                      { 1, false, 0, true },
+                      { 1, false, 0, true },
+                      { 1, false, 0, true } },
+    [IQT_TILE_Q3] = { cuda_q3,
+                      cuda_q3,
+                      hip_q3,
+                      { 1, false, 0, false },
+                      { 1, false, 0, false },
+                      { 1, false, 0, false } },
+    [IQT_TILE_Q4] = { cuda_q4,
+                      cuda_q4_merged,
+                      hip_q4,
+                      { 2, false, 0, false },
+                      { 1, false, 0, false },
+                      { 2, false, 0, false } },
+    [IQT_TILE_Q4_GRAY] = { cuda_gray,
+                           cuda_gray_merged,
+                           hip_gray,
+                           { 2, false, 0, false },
+                           { 1, false, 0, false },
+                           { 2, false, 0, false } },
+    [IQT_TILE_Q5] = { cuda_q5,
+                      cuda_q5_merged,
+                      hip_q5,
+                      { 4, false, 0, false },
+                      { 1, false, 0, false },
+                      { 2, false, 0, false } },
+    [IQT_TILE_Q6] = { cuda_q6,
+                      cuda_q6,
+                      hip_q6,
+                      { 1, false, 0, true },
+                      { 1, false, 0, true },
+                      { 1, false, 0, true } },
+    [IQT_TILE_PAIRS] = { cuda_pairs,
+                         cuda_pairs_merged,
+                         hip_pairs,
+                         { 4, false, 3, false },
+                         { 1, false, 0, false },
+                         { 2, false, 0, false } },
+    [IQT_TILE_KT1] = { values_states,
+                       values_sums,
+                       values_states,
+                       { 1, true, 0, true },
+                       { 1, false, 0, true },
+                       { 1, true, 0, true } },
+    [IQT_TILE_KT2] = { values_states,
+                       values_sums,
+                       values_states,
+                       { 1, true, 0, true },
+                       { 1, false, 0, true },
+                       { 1, true, 0, true } },
+    [IQT_TILE_KT3] = { values_magnitudes,
+                       values_magnitudes,
+                       values_magnitudes,
+                       { 2, false, 0, true },
+                       { 2, false, 0, true },
+                       { 2, false, 0, true } },
+    [IQT_TILE_KT4] = { values_states,
+                       values_sums,
+                       values_states,
+                       { 1, true, 0, true },
+                       { 1, false, 0, true },
+                       { 1, true, 0, true } },
+};
+
+/* Several columns share the decoded words, so these are worth more work. */
+static bool merges(const struct iqt_emit *e)
+{
+    return e->plan->n > 1;
+}
+
+void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
+                          struct iqt_tile_values *out)
+{
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA, merged = merges(e);
+    const bool trellis = tile->format->decode == IQT_DECODE_TRELLIS;
+
+    if (trellis) {
+        emit_states(e, tile);
+        if (merged || tile->format->trellis->magnitude)
+            emit_sums(e, tile);
+    }
+    if (cuda) {
+        iqt_buf_printf(e->out, "%s",
+                       merged ? decoders[tile->family].cuda_merged
+                              : decoders[tile->family].cuda);
+        *out = merged ? decoders[tile->family].merged : decoders[tile->family].split;
+    } else if (trellis && merged) {
+        iqt_buf_printf(e->out, "%s", decoders[tile->family].cuda_merged);
+        *out = decoders[tile->family].merged;
+    } else {
+        iqt_buf_printf(e->out, "%s", decoders[tile->family].hip);
+        *out = decoders[tile->family].amd;
+    }
+}
