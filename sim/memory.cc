@@ -10,7 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
-namespace {
+namespace
+{
 
 enum { GUARD = 256, ALIGN = 256, CANARY = 0xa5 };
 
@@ -85,7 +86,8 @@ std::string race(uintptr_t at, size_t bytes, bool write, uint64_t who)
             if (reader != readers.end() && reader->second != who + 1)
                 return "race: writes global memory that another thread has read";
             writers[w] = who + 1;
-        } else if (bytes <= 4) { /* operands; weights are read by wider loads and never written */
+        } else if (bytes <=
+                   4) { /* operands; weights are read by wider loads and never written */
             readers[w] = who + 1;
         }
     }
@@ -97,7 +99,8 @@ std::string race(uintptr_t at, size_t bytes, bool write, uint64_t who)
 void *sim_alloc(size_t bytes, int device)
 {
     const size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN + 2 * GUARD + ALIGN;
-    uint8_t *raw = bytes > 0 ? static_cast<uint8_t *>(aligned_alloc(ALIGN, whole)) : nullptr;
+    uint8_t *raw =
+        bytes > 0 ? static_cast<uint8_t *>(aligned_alloc(ALIGN, whole)) : nullptr;
 
     if (raw == nullptr)
         return nullptr;
@@ -161,7 +164,8 @@ std::string sim::memory_access(const void *at, size_t bytes, bool write, uint64_
         return "";
     const size_t offset = number(at) - b->first;
     if (bytes > b->second.bytes - offset)
-        return text("at offset %lu of an allocation of %lu bytes", offset, b->second.bytes);
+        return text("at offset %lu of an allocation of %lu bytes", offset,
+                    b->second.bytes);
     uint8_t *written = b->second.written.data() + offset;
     if (write) {
         memset(written, 1, bytes);

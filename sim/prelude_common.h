@@ -36,8 +36,15 @@ template <class T> SIM T sim_value(unsigned long long bits)
     __builtin_memcpy(&value, &bits, sizeof value);
     return value;
 }
-SIM unsigned sim_flat() { return sim_rt->thread.x + sim_rt->threads.x * (sim_rt->thread.y + sim_rt->threads.y * sim_rt->thread.z); }
-SIM int sim_lane() { return (int)(sim_flat() % sim_rt->warp); }
+SIM unsigned sim_flat()
+{
+    return sim_rt->thread.x +
+           sim_rt->threads.x * (sim_rt->thread.y + sim_rt->threads.y * sim_rt->thread.z);
+}
+SIM int sim_lane()
+{
+    return (int)(sim_flat() % sim_rt->warp);
+}
 
 /* ---- The table of kernels ---- */
 struct SimEntry {
@@ -61,42 +68,82 @@ template <class... A> struct SimCall {
 template <class... A>
 static SimEntry sim_entry(const char *name, void (*kernel)(A...), unsigned max_threads)
 {
-    return { name, SimCall<A...>::call, (void *)kernel, max_threads, sizeof...(A), { sizeof(A)... } };
+    return { name,        SimCall<A...>::call, (void *)kernel,
+             max_threads, sizeof...(A),        { sizeof(A)... } };
 }
 
 /* Before the machine gives its table, the object sets up its own: nothing to watch. */
 #ifdef SIM_CHECKED
 extern "C" {
-#define SIM_QUIET __attribute__((no_sanitize("thread", "undefined"), used, visibility("hidden")))
-#define SIM_ACCESS(n) \
-    SIM_QUIET void __tsan_read##n(void *p) { if (sim_rt) sim_rt->access(p, n, false); } \
-    SIM_QUIET void __tsan_write##n(void *p) { if (sim_rt) sim_rt->access(p, n, true); } \
-    SIM_QUIET void __tsan_unaligned_read##n(void *p) { if (sim_rt) sim_rt->access(p, n, false); } \
-    SIM_QUIET void __tsan_unaligned_write##n(void *p) { if (sim_rt) sim_rt->access(p, n, true); }
-SIM_ACCESS(1) SIM_ACCESS(2) SIM_ACCESS(4) SIM_ACCESS(8) SIM_ACCESS(16)
+#define SIM_QUIET \
+    __attribute__((no_sanitize("thread", "undefined"), used, visibility("hidden")))
+#define SIM_ACCESS(n)                                 \
+    SIM_QUIET void __tsan_read##n(void *p)            \
+    {                                                 \
+        if (sim_rt)                                   \
+            sim_rt->access(p, n, false);              \
+    }                                                 \
+    SIM_QUIET void __tsan_write##n(void *p)           \
+    {                                                 \
+        if (sim_rt)                                   \
+            sim_rt->access(p, n, true);               \
+    }                                                 \
+    SIM_QUIET void __tsan_unaligned_read##n(void *p)  \
+    {                                                 \
+        if (sim_rt)                                   \
+            sim_rt->access(p, n, false);              \
+    }                                                 \
+    SIM_QUIET void __tsan_unaligned_write##n(void *p) \
+    {                                                 \
+        if (sim_rt)                                   \
+            sim_rt->access(p, n, true);               \
+    }
+SIM_ACCESS(1);
+SIM_ACCESS(2);
+SIM_ACCESS(4);
+SIM_ACCESS(8);
+SIM_ACCESS(16);
 /* Under other names: compilers know these functions, each with other parameters. */
 SIM_QUIET void sim_read_range(void *p, long n) __asm__("__tsan_read_range");
 SIM_QUIET void sim_write_range(void *p, long n) __asm__("__tsan_write_range");
 SIM_QUIET void sim_func_entry(void *) __asm__("__tsan_func_entry");
 SIM_QUIET void sim_func_exit(void *) __asm__("__tsan_func_exit");
 SIM_QUIET void sim_init() __asm__("__tsan_init");
-SIM_QUIET void sim_read_range(void *p, long n) { if (sim_rt) sim_rt->access(p, (unsigned)n, false); }
-SIM_QUIET void sim_write_range(void *p, long n) { if (sim_rt) sim_rt->access(p, (unsigned)n, true); }
-SIM_QUIET void sim_func_entry(void *) {}
-SIM_QUIET void sim_func_exit(void *) {}
-SIM_QUIET void sim_init() {}
-#define SIM_UB(name, ...) \
-    SIM_QUIET void __ubsan_handle_##name(void *where, ##__VA_ARGS__) { if (sim_rt) sim_rt->undefined(#name, where); }
-SIM_UB(shift_out_of_bounds, void *, void *)
-SIM_UB(out_of_bounds, void *)
-SIM_UB(add_overflow, void *, void *)
-SIM_UB(sub_overflow, void *, void *)
-SIM_UB(mul_overflow, void *, void *)
-SIM_UB(negate_overflow, void *)
-SIM_UB(divrem_overflow, void *, void *)
-SIM_UB(type_mismatch_v1, void *)
-SIM_UB(load_invalid_value, void *)
-SIM_UB(pointer_overflow, void *, void *)
-SIM_UB(float_cast_overflow, void *)
+SIM_QUIET void sim_read_range(void *p, long n)
+{
+    if (sim_rt)
+        sim_rt->access(p, (unsigned)n, false);
+}
+SIM_QUIET void sim_write_range(void *p, long n)
+{
+    if (sim_rt)
+        sim_rt->access(p, (unsigned)n, true);
+}
+SIM_QUIET void sim_func_entry(void *)
+{
+}
+SIM_QUIET void sim_func_exit(void *)
+{
+}
+SIM_QUIET void sim_init()
+{
+}
+#define SIM_UB(name, ...)                                            \
+    SIM_QUIET void __ubsan_handle_##name(void *where, ##__VA_ARGS__) \
+    {                                                                \
+        if (sim_rt)                                                  \
+            sim_rt->undefined(#name, where);                         \
+    }
+SIM_UB(shift_out_of_bounds, void *, void *);
+SIM_UB(out_of_bounds, void *);
+SIM_UB(add_overflow, void *, void *);
+SIM_UB(sub_overflow, void *, void *);
+SIM_UB(mul_overflow, void *, void *);
+SIM_UB(negate_overflow, void *);
+SIM_UB(divrem_overflow, void *, void *);
+SIM_UB(type_mismatch_v1, void *);
+SIM_UB(load_invalid_value, void *);
+SIM_UB(pointer_overflow, void *, void *);
+SIM_UB(float_cast_overflow, void *);
 }
 #endif

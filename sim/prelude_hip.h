@@ -17,16 +17,19 @@ SIM unsigned sim_mbcnt(unsigned mask, unsigned add, int first)
     const int below = sim_lane() - first;
     if (below <= 0)
         return add;
-    return add + (unsigned)__builtin_popcount(below >= 32 ? mask : mask & ((1u << below) - 1u));
+    return add +
+           (unsigned)__builtin_popcount(below >= 32 ? mask : mask & ((1u << below) - 1u));
 }
-#define __builtin_amdgcn_ds_bpermute(address, x) sim_bpermute(__LINE__, (unsigned)(address), (unsigned)(x))
+#define __builtin_amdgcn_ds_bpermute(address, x) \
+    sim_bpermute(__LINE__, (unsigned)(address), (unsigned)(x))
 SIM unsigned sim_bpermute(int line, unsigned address, unsigned x)
 {
     return (unsigned)sim_rt->shuffle(line, ~0ull, x, (int)(address / 4u % sim_rt->warp));
 }
 #define __builtin_amdgcn_sdot4(a, b, c, clamp) sim_dp4a((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_udot4(a, b, c, clamp) sim_dp4a_u((unsigned)(a), (unsigned)(b), c)
-#define __builtin_amdgcn_sudot4(sa, a, sb, b, c, clamp) sim_sudot4(sa, (unsigned)(a), sb, (unsigned)(b), c)
+#define __builtin_amdgcn_sudot4(sa, a, sb, b, c, clamp) \
+    sim_sudot4(sa, (unsigned)(a), sb, (unsigned)(b), c)
 SIM int sim_sudot4(bool sa, unsigned a, bool sb, unsigned b, int c)
 {
     unsigned sum = (unsigned)c;

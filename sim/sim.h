@@ -42,7 +42,9 @@ IQT_SIM_API void iqt_sim_set_order(enum iqt_sim_order order, uint64_t seed);
 IQT_SIM_API void iqt_sim_set_check(int on); /* kernels compiled from now on */
 
 /* The nth call from now (1: the next) of a driver or compiler function, "" for any of them, fails
- * with this error code of its API without any other effect. nth 0 takes it back. */
+ * with this error code of its API. It has no other effect, with two exceptions that are those of real
+ * drivers: what destroys or frees does so and reports the error all the same, and after errors of a
+ * lost device (46, 214, 700, 719) the current context is lost, too. nth 0 takes it back. */
 IQT_SIM_API void iqt_sim_set_fault(const char *function, uint32_t nth, int error);
 /* Calls of driver and compiler functions since the library was loaded or the last reset. */
 IQT_SIM_API uint64_t iqt_sim_calls(void);

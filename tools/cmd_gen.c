@@ -152,8 +152,9 @@ static enum iqt_status choose_plan(const struct gen_opts *o, const struct wish *
     struct iqt_plan plan;
 
     if (o->plan == NULL && (w->format == NULL || w->dialect == IQT_DIALECTS))
-        return iqt_fail(IQT_ERR_ARG,
-                        "gen needs --format and --dialect or --target, or --plan, or --list");
+        return iqt_fail(
+            IQT_ERR_ARG,
+            "gen needs --format and --dialect or --target, or --plan, or --list");
     if (o->plan == NULL) {
         *out = iqt_plan_default(w->format, w->dialect, w->op, w->n, w->first);
         return IQT_OK;
@@ -237,7 +238,8 @@ static int run(const void *opts, int count, char **args)
 
 const struct iqt_command iqt_cmd_gen = {
     .name = "gen",
-    .usage = "(--format F (--dialect D | --target T) | --plan NAME | --list) [options] [-o FILE]",
+    .usage =
+        "(--format F (--dialect D | --target T) | --plan NAME | --list) [options] [-o FILE]",
     .summary = "print a kernel's text or its binary, or the names of the legal plans",
     .opts = gen_opts,
     .opts_bytes = sizeof(struct gen_opts),
