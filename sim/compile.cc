@@ -167,13 +167,22 @@ std::string find_compiler()
 {
     const std::string given = sim::variable("IQT_SIM_CXX", "");
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    std::string found = given;
+    std::vector<std::string> names = { "c++", "g++", "clang++" };
+    std::string found;
 
-    for (const char *name : { "c++", "g++", "clang++" })
+    if (!given.empty())
+        names = { given };
+    for (const std::string &name : names)
         if (found.empty() && run({ name, "--version" }, null, null) == 0)
             found = name;
     close(null);
     return found;
+}
+
+const std::string &compiler_name()
+{
+    static const std::string compiler = find_compiler();
+    return compiler;
 }
 
 /* ---- The cache ---- */
@@ -249,10 +258,15 @@ std::string build(const std::string &compiler, const std::string &source, bool c
 
 } // namespace
 
+int sim_can_compile(void)
+{
+    return !compiler_name().empty();
+}
+
 int sim_compile(enum sim_language language, const char *text, const char *arch,
                 int checked, char **image, size_t *image_bytes, char **log)
 {
-    static const std::string compiler = find_compiler();
+    const std::string &compiler = compiler_name();
     const std::string source = whole_text(language, text, arch, checked != 0);
     const std::string folder = cache_folder();
     std::string key = compiler, messages, object;

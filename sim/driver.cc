@@ -59,7 +59,7 @@ const std::vector<sim::Device> &sim::devices()
         std::vector<Device> list;
         std::string names = variable("IQT_SIM_DEVICES", default_devices);
 
-        if (names == "none")
+        if (names == "none" || !sim_can_compile())
             return list;
         for (size_t at = 0; at <= names.size() && list.size() < 16;) {
             const size_t end = std::min(names.find(',', at), names.size());
@@ -465,6 +465,9 @@ const char *sim::error_name(int error)
         { CAPTURE_INVALIDATED, "STREAM_CAPTURE_INVALIDATED" },
     };
 
+    if (error == NO_DEVICE && !sim_can_compile())
+        return "NO_DEVICE: c++, g++ or clang++ simulates a GPU, and none is here (IQT_SIM_CXX names "
+               "another)";
     for (const auto &n : names)
         if (n.error == error)
             return n.name;

@@ -1,5 +1,4 @@
 /* In front of every kernel text: the table of the machine, vectors of bytes, call-backs. */
-#include <utility>
 extern "C" __attribute__((visibility("default"))) SimRuntime *sim_rt;
 SimRuntime *sim_rt;
 extern "C" char __start_sim_shared[] __attribute__((weak, visibility("hidden")));
@@ -21,8 +20,22 @@ SIM unsigned sim_dp4a_u(unsigned a, unsigned b, unsigned c)
 }
 SIM float sim_half(unsigned short bits)
 {
-    return (float)__builtin_bit_cast(_Float16, bits);
+    const unsigned sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31u,
+                   rest = bits & 1023u;
+    if (exponent == 0) /* zero or subnormal */
+        return (sign ? -0x1p-24f : 0x1p-24f) * (float)rest;
+    return __builtin_bit_cast(
+        float, sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | rest << 13);
 }
+/* Not every compiler for CPUs has the type. */
+struct SimHalf {
+    unsigned short bits;
+    operator float() const
+    {
+        return sim_half(bits);
+    }
+};
+#define _Float16 SimHalf
 template <class T> SIM unsigned long long sim_bits(T value)
 {
     unsigned long long bits = 0;
@@ -54,15 +67,23 @@ struct SimEntry {
     unsigned max_threads, count;
     unsigned short bytes[32];
 };
-template <class... A, std::size_t... I>
-static void sim_invoke(void (*kernel)(A...), void *const *a, std::index_sequence<I...>)
+/* The numbers 0, 1, .. as template arguments; <utility> has them, too, and doubles a compilation. */
+template <unsigned... I> struct SimNumbers {
+};
+template <unsigned N, unsigned... I> struct SimCount : SimCount<N - 1, N - 1, I...> {
+};
+template <unsigned... I> struct SimCount<0, I...> {
+    using Numbers = SimNumbers<I...>;
+};
+template <class... A, unsigned... I>
+static void sim_invoke(void (*kernel)(A...), void *const *a, SimNumbers<I...>)
 {
-    kernel(*(std::remove_const_t<A> *)a[I]...);
+    kernel(*(A *)a[I]...);
 }
 template <class... A> struct SimCall {
     static void call(void *kernel, void *const *a)
     {
-        sim_invoke((void (*)(A...))kernel, a, std::index_sequence_for<A...>());
+        sim_invoke((void (*)(A...))kernel, a, typename SimCount<sizeof...(A)>::Numbers());
     }
 };
 template <class... A>

@@ -12,7 +12,8 @@
  *   IQT_SIM_DEVICES  comma-separated architectures of the devices
  *                    (default cuda: sm_90,sm_75; hip: gfx942,gfx1100); "none": no device
  *   IQT_SIM_FAULT    function:nth:error: the nth call of that driver function fails
- *   IQT_SIM_CXX      the C++ compiler (default: c++, g++, clang++, the first that is found)
+ *   IQT_SIM_CXX      the C++ compiler (default: c++, g++, clang++, the first that is found);
+ *                    without one there is no device
  *   IQT_SIM_CACHE    folder of compiled kernels (default: $XDG_CACHE_HOME/iqtile/sim)
  *
  * Tests call the functions below, found with dlsym in the loaded library. All are thread-safe. */
