@@ -155,7 +155,13 @@ enum iqt_status iqt_gpu_enter(const struct iqt_hw *hw, void **saved)
 
 bool iqt_gpu_enter_to_release(const struct iqt_hw *hw, void **saved)
 {
-    return iqt_gpu_enter(hw, saved) == IQT_OK || iqt_gpu_enter(hw, saved) == IQT_OK;
+    char why[2048]; /* whoever cleans up after a failure still has to report it */
+    bool entered;
+
+    snprintf(why, sizeof why, "%s", iqt_last_error());
+    entered = iqt_gpu_enter(hw, saved) == IQT_OK || iqt_gpu_enter(hw, saved) == IQT_OK;
+    (void)!iqt_fail(IQT_ERR_DEVICE, "%s", why);
+    return entered;
 }
 
 void iqt_gpu_leave(const struct iqt_hw *hw, void *saved)

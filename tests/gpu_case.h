@@ -12,14 +12,19 @@
 #include <dlfcn.h>
 
 /* What both simulated libraries offer to tests. */
-#define GPU_SIM_FUNCTIONS(X)                                               \
-    X(void, set_fault, (const char *function, uint32_t nth, int error))    \
-    X(uint64_t, calls, (void))                                             \
-    X(void, calls_reset, (void))                                           \
-    X(const char *, call_name, (uint64_t i))                               \
-    X(struct iqt_sim_live, live, (void))                                   \
-    X(uint32_t, faults, (void))                                            \
+#define GPU_SIM_FUNCTIONS(X)                                            \
+    X(void, set_fault, (const char *function, uint32_t nth, int error)) \
+    X(uint64_t, calls, (void))                                          \
+    X(void, calls_reset, (void))                                        \
+    X(const char *, call_name, (uint64_t i))                            \
+    X(struct iqt_sim_live, live, (void))                                \
+    X(uint32_t, faults, (void))                                         \
+    X(void, set_check, (int on))                                        \
     X(void, set_order, (enum iqt_sim_order order, uint64_t seed))
+
+#define GPU_COUNT(fn, parameters) +1
+enum { GPU_FUNCTIONS = 0 IQT_GPU_FUNCTIONS(GPU_COUNT) };
+#undef GPU_COUNT
 
 struct gpu_api {
     const char *name; /* "cuda", "hip" */
@@ -87,8 +92,7 @@ static inline bool gpu_open(struct gpu_api *g)
     }
     if (g->library == NULL)
         return false;
-#define LOAD(result, fn, parameters) \
-    *(void **)&g->fn = gpu_symbol(g, "iqt_sim_" #fn);
+#define LOAD(result, fn, parameters) *(void **)&g->fn = gpu_symbol(g, "iqt_sim_" #fn);
     GPU_SIM_FUNCTIONS(LOAD)
 #undef LOAD
     int (*init)(unsigned);
@@ -161,7 +165,8 @@ static inline void gpu_ok(int error, const char *what)
 }
 
 /* Device memory with these bytes, copied on the default stream. */
-static inline uint64_t gpu_buffer(const struct gpu_caller *c, const void *data, size_t bytes)
+static inline uint64_t gpu_buffer(const struct gpu_caller *c, const void *data,
+                                  size_t bytes)
 {
     uint64_t address = 0;
 
