@@ -293,6 +293,8 @@ void on_access(const void *p, unsigned bytes, bool write)
             return; /* a constant of the kernel */
         if (!owned && wrong.empty())
             wrong = "at an address of nothing";
+        if (wrong.empty())
+            return;
         machine.illegal =
             machine.illegal || !owned || wrong.compare(0, 9, "at offset") == 0;
     }
