@@ -34,4 +34,9 @@ if ! grep -q "^$spec " <<<"$devices"; then
 fi
 grep -A 3 "^$spec " <<<"$devices"
 echo "repeat: $setting $iqtile golden tests/golden --device $device $*"
-exec "$iqtile" golden "$here/golden" --device "$device" "$@"
+golden=("$iqtile" golden "$here/golden" --device "$device" "$@")
+[ "$need" = sim ] || exec "${golden[@]}"
+# A simulated GPU is one thread: the layouts, which share no kernel, one on each core.
+"${golden[@]}" --layout native &
+"${golden[@]}" --layout packed && packed=0 || packed=1
+wait $! && exit $packed

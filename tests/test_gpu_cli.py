@@ -2,6 +2,7 @@
 process, and every command says "simulated" beside each figure that it prints.
 
 Usage: test_gpu_cli.py PROGRAM [--filter TEXT]. No time is judged."""
+import concurrent.futures
 import json
 import os
 import re
@@ -28,8 +29,10 @@ class Program:
         self.path, self.folder = os.path.abspath(path), folder
 
     def run(self, *words, code=0, **env):
+        own = {"IQT_DB": os.path.join(self.folder, "tuned.db"),
+               "IQT_CACHE": os.path.join(self.folder, "cache")}
         done = subprocess.run([self.path, *words], capture_output=True, text=True, timeout=600,
-                              cwd=self.folder, env={**os.environ, **env})
+                              cwd=self.folder, env={**os.environ, **own, **env})
         expect(done.returncode == code, f"{' '.join(words)}: exit {done.returncode}, expected "
                f"{code}\n{done.stderr[-1500:]}")
         return done
@@ -124,6 +127,24 @@ def check_report(p, device):
         expect("simulated" in text, f"page of {device}: '{text}' does not say simulated")
 
 
+def check_cache(p, device):
+    """A second process compiles nothing: its compiler would fail. Damaged files are no files."""
+    api = device.split(":")[0]
+    fault = {"cuda": "nvrtcCompileProgram:1:6", "hip": "amd_comgr_do_action:1:1"}[api]
+    cache = os.path.join(p.folder, "own-cache")
+    words = ("check", "--device", device, "--format", "iq4_kss", "--n", "1", "--plans", "default")
+    p.run(*words, IQT_CACHE=cache)
+    p.run(*words, IQT_CACHE=cache, IQT_SIM_FAULT=fault)
+    for folder, _, names in os.walk(cache):
+        for name in names:
+            with open(os.path.join(folder, name), "r+b") as file:
+                file.seek(100)
+                file.write(b"damaged")
+    p.run(*words, code=1, IQT_CACHE=cache, IQT_SIM_FAULT=fault)
+    p.run(*words, IQT_CACHE=cache)
+    p.run(*words, IQT_CACHE=cache, IQT_SIM_FAULT=fault)
+
+
 def check_unknown(p, device):
     """An architecture that the compiler does not know, and one without the instructions."""
     api = device.split(":")[0]
@@ -139,8 +160,21 @@ def check_unknown(p, device):
     expect(f"{api} " in done.stdout and "NO_DEVICE" in done.stdout, f"none: {done.stdout}")
 
 
-CHECKS = [check_devices, check_checks, check_unknown, check_bench, check_tune, check_worker,
+CHECKS = [check_devices, check_checks, check_cache, check_unknown, check_bench, check_tune, check_worker,
           check_report]
+
+
+def check_device(program, only, device):
+    """All checks of one device, in a folder of its own."""
+    ran = 0
+    with tempfile.TemporaryDirectory() as folder:
+        p = Program(program, folder)
+        for check in CHECKS:
+            name = f"{check.__name__}.{device}"
+            if only in name:
+                check(p, device)
+                ran += 1
+    return ran
 
 
 def main():
@@ -148,27 +182,17 @@ def main():
     only = sys.argv[3] if len(sys.argv) > 3 and sys.argv[2] == "--filter" else ""
     os.environ["IQT_SIM"] = "cuda,hip"
     os.environ["IQT_SIM_QUIET"] = "1"
-    ran = 0
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["IQT_DB"] = os.path.join(folder, "tuned.db")
-        os.environ["IQT_CACHE"] = os.path.join(folder, "cache")
-        p = Program(program, folder)
-        listed = p.run("devices").stdout
-        if "cuda:0 " not in listed:
-            print("cuda", listed)
-            required = "sim" in os.environ.get("IQT_REQUIRE", "").split(",")
-            print("FAILED: sim is required (IQT_REQUIRE)" if required else "skipped: no simulator")
-            return 1 if required else 77
-        for device in ("cuda:0", "hip:0"):
-            for check in CHECKS:
-                name = f"{check.__name__}.{device}"
-                if only in name:
-                    before = len(failures)
-                    check(p, device)
-                    ran += 1
-                    for text in failures[before:]:
-                        print(f"FAILED {name}: {text}\nrepeat: {sys.executable} {sys.argv[0]} "
-                              f"{program} --filter {name}")
+    listed = subprocess.run([program, "devices"], capture_output=True, text=True, check=True).stdout
+    if "cuda:0 " not in listed:
+        required = "sim" in os.environ.get("IQT_REQUIRE", "").split(",")
+        print(listed, "FAILED: sim is required (IQT_REQUIRE)" if required else "skipped")
+        return 1 if required else 77
+    with concurrent.futures.ThreadPoolExecutor() as pool: # a simulated GPU is one thread
+        ran = sum(pool.map(lambda device: check_device(program, only, device), ("cuda:0", "hip:0")))
+    for text in failures:
+        print("FAILED:", text)
+    if failures:
+        print("repeat:", sys.executable, *sys.argv)
     print(f"{ran} checks, {len(failures)} failures")
     return 1 if failures or ran == 0 else 0
 
