@@ -4,6 +4,7 @@
 #include "bench/race.h"
 #include "bench/shim.h"
 #include "kernels/layout.h"
+#include "runtime/runtime.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -166,14 +167,15 @@ static void run_product(struct iqt_gbench_state *state, void *user)
 
 void iqt_bench_register(struct iqt_bench_case *c, double min_seconds)
 {
-    char name[256];
+    char name[256], label[IQT_LABEL_BYTES];
 
+    iqt_device_label(&c->device->info, label);
     if (c->format == NULL) {
-        snprintf(name, sizeof(name), "bandwidth/%s", c->device->info.spec);
+        snprintf(name, sizeof(name), "bandwidth/%s", label);
         iqt_gbench_register(name, run_bandwidth, c, 0);
         return;
     }
-    snprintf(name, sizeof(name), "matvec/%s/%s/%s/%zux%zu/n%u", c->device->info.spec,
+    snprintf(name, sizeof(name), "matvec/%s/%s/%s/%zux%zu/n%u", label,
              iqt_format_name(c->format), iqt_layout_name(c->layout), c->m, c->k, c->n);
     iqt_gbench_register(name, run_product, c, min_seconds);
 }

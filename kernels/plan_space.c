@@ -258,14 +258,18 @@ static void embed_host(struct listing *l, const struct iqt_format *f,
     }
 }
 
+/* Every default plan that a call can ask for: a device without a compiler has no other. */
 static void embed_defaults(struct listing *l, const struct iqt_format *f,
                            enum iqt_dialect d, enum iqt_layout layout)
 {
     for (uint32_t op = 0; op < IQT_OPS; op++)
-        for (uint32_t i = 0; iqt_plan_embedded_n[i]; i++) {
+        for (uint32_t n = 1, have = 0; n <= IQT_MAX_COLS; n++) {
             const struct iqt_plan plan =
-                iqt_plan_default(f, d, (enum iqt_op)op, iqt_plan_embedded_n[i], layout);
-            add(l, &plan);
+                iqt_plan_default(f, d, (enum iqt_op)op, n, layout);
+
+            if (plan.n != have)
+                add(l, &plan);
+            have = plan.n;
         }
 }
 

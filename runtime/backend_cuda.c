@@ -105,7 +105,9 @@ static void leave(const struct iqt_gpu_api *api, void *saved)
     void *context;
 
     (void)saved;
-    (void)((pop_fn)api->own[POP])(&context);
+    /* A failed call has popped nothing, and the caller's context must come back. */
+    if (((pop_fn)api->own[POP])(&context) != 0)
+        (void)((pop_fn)api->own[POP])(&context);
 }
 
 static enum iqt_status check_stream(const struct iqt_gpu_api *api, void *context,

@@ -130,7 +130,9 @@ static enum iqt_status enter(const struct iqt_gpu_api *api, int device, void *co
 
 static void leave(const struct iqt_gpu_api *api, void *saved)
 {
-    (void)((set_device_fn)api->own[SET_DEVICE])((int)(intptr_t)saved);
+    /* Twice if need be: the caller's device must come back. */
+    if (((set_device_fn)api->own[SET_DEVICE])((int)(intptr_t)saved) != 0)
+        (void)((set_device_fn)api->own[SET_DEVICE])((int)(intptr_t)saved);
 }
 
 static enum iqt_status check_stream(const struct iqt_gpu_api *api, void *context,

@@ -108,7 +108,8 @@ static enum iqt_status read_cuda(const struct elf *e, struct iqt_binary_info *ou
             read_attributes(&s, out);
             found = true;
         }
-        if (starts_with(s.name, ".nv.shared.") && !starts_with(s.name, ".nv.shared.reserved"))
+        if (starts_with(s.name, ".nv.shared.") &&
+            !starts_with(s.name, ".nv.shared.reserved"))
             out->shared_bytes = (uint32_t)s.bytes;
     }
     return found ? IQT_OK : iqt_fail(IQT_ERR_FORMAT, "cubin: no section .nv.info");
@@ -126,7 +127,8 @@ static bool read_number(const uint8_t *at, size_t bytes, uint32_t *out)
     else if (bytes >= 3 && at[0] == 0xcd)
         *out = (uint32_t)at[1] << 8 | at[2];
     else if (bytes >= 5 && at[0] == 0xce)
-        *out = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4];
+        *out =
+            (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4];
     else
         return false;
     return true;
@@ -166,7 +168,8 @@ static enum iqt_status read_amd(const struct elf *e, struct iqt_binary_info *out
 
     for (uint32_t i = 0; i < e->sections; i++) {
         if (!read_section(e, i, &s))
-            return iqt_fail(IQT_ERR_FORMAT, "code object: section %u lies outside the file", i);
+            return iqt_fail(IQT_ERR_FORMAT,
+                            "code object: section %u lies outside the file", i);
         if (strcmp(s.name, ".note") != 0 || s.at == NULL)
             continue;
         for (size_t j = 0; j < IQT_COUNT(wanted); j++)
@@ -179,22 +182,24 @@ static enum iqt_status read_amd(const struct elf *e, struct iqt_binary_info *out
     return iqt_fail(IQT_ERR_FORMAT, "code object: no section .note");
 }
 
-enum iqt_status iqt_binary_info(const void *bytes, size_t size, struct iqt_binary_info *out)
+enum iqt_status iqt_binary_info(const void *bytes, size_t size,
+                                struct iqt_binary_info *out)
 {
     struct iqt_binary_info info = { 0 };
     struct elf e;
     uint16_t machine;
 
     if (!open_elf(bytes, size, &e))
-        return iqt_fail(IQT_ERR_FORMAT, "%zu bytes are no 64-bit little-endian ELF file", size);
+        return iqt_fail(IQT_ERR_FORMAT, "%zu bytes are no 64-bit little-endian ELF file",
+                        size);
     machine = iqt_read_u16(e.at + 18);
     if (machine == MACHINE_CUDA)
         IQT_TRY(read_cuda(&e, &info));
     else if (machine == MACHINE_AMDGPU)
         IQT_TRY(read_amd(&e, &info));
     else
-        return iqt_fail(IQT_ERR_FORMAT, "ELF machine %u is neither CUDA (190) nor AMDGPU (224)",
-                        machine);
+        return iqt_fail(IQT_ERR_FORMAT,
+                        "ELF machine %u is neither CUDA (190) nor AMDGPU (224)", machine);
     *out = info;
     return IQT_OK;
 }

@@ -5,10 +5,11 @@
 #include "base/base.h"
 
 struct iqt_binary_info {
-    uint32_t registers;    /* of a thread (AMD: vector registers) */
-    uint32_t scalars;      /* AMD: scalar registers of a wave */
-    uint32_t stack_bytes;  /* local or private memory of a thread: spills and indexed arrays */
-    uint32_t spills;       /* AMD: registers spilled, vector and scalar */
+    uint32_t registers; /* of a thread (AMD: vector registers) */
+    uint32_t scalars;   /* AMD: scalar registers of a wave */
+    uint32_t
+        stack_bytes; /* local or private memory of a thread: spills and indexed arrays */
+    uint32_t spills; /* AMD: registers spilled, vector and scalar */
     uint32_t shared_bytes; /* of a workgroup */
 };
 

@@ -119,16 +119,28 @@ const char *iqt_comgr_name(void)
     return load() == IQT_OK ? comgr.name : "";
 }
 
+static enum iqt_status failed(const char *target, const char *what, int error)
+{
+    return iqt_fail(IQT_ERR_COMPILE, "%s for %s: amd_comgr_%s failed with status %d",
+                    comgr.name, target, what, error);
+}
+
+#define COMGR_TRY(target, fn, ...)                      \
+    do {                                                \
+        const int comgr_error_ = comgr.fn(__VA_ARGS__); \
+        if (comgr_error_ != 0)                          \
+            return failed((target), #fn, comgr_error_); \
+    } while (0)
+
 static enum iqt_status find_isa(const char *target, const char **out)
 {
     size_t count = 0;
 
-    (void)comgr.get_isa_count(&count);
+    COMGR_TRY(target, get_isa_count, &count);
     for (size_t i = 0; i < count; i++) {
-        const char *name = NULL, *arch;
+        const char *name = "", *arch;
 
-        if (comgr.get_isa_name(i, &name) != 0 || name == NULL)
-            continue;
+        COMGR_TRY(target, get_isa_name, i, &name);
         arch = strrchr(name, '-');
         if (arch != NULL && strcmp(arch + 1, target) == 0) {
             *out = name;
@@ -149,61 +161,61 @@ struct work {
     bool has_info, has_source;
 };
 
-/* The first data object of a kind in a set, as bytes. */
-static bool read_data(struct handle set, int kind, struct iqt_buf *out)
+static enum iqt_status copy_data(const char *target, struct handle data,
+                                 struct iqt_buf *out)
 {
-    struct handle data;
-    size_t count = 0, bytes = 0;
+    size_t bytes = 0;
     char *text;
-    bool ok = false;
+    int error;
 
-    if (comgr.action_data_count(set, kind, &count) != 0 || count == 0 ||
-        comgr.action_data_get_data(set, kind, 0, &data) != 0)
-        return false;
-    if (comgr.get_data(data, &bytes, NULL) == 0 && bytes > 0) {
-        text = malloc(bytes);
-        ok = text != NULL && comgr.get_data(data, &bytes, text) == 0;
-        if (ok)
-            iqt_buf_append(out, text, bytes);
-        free(text);
-    }
-    (void)comgr.release_data(data);
-    return ok;
+    COMGR_TRY(target, get_data, data, &bytes, NULL);
+    text = malloc(bytes + 1);
+    if (text == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu bytes", bytes);
+    error = comgr.get_data(data, &bytes, text);
+    if (error == 0)
+        iqt_buf_append(out, text, bytes);
+    free(text);
+    return error == 0 ? IQT_OK : failed(target, "get_data", error);
 }
 
-static enum iqt_status failed(const struct work *w, const char *what, int error)
+/* The first data object of a kind in a set, as bytes; no bytes where there is none. */
+static enum iqt_status read_data(const char *target, struct handle set, int kind,
+                                 struct iqt_buf *out)
 {
-    return iqt_fail(IQT_ERR_COMPILE, "%s for %s: %s failed with status %d", comgr.name,
-                    w->target, what, error);
-}
+    enum iqt_status status;
+    struct handle data;
+    size_t count = 0;
 
-#define COMGR_TRY(w, fn, ...)                           \
-    do {                                                \
-        const int comgr_error_ = comgr.fn(__VA_ARGS__); \
-        if (comgr_error_ != 0)                          \
-            return failed((w), #fn, comgr_error_);      \
-    } while (0)
+    COMGR_TRY(target, action_data_count, set, kind, &count);
+    if (count == 0)
+        return IQT_OK;
+    COMGR_TRY(target, action_data_get_data, set, kind, 0, &data);
+    status = copy_data(target, data, out);
+    (void)comgr.release_data(data);
+    return status;
+}
 
 static enum iqt_status add_set(struct work *w)
 {
-    COMGR_TRY(w, create_data_set, &w->set[w->sets]);
+    COMGR_TRY(w->target, create_data_set, &w->set[w->sets]);
     w->sets++;
     return IQT_OK;
 }
 
 static enum iqt_status prepare(struct work *w, const char *isa, const char *text)
 {
-    COMGR_TRY(w, create_action_info, &w->info);
+    COMGR_TRY(w->target, create_action_info, &w->info);
     w->has_info = true;
-    COMGR_TRY(w, action_info_set_language, w->info, LANGUAGE_HIP);
-    COMGR_TRY(w, action_info_set_isa_name, w->info, isa);
-    COMGR_TRY(w, action_info_set_logging, w->info, true);
-    COMGR_TRY(w, create_data, DATA_SOURCE, &w->source);
+    COMGR_TRY(w->target, action_info_set_language, w->info, LANGUAGE_HIP);
+    COMGR_TRY(w->target, action_info_set_isa_name, w->info, isa);
+    COMGR_TRY(w->target, action_info_set_logging, w->info, true);
+    COMGR_TRY(w->target, create_data, DATA_SOURCE, &w->source);
     w->has_source = true;
-    COMGR_TRY(w, set_data, w->source, strlen(text), text);
-    COMGR_TRY(w, set_data_name, w->source, "kernel.hip");
+    COMGR_TRY(w->target, set_data, w->source, strlen(text), text);
+    COMGR_TRY(w->target, set_data_name, w->source, "kernel.hip");
     IQT_TRY(add_set(w));
-    COMGR_TRY(w, data_set_add, w->set[0], w->source);
+    COMGR_TRY(w->target, data_set_add, w->set[0], w->source);
     return IQT_OK;
 }
 
@@ -214,15 +226,16 @@ static enum iqt_status step(struct work *w, int action, const char *const *optio
     enum iqt_status status;
     int error;
 
-    COMGR_TRY(w, action_info_set_option_list, w->info, options, count);
+    COMGR_TRY(w->target, action_info_set_option_list, w->info, options, count);
     IQT_TRY(add_set(w));
     error = comgr.do_action(action, w->info, w->set[w->sets - 2], w->set[w->sets - 1]);
     if (error == 0)
         return IQT_OK;
-    if (read_data(w->set[w->sets - 1], DATA_LOG, &log) && log.bytes > 0)
+    if (read_data(w->target, w->set[w->sets - 1], DATA_LOG, &log) == IQT_OK &&
+        log.bytes > 0)
         status = iqt_compile_fail(comgr.name, w->target, iqt_buf_text(&log));
     else
-        status = failed(w, "do_action", error);
+        status = failed(w->target, "do_action", error);
     iqt_buf_free(&log);
     return status;
 }
@@ -231,13 +244,16 @@ static enum iqt_status run(struct work *w, const char *isa, const char *text,
                            struct iqt_buf *out)
 {
     static const char *const options[] = { "-O3", "-nogpulib", "-nogpuinc" };
+    const size_t before = out->bytes;
 
     IQT_TRY(prepare(w, isa, text));
     IQT_TRY(step(w, SOURCE_TO_BC, options, IQT_COUNT(options)));
     IQT_TRY(step(w, BC_TO_RELOCATABLE, options, 1));
     IQT_TRY(step(w, LINK_EXECUTABLE, NULL, 0));
-    if (!read_data(w->set[w->sets - 1], DATA_EXECUTABLE, out))
-        return failed(w, "get_data", 0);
+    IQT_TRY(read_data(w->target, w->set[w->sets - 1], DATA_EXECUTABLE, out));
+    if (out->bytes == before)
+        return iqt_fail(IQT_ERR_COMPILE, "%s for %s: no code object came out", comgr.name,
+                        w->target);
     return IQT_OK;
 }
 

@@ -148,7 +148,8 @@ static enum iqt_status load_functions(void)
     FUNCTIONS(LOAD)
 #undef LOAD
     if (nvrtc.Version(&major, &minor) != 0)
-        return iqt_fail(IQT_ERR_UNSUPPORTED, "NVRTC does not tell its version");
+        return iqt_fail(IQT_ERR_UNSUPPORTED, "NVRTC does not tell its version: "
+                                             "nvrtcVersion failed");
     snprintf(nvrtc.name, sizeof nvrtc.name, "%snvrtc %d.%d",
              iqt_gpu_simulated("cuda") ? "simulated " : "", major, minor);
     return IQT_OK;
@@ -191,7 +192,7 @@ static enum iqt_status fail_log(program p, const char *target, int error)
     if (text != NULL && nvrtc.GetProgramLog(p, text) == 0)
         iqt_buf_printf(&log, "%s", text);
     if (log.bytes <= 1)
-        iqt_buf_printf(&log, "error %d", error);
+        iqt_buf_printf(&log, "nvrtcCompileProgram: error %d", error);
     status = iqt_compile_fail(nvrtc.name, target, iqt_buf_text(&log));
     if (error == INVALID_OPTION)
         status = iqt_fail(IQT_ERR_UNSUPPORTED, "%s does not know the architecture %s",
@@ -209,8 +210,9 @@ static enum iqt_status take(program p, const char *target, struct iqt_buf *out)
     int error = ptx ? nvrtc.GetPTXSize(p, &bytes) : nvrtc.GetCUBINSize(p, &bytes);
 
     if (error != 0 || bytes == 0)
-        return iqt_fail(IQT_ERR_COMPILE, "%s gave no binary for %s: error %d", nvrtc.name,
-                        target, error);
+        return iqt_fail(IQT_ERR_COMPILE,
+                        "%s gave no binary for %s: nvrtcGet%sSize: error %d", nvrtc.name,
+                        target, ptx ? "PTX" : "CUBIN", error);
     image = malloc(bytes);
     if (image == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a kernel of %zu bytes", bytes);
@@ -219,7 +221,8 @@ static enum iqt_status take(program p, const char *target, struct iqt_buf *out)
         iqt_buf_append(out, image, bytes);
     free(image);
     return error == 0 ? IQT_OK
-                      : iqt_fail(IQT_ERR_COMPILE, "%s: error %d", nvrtc.name, error);
+                      : iqt_fail(IQT_ERR_COMPILE, "%s: nvrtcGet%s: error %d", nvrtc.name,
+                                 ptx ? "PTX" : "CUBIN", error);
 }
 
 enum iqt_status iqt_nvrtc_compile(const char *target, const char *text,

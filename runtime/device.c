@@ -221,6 +221,19 @@ void iqt_device_close(struct iqt_device *dev)
     free(dev);
 }
 
+bool iqt_device_simulated(const struct iqt_device_info *info)
+{
+    return strstr(info->features, "simulated") != NULL;
+}
+
+const char *iqt_device_label(const struct iqt_device_info *info,
+                             char out[IQT_LABEL_BYTES])
+{
+    snprintf(out, IQT_LABEL_BYTES, "%s%s", info->spec,
+             iqt_device_simulated(info) ? " simulated" : "");
+    return out;
+}
+
 const struct iqt_device_info *iqt_device_describe(const struct iqt_device *dev)
 {
     return &dev->info;

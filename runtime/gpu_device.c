@@ -9,48 +9,49 @@
 
 /* ---- Description ---- */
 
-/* An attribute, or what is true of every GPU the kernels run on when the driver does not say. */
-static uint32_t attribute(const struct iqt_gpu_api *api, int device,
-                          enum iqt_gpu_attribute which)
+static enum iqt_status attribute(const struct iqt_gpu_api *api, int device,
+                                 enum iqt_gpu_attribute which, uint32_t *out)
 {
-    static const uint32_t otherwise[IQT_GPU_ATTRIBUTES] = {
-        [IQT_GPU_THREADS] = 256, [IQT_GPU_SHARED] = 32768, [IQT_GPU_WARP] = 32
-    };
     int value = 0;
 
-    if (api->device_attribute(&value, api->driver->attribute[which], device) != 0 ||
-        value <= 0)
-        return otherwise[which];
-    return (uint32_t)value;
+    IQT_GPU_TRY(api, device_attribute, &value, api->driver->attribute[which], device);
+    *out = value > 0 ? (uint32_t)value : 0;
+    return IQT_OK;
 }
 
-static void fill_limits(const struct iqt_gpu_api *api, int device, struct iqt_limits *out)
+static enum iqt_status fill_limits(const struct iqt_gpu_api *api, int device,
+                                   struct iqt_limits *out)
 {
-    const uint32_t warp = attribute(api, device, IQT_GPU_WARP);
+    uint32_t warp = 0, threads = 0, shared = 0, units = 0;
 
+    IQT_TRY(attribute(api, device, IQT_GPU_WARP, &warp));
+    IQT_TRY(attribute(api, device, IQT_GPU_THREADS, &threads));
+    IQT_TRY(attribute(api, device, IQT_GPU_SHARED, &shared));
+    IQT_TRY(attribute(api, device, IQT_GPU_UNITS, &units));
     *out = (struct iqt_limits){
         .subgroup_min = warp,
         .subgroup_max = warp,
-        .max_threads = attribute(api, device, IQT_GPU_THREADS),
-        .shared_bytes = attribute(api, device, IQT_GPU_SHARED),
-        .compute_units = attribute(api, device, IQT_GPU_UNITS),
+        .max_threads = threads,
+        .shared_bytes = shared,
+        .compute_units = units,
         .subgroup_ops = true,
         .dot4 = true,
     };
+    return IQT_OK;
 }
 
 /* Bus addresses tell two equal cards apart; the model makes the key readable. */
-static void fill_id(const struct iqt_gpu_api *api, int device, const char *arch,
-                    struct iqt_device_info *info)
+static enum iqt_status fill_id(const struct iqt_gpu_api *api, int device,
+                               const char *arch, struct iqt_device_info *info)
 {
     char bus[32] = "";
 
-    if (api->device_bus_id(bus, sizeof bus, device) != 0)
-        snprintf(bus, sizeof bus, "%d", device);
+    IQT_GPU_TRY(api, device_bus_id, bus, sizeof bus, device);
     for (char *c = bus; *c != '\0'; c++)
         *c = (char)tolower((unsigned char)*c);
     snprintf(info->id, sizeof info->id, "%s%.15s-%.31s",
              api->simulated ? "simulated-" : "", arch, bus);
+    return IQT_OK;
 }
 
 static enum iqt_status describe(const struct iqt_gpu_api *api, int device,
@@ -58,24 +59,25 @@ static enum iqt_status describe(const struct iqt_gpu_api *api, int device,
 {
     size_t bytes = 0;
     char arch[64];
-    uint32_t clock;
+    uint32_t clock = 0, cache = 0;
 
     *info = (struct iqt_device_info){ .spec = "" };
     IQT_TRY(api->driver->arch(api, device, arch));
-    fill_limits(api, device, limits);
+    IQT_TRY(fill_limits(api, device, limits));
+    IQT_TRY(fill_id(api, device, arch, info));
+    IQT_TRY(attribute(api, device, IQT_GPU_CLOCK, &clock));
+    IQT_TRY(attribute(api, device, IQT_GPU_L2, &cache));
+    IQT_GPU_TRY(api, device_memory, &bytes, device);
     IQT_GPU_TRY(api, device_name, info->name, (int)sizeof info->name, device);
     info->name[sizeof info->name - 1] = '\0';
-    if (api->device_memory(&bytes, device) == 0)
-        info->memory_bytes = bytes;
+    info->memory_bytes = bytes;
     snprintf(info->backend, sizeof info->backend, "%s", api->driver->name);
     snprintf(info->arch, sizeof info->arch, "%s", arch);
     snprintf(info->driver, sizeof info->driver, "%s%s %d",
              api->simulated ? "simulated " : "", api->driver->what, api->version);
-    fill_id(api, device, arch, info);
-    info->cache_bytes = attribute(api, device, IQT_GPU_L2);
+    info->cache_bytes = cache;
     info->compute_units = limits->compute_units;
     info->subgroup_min = info->subgroup_max = limits->subgroup_min;
-    clock = attribute(api, device, IQT_GPU_CLOCK);
     snprintf(info->features, sizeof info->features, "%s%s dot4 warp%u %uMHz",
              api->simulated ? "simulated " : "", arch, limits->subgroup_min,
              clock / 1000);
@@ -90,46 +92,76 @@ static enum iqt_status device_count(const struct iqt_gpu_api *api, int *out)
     return IQT_OK;
 }
 
-/* Calls fn for each usable device; a device that the kernels cannot run on is not listed. */
+/* A device that the kernels can run on. */
 struct usable {
     int device;
     struct iqt_device_info info;
     struct iqt_limits limits;
 };
 
-static bool next_usable(const struct iqt_gpu_api *api, int *ordinal, int count,
-                        struct usable *out)
+/* The next one. A device that the kernels cannot run on is passed over; one that the driver fails
+ * on is an error: without it the others would get new numbers. */
+static enum iqt_status next_usable(const struct iqt_gpu_api *api, int *ordinal, int count,
+                                   struct usable *out, bool *found)
 {
-    for (; *ordinal < count; ++*ordinal) {
-        if (api->device_get(&out->device, *ordinal) == 0 &&
-            describe(api, out->device, &out->info, &out->limits) == IQT_OK) {
-            ++*ordinal;
-            return true;
-        }
+    enum iqt_status status = IQT_ERR_UNSUPPORTED;
+
+    while (*ordinal < count && status == IQT_ERR_UNSUPPORTED) {
+        IQT_GPU_TRY(api, device_get, &out->device, *ordinal);
+        status = describe(api, out->device, &out->info, &out->limits);
+        ++*ordinal;
     }
-    return false;
+    *found = status == IQT_OK;
+    return status == IQT_ERR_UNSUPPORTED ? IQT_OK : status;
+}
+
+static enum iqt_status scan(const struct iqt_gpu_api *api, iqt_device_fn fn, void *user)
+{
+    struct usable u;
+    int count, ordinal = 0, devices = 0;
+    bool found = true;
+
+    IQT_TRY(device_count(api, &count));
+    while (found) {
+        IQT_TRY(next_usable(api, &ordinal, count, &u, &found));
+        if (found)
+            fn(user, &u.info);
+        devices += found;
+    }
+    if (devices == 0)
+        return iqt_fail(IQT_ERR_NO_DRIVER, "%s: no usable device: %s", api->driver->name,
+                        count == 0 ? "none is present" : iqt_last_error());
+    return IQT_OK;
 }
 
 enum iqt_status iqt_gpu_scan(const struct iqt_gpu_driver *driver, iqt_device_fn fn,
                              void *user)
 {
     const struct iqt_gpu_api *api;
-    struct usable u;
-    int count, ordinal = 0, found = 0;
+    enum iqt_status status;
 
     IQT_TRY(iqt_gpu_load(driver, &api));
-    IQT_TRY(device_count(api, &count));
-    for (; next_usable(api, &ordinal, count, &u); found++)
-        fn(user, &u.info);
-    if (found == 0)
-        return iqt_fail(IQT_ERR_NO_DRIVER, "%s: no usable device: %s", driver->name,
-                        count == 0 ? "none is present" : iqt_last_error());
-    return IQT_OK;
+    status = scan(api, fn, user);
+    if (status == IQT_OK || status == IQT_ERR_NO_DRIVER)
+        return status;
+    /* Whatever broke, other backends go on. */
+    return iqt_fail(IQT_ERR_DEVICE, "%s", iqt_last_error());
 }
 
 enum iqt_status iqt_gpu_enter(const struct iqt_hw *hw, void **saved)
 {
     return hw->api->driver->enter(hw->api, hw->device, hw->context, saved);
+}
+
+bool iqt_gpu_enter_to_release(const struct iqt_hw *hw, void **saved)
+{
+    char why[2048]; /* whoever cleans up after a failure still has to report it */
+    bool entered;
+
+    snprintf(why, sizeof why, "%s", iqt_last_error());
+    entered = iqt_gpu_enter(hw, saved) == IQT_OK || iqt_gpu_enter(hw, saved) == IQT_OK;
+    (void)!iqt_fail(IQT_ERR_DEVICE, "%s", why);
+    return entered;
 }
 
 void iqt_gpu_leave(const struct iqt_hw *hw, void *saved)
@@ -171,11 +203,14 @@ static enum iqt_status find_index(const struct iqt_gpu_api *api, uint32_t index,
 {
     uint32_t at = 0;
     int count, ordinal = 0;
+    bool found = true;
 
     IQT_TRY(device_count(api, &count));
-    for (; next_usable(api, &ordinal, count, out); at++)
-        if (at == index)
+    for (; found; at += found) {
+        IQT_TRY(next_usable(api, &ordinal, count, out, &found));
+        if (found && at == index)
             return IQT_OK;
+    }
     return iqt_fail(IQT_ERR_UNKNOWN, "%s has %u usable devices, there is no %s:%u",
                     api->driver->name, at, api->driver->name, index);
 }
@@ -219,7 +254,7 @@ void iqt_gpu_close(struct iqt_hw *hw)
 
     if (hw == NULL)
         return;
-    if (iqt_gpu_enter(hw, &saved) == IQT_OK) {
+    if (iqt_gpu_enter_to_release(hw, &saved)) {
         (void)hw->api->stream_destroy(hw->stream);
         iqt_gpu_leave(hw, saved);
     }

@@ -51,6 +51,8 @@ void iqt_gpu_close(struct iqt_hw *hw); /* NULL is allowed */
 /* Makes the device's context current, and puts back what was. */
 IQT_MUST_USE enum iqt_status iqt_gpu_enter(const struct iqt_hw *hw, void **saved);
 void iqt_gpu_leave(const struct iqt_hw *hw, void *saved);
+/* To let something go, which nobody will try again: a failure is not the last word. */
+bool iqt_gpu_enter_to_release(const struct iqt_hw *hw, void **saved);
 
 /* ---- gpu_stream.c ---- */
 IQT_MUST_USE enum iqt_status iqt_gpu_stream_create(struct iqt_hw *hw,

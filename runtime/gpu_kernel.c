@@ -167,7 +167,7 @@ void iqt_gpu_drop(struct iqt_hw *hw, struct iqt_kernel *kernel)
 
     if (kernel == NULL)
         return;
-    if (iqt_gpu_enter(hw, &saved) == IQT_OK) {
+    if (iqt_gpu_enter_to_release(hw, &saved)) {
         (void)hw->api->module_unload(kernel->module);
         iqt_gpu_leave(hw, saved);
     }

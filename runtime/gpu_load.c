@@ -130,23 +130,48 @@ static enum iqt_status load_functions(const struct iqt_gpu_driver *d,
     return IQT_OK;
 }
 
+/* The driver's own name of a call of the table. */
+static const char *symbol_of(const struct iqt_gpu_driver *d, const char *call)
+{
+    static const char *const names[] = {
+#define NAME(fn, parameters) #fn,
+        IQT_GPU_FUNCTIONS(NAME)
+#undef NAME
+    };
+
+    for (size_t i = 0; i < IQT_COUNT(names); i++)
+        if (strcmp(names[i], call) == 0)
+            return d->symbols[i];
+    return call;
+}
+
 /* A stub library, a driver without hardware and a broken installation all end here. */
+static enum iqt_status no_device(const struct iqt_gpu_api *api, const char *call,
+                                 int error)
+{
+    const struct iqt_gpu_driver *d = api->driver;
+
+    return iqt_fail(IQT_ERR_NO_DRIVER,
+                    "the %s is installed but reports no device: %s: %s (%d)", d->what,
+                    symbol_of(d, call), d->error_name(api, error), error);
+}
+
 static enum iqt_status start(const struct iqt_gpu_driver *d, struct iqt_gpu_api *api)
 {
     int count = 0;
     int error = api->init(0);
 
-    if (error == 0)
-        error = api->device_count(&count);
     if (error != 0)
-        return iqt_fail(IQT_ERR_NO_DRIVER,
-                        "the %s is installed but reports no device: %s (%d)", d->what,
-                        d->error_name(api, error), error);
+        return no_device(api, "init", error);
+    error = api->device_count(&count);
+    if (error != 0)
+        return no_device(api, "device_count", error);
     if (count <= 0)
         return iqt_fail(IQT_ERR_NO_DRIVER, "the %s is installed but has no device",
                         d->what);
-    if (api->driver_version(&api->version) != 0)
-        api->version = 0;
+    error = api->driver_version(&api->version);
+    if (error != 0) /* part of the cache's keys: better none than a wrong one */
+        return no_device(api, "driver_version", error);
     return IQT_OK;
 }
 
@@ -204,6 +229,7 @@ enum iqt_status iqt_gpu_fail(const struct iqt_gpu_api *api, const char *call, in
     else if (error == GPU_INVALID_IMAGE || error == GPU_NO_BINARY ||
              error == GPU_INVALID_PTX || error == GPU_PTX_TOO_NEW)
         status = IQT_ERR_COMPILE;
-    return iqt_fail(status, "%s: %s failed: %s (%d)", api->driver->name, call,
-                    api->driver->error_name(api, error), error);
+    return iqt_fail(status, "%s: %s failed: %s (%d)", api->driver->name,
+                    symbol_of(api->driver, call), api->driver->error_name(api, error),
+                    error);
 }

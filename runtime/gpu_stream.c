@@ -58,7 +58,7 @@ void iqt_gpu_stream_destroy(struct iqt_stream *s)
 
     if (s == NULL)
         return;
-    if (iqt_gpu_enter(s->hw, &saved) == IQT_OK) {
+    if (iqt_gpu_enter_to_release(s->hw, &saved)) {
         (void)s->hw->api->stream_wait(s->stream); /* its memory is about to go */
         destroy(s);
         iqt_gpu_leave(s->hw, saved);
@@ -70,24 +70,27 @@ void iqt_gpu_stream_destroy(struct iqt_stream *s)
 
 /* The slack behind the asked bytes is read by wide loads and ignored; it is zeroed all the same, so
  * that whatever reads it reads the same on every run. */
+static enum iqt_status zero(const struct iqt_hw *hw, uint64_t address, uint64_t bytes)
+{
+    IQT_GPU_TRY(hw->api, fill_async, address, 0, bytes, hw->stream);
+    IQT_GPU_TRY(hw->api, stream_wait, hw->stream);
+    return IQT_OK;
+}
+
 static enum iqt_status allocate(struct iqt_hw *hw, uint64_t bytes, struct iqt_mem *mem)
 {
     const uint64_t whole = iqt_round_up(bytes, 16) + IQT_GPU_SLACK;
     const uint64_t tail = bytes / 16 * 16;
-    int error;
+    enum iqt_status status;
 
     IQT_GPU_TRY(hw->api, alloc, &mem->address, whole);
     pthread_mutex_lock(&hw->stream_lock);
-    error = hw->api->fill_async(mem->address + tail, 0, whole - tail, hw->stream);
-    if (error == 0)
-        error = hw->api->stream_wait(hw->stream);
+    status = zero(hw, mem->address + tail, whole - tail);
     pthread_mutex_unlock(&hw->stream_lock);
-    if (error != 0) {
+    if (status != IQT_OK)
         (void)hw->api->free(mem->address);
-        return iqt_gpu_fail(hw->api, "fill", error);
-    }
     mem->bytes = whole;
-    return IQT_OK;
+    return status;
 }
 
 enum iqt_status iqt_gpu_alloc(struct iqt_hw *hw, uint64_t bytes, const void *host,
@@ -118,7 +121,7 @@ void iqt_gpu_free(struct iqt_hw *hw, struct iqt_mem *mem)
 
     if (mem == NULL)
         return;
-    if (iqt_gpu_enter(hw, &saved) == IQT_OK) {
+    if (iqt_gpu_enter_to_release(hw, &saved)) {
         (void)hw->api->free(mem->address);
         iqt_gpu_leave(hw, saved);
     }
@@ -211,6 +214,8 @@ enum iqt_status iqt_gpu_launch(struct iqt_stream *s, const struct iqt_launch *l)
     IQT_TRY(iqt_gpu_enter(s->hw, &saved));
     status = launch(s, l);
     iqt_gpu_leave(s->hw, saved);
+    if (status != IQT_OK)
+        s->timed = false; /* the next call's time begins anew */
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* Runs a planned call: one upload, the launches, one download. Knows no plan's inside. */
 #include "runtime/pass.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,10 +286,11 @@ enum iqt_status iqt_call_run(struct iqt_call *call, uint64_t *elapsed_ns)
     status = launch_all(call);
     if (status != IQT_OK) {
         /* Drains what was launched; the first failure is the one to report. */
-        const enum iqt_status drained IQT_UNUSED =
-            q->dev->backend->finish(q->stream, NULL);
+        char why[2048];
 
-        return status;
+        snprintf(why, sizeof why, "%s", iqt_last_error());
+        (void)!q->dev->backend->finish(q->stream, NULL);
+        return iqt_fail(status, "%s", why);
     }
     IQT_TRY(q->dev->backend->finish(q->stream, elapsed_ns));
     return download(call);

@@ -33,6 +33,12 @@ struct iqt_context {
 void iqt_context_set_plans(struct iqt_context *ctx, struct iqt_plan_source source);
 struct iqt_backend_options iqt_context_options_of(const struct iqt_context *ctx);
 
+/* What stands beside every figure that a device made: "cuda:0", "cuda:0 simulated". */
+enum { IQT_LABEL_BYTES = 48 };
+const char *iqt_device_label(const struct iqt_device_info *info,
+                             char out[IQT_LABEL_BYTES]);
+bool iqt_device_simulated(const struct iqt_device_info *info);
+
 /* A compiled kernel of a device; lives as long as the device. */
 struct iqt_built {
     struct iqt_plan plan;   /* format NULL: a helper */

@@ -9,10 +9,11 @@
 #include <string.h>
 
 /* Words in a device's or driver's name, and whose it is: for the fallback to the same vendor.
- * Software drivers first, they name the CPU as well. */
+ * Simulated and software drivers first, they name others as well. */
 static const struct vendor {
     const char *word, *vendor;
 } vendors[] = {
+    { "simulated", "simulated" },
     { "llvmpipe", "mesa-llvmpipe" },
     { "swiftshader", "google-swiftshader" },
     { "nvidia", "nvidia" },
@@ -30,7 +31,9 @@ void iqt_tuned_device(const struct iqt_device_info *info, struct iqt_db_device *
     snprintf(out->backend, sizeof out->backend, "%s", info->backend);
     snprintf(out->id, sizeof out->id, "%s", info->id);
     snprintf(out->name, sizeof out->name, "%s", info->name);
-    snprintf(out->arch, sizeof out->arch, "%s", info->arch);
+    /* A real device must not take the plans of a simulated one for its own kind's. */
+    snprintf(out->arch, sizeof out->arch, "%s%.40s",
+             iqt_device_simulated(info) ? "simulated " : "", info->arch);
     snprintf(out->driver, sizeof out->driver, "%s", info->driver);
     for (size_t i = 0; i < IQT_COUNT(vendors) && !out->vendor[0]; i++)
         if (strcasestr(info->name, vendors[i].word) ||

@@ -8,7 +8,8 @@
 #include <mutex>
 #include <vector>
 
-namespace {
+namespace
+{
 
 struct State {
     std::mutex lock;
@@ -154,8 +155,8 @@ struct iqt_sim_live iqt_sim_live(void)
     const int *n = state().live;
     const auto u = [](int count) { return static_cast<uint32_t>(count); };
 
-    return { u(n[SIM_CONTEXT]), u(n[SIM_STREAM]),     u(n[SIM_EVENT]),  u(n[SIM_MODULE]),
-             u(n[SIM_ALLOCATION]), u(n[SIM_GRAPH]), u(n[SIM_PROGRAM]) };
+    return { u(n[SIM_CONTEXT]),    u(n[SIM_STREAM]), u(n[SIM_EVENT]),  u(n[SIM_MODULE]),
+             u(n[SIM_ALLOCATION]), u(n[SIM_GRAPH]),  u(n[SIM_PROGRAM]) };
 }
 
 uint32_t iqt_sim_faults(void)

@@ -17,11 +17,12 @@
 #include <vector>
 
 extern char **environ;
-extern const char sim_text_runtime_table[], sim_text_prelude_common[], sim_text_prelude_cuda[],
-    sim_text_prelude_hip[];
+extern const char sim_text_runtime_table[], sim_text_prelude_common[],
+    sim_text_prelude_cuda[], sim_text_prelude_hip[];
 const char sim_image_magic[8] = { 'I', 'Q', 'T', 'S', 'I', 'M', '1', '\n' };
 
-namespace {
+namespace
+{
 
 /* ---- The text ---- */
 
@@ -32,28 +33,32 @@ std::string arch_macros(sim_language language, const std::string &arch)
         return "#define __CUDACC__ 1\n#define __CUDA_ARCH__ " +
                std::to_string(atoi(arch.c_str() + arch.find('_') + 1) * 10) + "\n";
     const std::string family = arch.size() > 6 ? arch.substr(3, 2) : arch.substr(3, 1);
-    return "#define __HIP__ 1\n#define __" + arch + "__ 1\n#define __GFX" + family + "__ 1\n";
+    return "#define __HIP__ 1\n#define __" + arch + "__ 1\n#define __GFX" + family +
+           "__ 1\n";
 }
 
 std::string table_of(const std::string &text)
 {
-    std::string table = "\nextern \"C\" __attribute__((visibility(\"default\"))) const SimEntry "
-                        "sim_entries[] = {\n";
+    std::string table =
+        "\nextern \"C\" __attribute__((visibility(\"default\"))) const SimEntry "
+        "sim_entries[] = {\n";
 
     for (const sim::Entry &e : sim::entries(text))
         table += "    sim_entry(\"" + e.name + "\", " + e.name + ", " +
                  std::to_string(e.max_threads) + "),\n";
-    return table + "    { nullptr, nullptr, nullptr, 0, 0, {} } };\n"
-                   "extern \"C\" __attribute__((visibility(\"default\"))) char *const sim_shared_range[] "
-                   "= { __start_sim_shared, __stop_sim_shared };\n";
+    return table +
+           "    { nullptr, nullptr, nullptr, 0, 0, {} } };\n"
+           "extern \"C\" __attribute__((visibility(\"default\"))) char *const sim_shared_range[] "
+           "= { __start_sim_shared, __stop_sim_shared };\n";
 }
 
-std::string whole_text(sim_language language, const char *text, const char *arch, bool checked)
+std::string whole_text(sim_language language, const char *text, const char *arch,
+                       bool checked)
 {
     const std::string kernel = sim::without_asm(text);
 
-    return std::string(checked ? "#define SIM_CHECKED 1\n" : "") + sim_text_runtime_table +
-           sim_text_prelude_common +
+    return std::string(checked ? "#define SIM_CHECKED 1\n" : "") +
+           sim_text_runtime_table + sim_text_prelude_common +
            (language == SIM_CUDA ? sim_text_prelude_cuda : sim_text_prelude_hip) +
            arch_macros(language, arch) + "#line 1 \"kernel\"\n" + kernel +
            "\n#undef shared\n#undef device\n#undef global\n" + table_of(text);
@@ -65,14 +70,25 @@ std::string whole_text(sim_language language, const char *text, const char *arch
  * checks are those of GCC's and Clang's sanitizers with the machine's own handlers. */
 std::vector<std::string> command(const std::string &compiler, bool checked)
 {
-    std::vector<std::string> c = { compiler, "-x", "c++", "-std=gnu++17", "-w", "-shared", "-fPIC",
-                                   "-fvisibility=hidden", "-ffp-contract=off",
-                                   "-fno-strict-aliasing", "-fno-exceptions", "-O1",
+    std::vector<std::string> c = { compiler,
+                                   "-x",
+                                   "c++",
+                                   "-std=gnu++17",
+                                   "-w",
+                                   "-shared",
+                                   "-fPIC",
+                                   "-fvisibility=hidden",
+                                   "-ffp-contract=off",
+                                   "-fno-strict-aliasing",
+                                   "-fno-exceptions",
+                                   "-O1",
                                    "-ftrivial-auto-var-init=pattern" };
 
     if (checked)
-        c.insert(c.end(), { "-fsanitize=thread", "-fsanitize-recover=all",
-                            "-fsanitize=shift,bounds,signed-integer-overflow,alignment,null,bool" });
+        c.insert(
+            c.end(),
+            { "-fsanitize=thread", "-fsanitize-recover=all",
+              "-fsanitize=shift,bounds,signed-integer-overflow,alignment,null,bool" });
     return c;
 }
 
@@ -109,7 +125,8 @@ int run(const std::vector<std::string> &words, int in, int log)
     posix_spawn_file_actions_adddup2(&actions, in, 0);
     posix_spawn_file_actions_adddup2(&actions, log, 1);
     posix_spawn_file_actions_adddup2(&actions, log, 2);
-    const int failed = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
+    const int failed =
+        posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
     if (failed != 0)
         return 127;
@@ -134,8 +151,9 @@ int compile(const std::string &compiler, const std::string &source, bool checked
     if (in >= 0 && out >= 0 && write_all(in, source))
         status = run(words, in, out);
     if (status == 0 && checked)
-        status = run({ compiler, "-shared", "-nostdlib", "-o", file, file + ".o", "-lc", "-lm" }, in,
-                     out);
+        status = run(
+            { compiler, "-shared", "-nostdlib", "-o", file, file + ".o", "-lc", "-lm" },
+            in, out);
     unlink((file + ".o").c_str());
     *log = out >= 0 ? read_all(out) : "";
     if (in >= 0)
@@ -149,13 +167,22 @@ std::string find_compiler()
 {
     const std::string given = sim::variable("IQT_SIM_CXX", "");
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    std::string found = given;
+    std::vector<std::string> names = { "c++", "g++", "clang++" };
+    std::string found;
 
-    for (const char *name : { "c++", "g++", "clang++" })
+    if (!given.empty())
+        names = { given };
+    for (const std::string &name : names)
         if (found.empty() && run({ name, "--version" }, null, null) == 0)
             found = name;
     close(null);
     return found;
+}
+
+const std::string &compiler_name()
+{
+    static const std::string compiler = find_compiler();
+    return compiler;
 }
 
 /* ---- The cache ---- */
@@ -179,7 +206,8 @@ std::string cache_folder()
     const std::string given = sim::variable("IQT_SIM_CACHE", "");
     const std::string home = sim::variable("HOME", "/tmp") + "/.cache";
 
-    return given.empty() ? sim::variable("XDG_CACHE_HOME", home.c_str()) + "/iqtile/sim" : given;
+    return given.empty() ? sim::variable("XDG_CACHE_HOME", home.c_str()) + "/iqtile/sim"
+                         : given;
 }
 
 void make_folders(const std::string &path)
@@ -230,10 +258,15 @@ std::string build(const std::string &compiler, const std::string &source, bool c
 
 } // namespace
 
-int sim_compile(enum sim_language language, const char *text, const char *arch, int checked,
-                char **image, size_t *image_bytes, char **log)
+int sim_can_compile(void)
 {
-    static const std::string compiler = find_compiler();
+    return !compiler_name().empty();
+}
+
+int sim_compile(enum sim_language language, const char *text, const char *arch,
+                int checked, char **image, size_t *image_bytes, char **log)
+{
+    const std::string &compiler = compiler_name();
     const std::string source = whole_text(language, text, arch, checked != 0);
     const std::string folder = cache_folder();
     std::string key = compiler, messages, object;
@@ -244,7 +277,8 @@ int sim_compile(enum sim_language language, const char *text, const char *arch, 
     make_folders(folder);
     object = read_file(path);
     if (object.empty() && compiler.empty())
-        messages = "no C++ compiler: c++, g++ or clang++ simulate a GPU (IQT_SIM_CXX names another)";
+        messages =
+            "no C++ compiler: c++, g++ or clang++ simulate a GPU (IQT_SIM_CXX names another)";
     else if (object.empty())
         object = build(compiler, source, checked != 0, path, &messages);
     *log = copy_bytes(messages);

@@ -7,7 +7,8 @@
 
 const char *const sim::default_devices = "sm_90,sm_75";
 
-namespace {
+namespace
+{
 
 thread_local std::vector<sim::Context *> stack;
 bool started;
@@ -19,6 +20,28 @@ int enter(sim::Context **out)
     if (*out == nullptr || (*out)->references == 0)
         return sim::INVALID_CONTEXT;
     return (*out)->broken;
+}
+
+int release_primary(int i)
+{
+    sim::Context *c = sim::primary(i);
+
+    if (c == nullptr)
+        return sim::INVALID_DEVICE;
+    if (c->references == 0)
+        return sim::INVALID_CONTEXT;
+    if (--c->references == 0)
+        sim_count(SIM_CONTEXT, -1);
+    return sim::SUCCESS;
+}
+
+/* Also in a broken context: what is cleaned up must not leak here. */
+int free_memory(uint64_t address)
+{
+    sim::Context *c = sim::current();
+
+    return c == nullptr ? static_cast<int>(sim::INVALID_CONTEXT)
+                        : sim::release(c, address);
 }
 
 const sim::Device *device(int i)
@@ -36,20 +59,20 @@ sim::Context *sim::current()
 }
 
 #define API extern "C" IQT_SIM_API int
-#define DEVICE(i)                        \
-    SIM_CALL();                          \
-    const sim::Device *d = device(i);    \
-    if (!started)                        \
-        return sim::NOT_INITIALIZED;     \
-    if (d == nullptr)                    \
+#define DEVICE(i)                     \
+    SIM_CALL();                       \
+    const sim::Device *d = device(i); \
+    if (!started)                     \
+        return sim::NOT_INITIALIZED;  \
+    if (d == nullptr)                 \
     return sim::INVALID_DEVICE
-#define CONTEXT()                        \
-    SIM_CALL();                          \
-    sim::Context *c;                     \
-    {                                    \
-        const int wrong = enter(&c);     \
-        if (wrong != 0)                  \
-            return wrong;                \
+#define CONTEXT()                    \
+    SIM_CALL();                      \
+    sim::Context *c;                 \
+    {                                \
+        const int wrong = enter(&c); \
+        if (wrong != 0)              \
+            return wrong;            \
     }
 
 API cuInit(unsigned flags)
@@ -142,13 +165,7 @@ API cuDevicePrimaryCtxRetain(void **out, int i)
 
 API cuDevicePrimaryCtxRelease_v2(int i)
 {
-    DEVICE(i);
-    sim::Context *c = sim::primary(i);
-    if (c->references == 0)
-        return sim::INVALID_CONTEXT;
-    if (--c->references == 0)
-        sim_count(SIM_CONTEXT, -1);
-    return sim::SUCCESS;
+    SIM_RELEASE(release_primary(i));
 }
 
 API cuCtxPushCurrent_v2(void *context)
@@ -190,12 +207,9 @@ API cuMemAlloc_v2(uint64_t *out, size_t bytes)
     return sim::allocate(c, out, bytes);
 }
 
-/* Also in a broken context: what is cleaned up must not leak here. */
 API cuMemFree_v2(uint64_t address)
 {
-    SIM_CALL();
-    sim::Context *c = sim::current();
-    return c == nullptr ? static_cast<int>(sim::INVALID_CONTEXT) : sim::release(c, address);
+    SIM_RELEASE(free_memory(address));
 }
 
 API cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream)
@@ -224,8 +238,7 @@ API cuModuleLoadData(void **module, const void *image)
 
 API cuModuleUnload(void *module)
 {
-    SIM_CALL();
-    return sim::drop_module(module);
+    SIM_RELEASE(sim::drop_module(module));
 }
 
 API cuModuleGetFunction(void **function, void *module, const char *name)
@@ -234,8 +247,9 @@ API cuModuleGetFunction(void **function, void *module, const char *name)
     return sim::find_function(function, module, name);
 }
 
-API cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned bz, unsigned shared, void *stream, void **args, void **extra)
+API cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+                   unsigned by, unsigned bz, unsigned shared, void *stream, void **args,
+                   void **extra)
 {
     CONTEXT();
     const uint32_t grid[3] = { gx, gy, gz }, block[3] = { bx, by, bz };
@@ -253,8 +267,7 @@ API cuStreamCreate(void **stream, unsigned flags)
 
 API cuStreamDestroy_v2(void *stream)
 {
-    SIM_CALL();
-    return sim::drop_stream(stream);
+    SIM_RELEASE(sim::drop_stream(stream));
 }
 
 API cuStreamSynchronize(void *stream)
@@ -270,7 +283,8 @@ API cuStreamSynchronize(void *stream)
 API cuStreamGetCtx(void *stream, void **context)
 {
     SIM_CALL();
-    *context = stream != nullptr ? static_cast<sim::Stream *>(stream)->context : sim::current();
+    *context =
+        stream != nullptr ? static_cast<sim::Stream *>(stream)->context : sim::current();
     return sim::SUCCESS;
 }
 
@@ -305,8 +319,7 @@ API cuGraphLaunch(void *graph, void *stream)
 
 API cuGraphDestroy(void *graph)
 {
-    SIM_CALL();
-    return sim::drop_graph(graph);
+    SIM_RELEASE(sim::drop_graph(graph));
 }
 
 API cuEventCreate(void **event, unsigned flags)
@@ -318,8 +331,7 @@ API cuEventCreate(void **event, unsigned flags)
 
 API cuEventDestroy_v2(void *event)
 {
-    SIM_CALL();
-    return sim::drop_event(event);
+    SIM_RELEASE(sim::drop_event(event));
 }
 
 API cuEventRecord(void *event, void *stream)

@@ -5,7 +5,8 @@
 #include <cstring>
 #include <set>
 
-namespace {
+namespace
+{
 
 enum { OK, OUT_OF_MEMORY = 1, INVALID_PROGRAM = 4, INVALID_OPTION = 5, FAILED = 6 };
 
@@ -19,6 +20,19 @@ Program *live(void *p)
     const auto at = programs.find(static_cast<Program *>(p));
 
     return at != programs.end() ? *at : nullptr;
+}
+
+int drop(void **program)
+{
+    Program *p = live(*program);
+
+    if (p == nullptr)
+        return INVALID_PROGRAM;
+    programs.erase(p);
+    delete p;
+    sim_count(SIM_PROGRAM, -1);
+    *program = nullptr;
+    return OK;
 }
 
 /* "sm_90" of --gpu-architecture=sm_90 or compute_90. */
@@ -36,7 +50,8 @@ std::string arch_of(int count, const char *const *options)
 
 bool known(const std::string &arch)
 {
-    static const char *const all[] = { "75", "80", "86", "87", "89", "90", "100", "103", "110", "120" };
+    static const char *const all[] = { "75", "80",  "86",  "87",  "89",
+                                       "90", "100", "103", "110", "120" };
     const size_t at = arch.find('_') + 1;
 
     for (const char *a : all)
@@ -48,10 +63,10 @@ bool known(const std::string &arch)
 } // namespace
 
 #define API extern "C" IQT_SIM_API int
-#define PROGRAM()                 \
-    SIM_CALL();                   \
-    Program *p = live(program);   \
-    if (p == nullptr)             \
+#define PROGRAM()               \
+    SIM_CALL();                 \
+    Program *p = live(program); \
+    if (p == nullptr)           \
     return INVALID_PROGRAM
 
 API nvrtcVersion(int *major, int *minor)
@@ -87,8 +102,8 @@ API nvrtcCompileProgram(void *program, int count, const char *const *options)
         return INVALID_OPTION;
     }
     const std::string real = "sm_" + arch.substr(arch.find('_') + 1);
-    const int ok = sim_compile(SIM_CUDA, p->text.c_str(), real.c_str(), sim::settings().check, &image,
-                               &bytes, &log);
+    const int ok = sim_compile(SIM_CUDA, p->text.c_str(), real.c_str(),
+                               sim::settings().check, &image, &bytes, &log);
     p->log = log != nullptr ? log : "";
     if (ok)
         p->image.assign(image, bytes);
@@ -97,18 +112,18 @@ API nvrtcCompileProgram(void *program, int count, const char *const *options)
     return ok ? OK : FAILED;
 }
 
-#define GETTER(name, field)                                \
-    API nvrtcGet##name##Size(void *program, size_t *bytes) \
-    {                                                      \
-        PROGRAM();                                         \
-        *bytes = p->field.size() + 1;                      \
-        return OK;                                         \
-    }                                                      \
-    API nvrtcGet##name(void *program, char *out)           \
-    {                                                      \
-        PROGRAM();                                         \
+#define GETTER(name, field)                                 \
+    API nvrtcGet##name##Size(void *program, size_t *bytes)  \
+    {                                                       \
+        PROGRAM();                                          \
+        *bytes = p->field.size() + 1;                       \
+        return OK;                                          \
+    }                                                       \
+    API nvrtcGet##name(void *program, char *out)            \
+    {                                                       \
+        PROGRAM();                                          \
         memcpy(out, p->field.c_str(), p->field.size() + 1); \
-        return OK;                                         \
+        return OK;                                          \
     }
 GETTER(CUBIN, image)
 GETTER(PTX, image)
@@ -116,14 +131,5 @@ GETTER(ProgramLog, log)
 
 API nvrtcDestroyProgram(void **program)
 {
-    SIM_CALL();
-    Program *p = live(*program);
-
-    if (p == nullptr)
-        return INVALID_PROGRAM;
-    programs.erase(p);
-    delete p;
-    sim_count(SIM_PROGRAM, -1);
-    *program = nullptr;
-    return OK;
+    SIM_RELEASE(drop(program));
 }

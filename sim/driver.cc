@@ -9,7 +9,8 @@
 
 std::recursive_mutex sim::driver_lock;
 
-namespace {
+namespace
+{
 
 std::set<sim::Stream *> streams;
 std::set<sim::Event *> events;
@@ -58,15 +59,16 @@ const std::vector<sim::Device> &sim::devices()
         std::vector<Device> list;
         std::string names = variable("IQT_SIM_DEVICES", default_devices);
 
-        if (names == "none")
+        if (names == "none" || !sim_can_compile())
             return list;
         for (size_t at = 0; at <= names.size() && list.size() < 16;) {
             const size_t end = std::min(names.find(',', at), names.size());
             const std::string arch = names.substr(at, end - at);
             const bool wave64 = arch.compare(0, 4, "gfx9") == 0;
 
-            list.push_back({ arch, "Simulated " + arch, wave64 ? 64u : 32u, 1024, wave64 ? 65536u : 49152u,
-                             4, 1000000, 4u << 20, 4ull << 30 });
+            list.push_back({ arch, "simulated " + arch, wave64 ? 64u : 32u, 1024,
+                             wave64 ? 65536u : 49152u, 4, 1000000, 4u << 20,
+                             4ull << 30 });
             at = end + 1;
         }
         return list;
@@ -84,6 +86,18 @@ sim::Context *sim::primary(int device)
     if (!c)
         c.reset(new Context{ device, 0, 0 });
     return c.get();
+}
+
+int sim::fail(int error)
+{
+    static const int lost[] = { 46, 214, ILLEGAL_ADDRESS, LAUNCH_FAILED };
+    Context *c = current();
+
+    for (const int e : lost)
+        for (const Stream *s : streams)
+            if (e == error && s->context == c && c->broken == 0)
+                c->broken = error;
+    return error;
 }
 
 /* ---- Queued work ---- */
@@ -270,8 +284,8 @@ int sim::find_function(void **out, void *module, const char *name)
     return SUCCESS;
 }
 
-int sim::launch(Context *c, void *function, const uint32_t grid[3], const uint32_t block[3],
-                void *stream, void **args)
+int sim::launch(Context *c, void *function, const uint32_t grid[3],
+                const uint32_t block[3], void *stream, void **args)
 {
     Function *f = live(functions, function);
     Stream *s;
@@ -283,7 +297,8 @@ int sim::launch(Context *c, void *function, const uint32_t grid[3], const uint32
         return INVALID_HANDLE;
     const Device &d = devices()[static_cast<size_t>(c->device)];
     const uint64_t threads = static_cast<uint64_t>(block[0]) * block[1] * block[2];
-    const uint32_t most = f->kernel->max_threads != 0 ? f->kernel->max_threads : d.threads;
+    const uint32_t most =
+        f->kernel->max_threads != 0 ? f->kernel->max_threads : d.threads;
     if (threads == 0 || threads > most || grid[0] == 0 || grid[1] == 0 || grid[2] == 0 ||
         grid[1] > 65535 || grid[2] > 65535)
         return INVALID_VALUE;
@@ -301,7 +316,8 @@ int sim::launch(Context *c, void *function, const uint32_t grid[3], const uint32
             return static_cast<int>(INVALID_HANDLE);
         for (auto &v : values)
             pointers.push_back(v.data());
-        return kernel_error(sim_run(f->kernel, g.data(), b.data(), warp, pointers.data()));
+        return kernel_error(
+            sim_run(f->kernel, g.data(), b.data(), warp, pointers.data()));
     });
 }
 
@@ -332,7 +348,8 @@ int sim::release(Context *c, uint64_t address)
     return SUCCESS;
 }
 
-int sim::copy(Context *c, void *to, const void *from, size_t bytes, void *stream, bool to_device)
+int sim::copy(Context *c, void *to, const void *from, size_t bytes, void *stream,
+              bool to_device)
 {
     Stream *s;
     const int error = find_stream(c, stream, &s);
@@ -344,9 +361,11 @@ int sim::copy(Context *c, void *to, const void *from, size_t bytes, void *stream
     if (s->capture != nullptr)
         return not_while_capturing(c); /* pageable memory cannot be captured */
     if (!to_device)
-        return add_work(s, [=] { return sim_copy(to, from, bytes) ? SUCCESS : INVALID_VALUE; });
+        return add_work(
+            s, [=] { return sim_copy(to, from, bytes) ? SUCCESS : INVALID_VALUE; });
     const auto *at = static_cast<const uint8_t *>(from);
-    std::vector<uint8_t> taken(at, at + bytes); /* pageable memory is read before the call ends */
+    std::vector<uint8_t> taken(
+        at, at + bytes); /* pageable memory is read before the call ends */
     return add_work(s, [to, taken] {
         return sim_copy(to, taken.data(), taken.size()) ? SUCCESS : INVALID_VALUE;
     });
@@ -362,7 +381,8 @@ int sim::fill(Context *c, uint64_t to, int value, size_t bytes, void *stream)
         return error;
     if (!sim_owns(p, bytes, nullptr))
         return INVALID_VALUE;
-    return add_work(s, [=] { return sim_fill(p, value, bytes) ? SUCCESS : INVALID_VALUE; });
+    return add_work(s,
+                    [=] { return sim_fill(p, value, bytes) ? SUCCESS : INVALID_VALUE; });
 }
 
 /* ---- Graphs: a graph and its executable form are one object ---- */
@@ -445,6 +465,9 @@ const char *sim::error_name(int error)
         { CAPTURE_INVALIDATED, "STREAM_CAPTURE_INVALIDATED" },
     };
 
+    if (error == NO_DEVICE && !sim_can_compile())
+        return "NO_DEVICE: c++, g++ or clang++ simulates a GPU, and none is here (IQT_SIM_CXX names "
+               "another)";
     for (const auto &n : names)
         if (n.error == error)
             return n.name;

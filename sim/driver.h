@@ -13,7 +13,8 @@
 #include <string>
 #include <vector>
 
-namespace sim {
+namespace sim
+{
 
 enum Error {
     SUCCESS = 0,
@@ -83,6 +84,9 @@ extern std::recursive_mutex driver_lock;
 /* The context that is current on this thread; NULL: none. */
 Context *current();
 Context *primary(int device); /* exists as long as the process */
+/* A planted error: one of a lost device breaks the current context while it has streams. Returns
+ * the error. */
+int fail(int error);
 
 /* Runs everything queued on a stream, or on all of a context. */
 int drain(Stream *s);
@@ -105,9 +109,10 @@ int drop_module(void *module);
 int find_function(void **out, void *module, const char *name);
 int allocate(Context *c, uint64_t *out, size_t bytes);
 int release(Context *c, uint64_t address);
-int launch(Context *c, void *function, const uint32_t grid[3], const uint32_t block[3], void *stream,
-           void **args);
-int copy(Context *c, void *to, const void *from, size_t bytes, void *stream, bool to_device);
+int launch(Context *c, void *function, const uint32_t grid[3], const uint32_t block[3],
+           void *stream, void **args);
+int copy(Context *c, void *to, const void *from, size_t bytes, void *stream,
+         bool to_device);
 int fill(Context *c, uint64_t to, int value, size_t bytes, void *stream);
 int begin_capture(Context *c, void *stream);
 int end_capture(void *stream, void **graph);
@@ -117,10 +122,17 @@ int drop_graph(void *graph);
 } // namespace sim
 
 /* First lines of an API function: counted, perhaps told to fail, then alone in the driver. */
-#define SIM_CALL()                                                    \
-    const int planted = sim_enter(__func__);                          \
-    if (planted != 0)                                                 \
-        return planted;                                               \
-    const std::lock_guard<std::recursive_mutex> alone(sim::driver_lock)
+#define SIM_CALL()                                                       \
+    const int planted = sim_enter(__func__);                             \
+    const std::lock_guard<std::recursive_mutex> alone(sim::driver_lock); \
+    if (planted != 0)                                                    \
+    return sim::fail(planted)
+
+/* The same for what lets go of something: done although it is told to fail. */
+#define SIM_RELEASE(error)                                               \
+    const int planted = sim_enter(__func__);                             \
+    const std::lock_guard<std::recursive_mutex> alone(sim::driver_lock); \
+    const int own = (error);                                             \
+    return planted != 0 ? planted : own
 
 #endif

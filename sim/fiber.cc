@@ -70,7 +70,8 @@ bool sim::Fiber::start(void (*entry)())
     memset(top, 0, SAVED_REGISTERS * sizeof *top);
     context_ = top;
 #else
-    auto *c = static_cast<ucontext_t *>(context_ != nullptr ? context_ : malloc(sizeof(ucontext_t)));
+    auto *c = static_cast<ucontext_t *>(context_ != nullptr ? context_
+                                                            : malloc(sizeof(ucontext_t)));
 
     if (c == nullptr)
         return false;
@@ -93,6 +94,7 @@ void sim::Fiber::enter(Fiber *from)
         from->context_ = malloc(sizeof(ucontext_t));
     if (from->context_ == nullptr)
         abort();
-    swapcontext(static_cast<ucontext_t *>(from->context_), static_cast<ucontext_t *>(context_));
+    swapcontext(static_cast<ucontext_t *>(from->context_),
+                static_cast<ucontext_t *>(context_));
 #endif
 }

@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace sim {
+namespace sim
+{
 
 /* A stack that is kept and used again. Memory is taken as it is touched. */
-class Fiber {
-public:
+class Fiber
+{
+  public:
     Fiber() = default;
     ~Fiber();
     Fiber(const Fiber &) = delete;
@@ -20,13 +22,16 @@ public:
     /* Runs it until it switches back. */
     void enter(Fiber *from);
     /* From inside: back to whom? */
-    void leave(Fiber *to) { to->enter(this); }
+    void leave(Fiber *to)
+    {
+        to->enter(this);
+    }
     bool on_stack(const void *p) const
     {
         return stack_ != nullptr && p >= stack_ && p < stack_ + STACK;
     }
 
-private:
+  private:
     enum { STACK = 256 << 10 };
     uint8_t *stack_ = nullptr;
     void *context_ = nullptr; /* saved stack pointer, or a ucontext */

@@ -7,7 +7,8 @@
 #include <map>
 #include <memory>
 
-namespace {
+namespace
+{
 
 enum { OK, FAILED = 1, INVALID = 2 };
 enum { SOURCE = 1, LOG = 5, BC = 6, RELOCATABLE = 7, EXECUTABLE = 8 };
@@ -67,8 +68,8 @@ int link(const std::string &text, const std::string &arch, Object *out)
 {
     char *image = nullptr, *log = nullptr;
     size_t bytes = 0;
-    const int ok = sim_compile(SIM_HIP, text.c_str(), arch.c_str(), sim::settings().check, &image,
-                               &bytes, &log);
+    const int ok = sim_compile(SIM_HIP, text.c_str(), arch.c_str(), sim::settings().check,
+                               &image, &bytes, &log);
 
     if (ok)
         put(out, EXECUTABLE, std::string(image, bytes));
@@ -81,9 +82,9 @@ int link(const std::string &text, const std::string &arch, Object *out)
 } // namespace
 
 #define API extern "C" IQT_SIM_API int
-#define OBJECT(name, handle)          \
-    Object *name = live(handle);      \
-    if (name == nullptr)              \
+#define OBJECT(name, handle)     \
+    Object *name = live(handle); \
+    if (name == nullptr)         \
     return INVALID
 
 extern "C" IQT_SIM_API void amd_comgr_get_version(size_t *major, size_t *minor)
@@ -140,8 +141,7 @@ API amd_comgr_get_data(Handle data, size_t *bytes, char *out)
 
 API amd_comgr_release_data(Handle data)
 {
-    SIM_CALL();
-    return drop(data);
+    SIM_RELEASE(drop(data));
 }
 
 API amd_comgr_create_data_set(Handle *out)
@@ -152,8 +152,7 @@ API amd_comgr_create_data_set(Handle *out)
 
 API amd_comgr_destroy_data_set(Handle set)
 {
-    SIM_CALL();
-    return drop(set);
+    SIM_RELEASE(drop(set));
 }
 
 API amd_comgr_data_set_add(Handle set, Handle data)
@@ -173,8 +172,7 @@ API amd_comgr_create_action_info(Handle *out)
 
 API amd_comgr_destroy_action_info(Handle info)
 {
-    SIM_CALL();
-    return drop(info);
+    SIM_RELEASE(drop(info));
 }
 
 API amd_comgr_action_info_set_language(Handle info, int language)

@@ -6,7 +6,8 @@
 
 const char *const sim::default_devices = "gfx942,gfx1100";
 
-namespace {
+namespace
+{
 
 thread_local int current_device;
 
@@ -15,6 +16,17 @@ const sim::Device *device(int i)
     return i >= 0 && static_cast<size_t>(i) < sim::devices().size()
                ? &sim::devices()[static_cast<size_t>(i)]
                : nullptr;
+}
+
+/* The devices are usable again when the last stream is gone. */
+int drop_stream(void *stream)
+{
+    const int error = sim::drop_stream(stream);
+
+    if (error == 0 && iqt_sim_live().streams == 0)
+        for (size_t i = 0; i < sim::devices().size(); i++)
+            sim::primary(static_cast<int>(i))->broken = 0;
+    return error;
 }
 
 } // namespace
@@ -30,12 +42,12 @@ sim::Context *sim::current()
     const sim::Device *d = device(i); \
     if (d == nullptr)                 \
     return sim::INVALID_DEVICE
-#define CONTEXT()                            \
-    SIM_CALL();                              \
-    sim::Context *c = sim::current();        \
-    if (c == nullptr)                        \
-        return sim::INVALID_DEVICE;          \
-    if (c->broken != 0)                      \
+#define CONTEXT()                     \
+    SIM_CALL();                       \
+    sim::Context *c = sim::current(); \
+    if (c == nullptr)                 \
+        return sim::INVALID_DEVICE;   \
+    if (c->broken != 0)               \
     return c->broken
 
 API hipInit(unsigned flags)
@@ -93,7 +105,7 @@ API hipDeviceGetAttribute(int *value, int attribute, int i)
     const struct {
         int attribute;
         unsigned value;
-    } all[] = { { 5, d->clock_khz }, { 19, d->l2 },  { 56, d->threads },
+    } all[] = { { 5, d->clock_khz }, { 19, d->l2 },     { 56, d->threads },
                 { 63, d->units },    { 74, d->shared }, { 87, d->warp } };
 
     for (const auto &a : all)
@@ -147,8 +159,7 @@ API hipMalloc(uint64_t *out, size_t bytes)
 
 API hipFree(uint64_t address)
 {
-    SIM_CALL();
-    return sim::release(sim::current(), address);
+    SIM_RELEASE(sim::release(sim::current(), address));
 }
 
 API hipMemcpyHtoDAsync(uint64_t to, const void *from, size_t bytes, void *stream)
@@ -177,8 +188,7 @@ API hipModuleLoadData(void **module, const void *image)
 
 API hipModuleUnload(void *module)
 {
-    SIM_CALL();
-    return sim::drop_module(module);
+    SIM_RELEASE(sim::drop_module(module));
 }
 
 API hipModuleGetFunction(void **function, void *module, const char *name)
@@ -187,9 +197,9 @@ API hipModuleGetFunction(void **function, void *module, const char *name)
     return sim::find_function(function, module, name);
 }
 
-API hipModuleLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                          unsigned by, unsigned bz, unsigned shared, void *stream, void **args,
-                          void **extra)
+API hipModuleLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
+                          unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                          void *stream, void **args, void **extra)
 {
     CONTEXT();
     const uint32_t grid[3] = { gx, gy, gz }, block[3] = { bx, by, bz };
@@ -205,16 +215,9 @@ API hipStreamCreateWithFlags(void **stream, unsigned flags)
     return sim::make_stream(c, stream);
 }
 
-/* The device is usable again when the last stream of a broken one is gone. */
 API hipStreamDestroy(void *stream)
 {
-    SIM_CALL();
-    const int error = sim::drop_stream(stream);
-
-    if (error == 0 && iqt_sim_live().streams == 0)
-        for (size_t i = 0; i < sim::devices().size(); i++)
-            sim::primary(static_cast<int>(i))->broken = 0;
-    return error;
+    SIM_RELEASE(drop_stream(stream));
 }
 
 API hipStreamSynchronize(void *stream)
@@ -230,7 +233,8 @@ API hipStreamSynchronize(void *stream)
 API hipStreamGetDevice(void *stream, int *out)
 {
     SIM_CALL();
-    *out = stream != nullptr ? static_cast<sim::Stream *>(stream)->context->device : current_device;
+    *out = stream != nullptr ? static_cast<sim::Stream *>(stream)->context->device
+                             : current_device;
     return sim::SUCCESS;
 }
 
@@ -265,8 +269,7 @@ API hipGraphLaunch(void *graph, void *stream)
 
 API hipGraphDestroy(void *graph)
 {
-    SIM_CALL();
-    return sim::drop_graph(graph);
+    SIM_RELEASE(sim::drop_graph(graph));
 }
 
 API hipEventCreateWithFlags(void **event, unsigned flags)
@@ -278,8 +281,7 @@ API hipEventCreateWithFlags(void **event, unsigned flags)
 
 API hipEventDestroy(void *event)
 {
-    SIM_CALL();
-    return sim::drop_event(event);
+    SIM_RELEASE(sim::drop_event(event));
 }
 
 API hipEventRecord(void *event, void *stream)

@@ -10,7 +10,8 @@
 
 #include "sim/runtime_table.h"
 
-namespace sim {
+namespace sim
+{
 
 /* ---- account.cc ---- */
 struct Settings {
@@ -25,7 +26,8 @@ std::string variable(const char *name, const char *otherwise);
 /* ---- memory.cc ---- */
 /* What an access to device memory would do wrong; "" when nothing. who numbers the GPU thread within
  * the launch, group its workgroup. Sets *owned when the address belongs to an allocation. */
-std::string memory_access(const void *at, size_t bytes, bool write, uint64_t who, bool *owned);
+std::string memory_access(const void *at, size_t bytes, bool write, uint64_t who,
+                          bool *owned);
 /* A launch begins: no word has been read or written by anybody. */
 void memory_launch();
 /* After a launch whose accesses were not watched: everything counts as written; a stray write shows in

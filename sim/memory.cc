@@ -7,12 +7,17 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
-namespace {
+namespace
+{
 
 enum { GUARD = 256, ALIGN = 256, CANARY = 0xa5 };
+
+/* Who touched a 4-byte word in the launch of this number: thread + 1. */
+struct Touch {
+    uint32_t launch = 0, writer = 0, reader = 0;
+};
 
 struct Block {
     size_t bytes = 0;
@@ -20,12 +25,12 @@ struct Block {
     bool written_now = false; /* by the running launch */
     bool whole = false;       /* all of it counts as written */
     std::vector<uint8_t> written;
+    std::vector<Touch> touched; /* empty until a watched launch comes here */
 };
 
 std::mutex lock;
 std::map<uintptr_t, Block> blocks;
-/* Of the running launch, by the number of a 4-byte word: the last thread + 1. */
-std::unordered_map<uintptr_t, uint64_t> writers, readers;
+uint32_t launches = 0;
 
 uintptr_t number(const void *p)
 {
@@ -70,26 +75,29 @@ std::string text(const char *format, unsigned long a, unsigned long b)
     return out;
 }
 
-/* Two threads of one launch, at least one of them writing, with nothing that orders them. */
-std::string race(uintptr_t at, size_t bytes, bool write, uint64_t who)
+/* Two threads of one launch, at least one of them writing, with nothing that orders them: which of the
+ * three, or nullptr. */
+const char *race(Block *b, size_t offset, size_t bytes, bool write, uint32_t who)
 {
-    for (uintptr_t w = at / 4; w <= (at + bytes - 1) / 4; w++) {
-        const auto writer = writers.find(w);
+    if (b->touched.empty())
+        b->touched.resize(b->bytes / 4 + 1);
+    for (size_t w = offset / 4; w <= (offset + bytes - 1) / 4; w++) {
+        Touch &t = b->touched[w];
 
-        if (writer != writers.end() && writer->second != who + 1)
+        if (t.launch != launches)
+            t = { launches, 0, 0 };
+        if (t.writer != 0 && t.writer != who)
             return write ? "race: another thread has written the same global memory"
                          : "race: reads global memory that another thread has written";
-        if (write) {
-            const auto reader = readers.find(w);
-
-            if (reader != readers.end() && reader->second != who + 1)
-                return "race: writes global memory that another thread has read";
-            writers[w] = who + 1;
-        } else if (bytes <= 4) { /* operands; weights are read by wider loads and never written */
-            readers[w] = who + 1;
-        }
+        if (write && t.reader != 0 && t.reader != who)
+            return "race: writes global memory that another thread has read";
+        if (write)
+            t.writer = who;
+        else if (bytes <=
+                 4) /* operands; weights are read by wider loads and never written */
+            t.reader = who;
     }
-    return "";
+    return nullptr;
 }
 
 } // namespace
@@ -97,7 +105,8 @@ std::string race(uintptr_t at, size_t bytes, bool write, uint64_t who)
 void *sim_alloc(size_t bytes, int device)
 {
     const size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN + 2 * GUARD + ALIGN;
-    uint8_t *raw = bytes > 0 ? static_cast<uint8_t *>(aligned_alloc(ALIGN, whole)) : nullptr;
+    uint8_t *raw =
+        bytes > 0 ? static_cast<uint8_t *>(aligned_alloc(ALIGN, whole)) : nullptr;
 
     if (raw == nullptr)
         return nullptr;
@@ -155,31 +164,33 @@ std::string sim::memory_access(const void *at, size_t bytes, bool write, uint64_
 {
     const std::lock_guard<std::mutex> guard(lock);
     const auto b = find(number(at));
+    const char *raced = nullptr;
 
     *owned = b != blocks.end();
     if (!*owned)
-        return "";
+        return {};
     const size_t offset = number(at) - b->first;
     if (bytes > b->second.bytes - offset)
-        return text("at offset %lu of an allocation of %lu bytes", offset, b->second.bytes);
+        return text("at offset %lu of an allocation of %lu bytes", offset,
+                    b->second.bytes);
     uint8_t *written = b->second.written.data() + offset;
     if (write) {
         memset(written, 1, bytes);
         b->second.written_now = true;
-        return race(number(at), bytes, true, who);
-    }
-    if (!b->second.whole && memchr(written, 0, bytes) != nullptr)
+    } else if (!b->second.whole && memchr(written, 0, bytes) != nullptr) {
         return text("uninitialised: offset %lu of an allocation of %lu bytes", offset,
                     b->second.bytes);
-    return b->second.written_now || bytes <= 4 ? race(number(at), bytes, false, who) : "";
+    }
+    if (b->second.written_now || bytes <= 4)
+        raced = race(&b->second, offset, bytes, write, static_cast<uint32_t>(who + 1));
+    return raced != nullptr ? std::string(raced) : std::string();
 }
 
 void sim::memory_launch()
 {
     const std::lock_guard<std::mutex> guard(lock);
 
-    writers.clear();
-    readers.clear();
+    launches++;
     for (auto &b : blocks)
         b.second.written_now = false;
 }

@@ -27,7 +27,8 @@ struct sim_module {
     const SimEntry *entries;
 };
 
-namespace {
+namespace
+{
 
 /* A file of its own, gone at once: dlopen() takes equal names for equal objects. */
 void *open_object(const uint8_t *bytes, size_t size)
@@ -72,7 +73,8 @@ int add_segments(dl_phdr_info *info, size_t, void *user)
 
 bool read_tables(sim_module *m)
 {
-    auto *const *shared = static_cast<uint8_t *const *>(dlsym(m->object, "sim_shared_range"));
+    auto *const *shared =
+        static_cast<uint8_t *const *>(dlsym(m->object, "sim_shared_range"));
     link_map *map = nullptr;
 
     m->runtime = static_cast<SimRuntime **>(dlsym(m->object, "sim_rt"));
@@ -117,7 +119,8 @@ struct sim_module *sim_module_load(const void *image, const char *want_arch)
         return nullptr;
     auto m = std::make_unique<sim_module>();
     m->image.checked = head.checked != 0;
-    m->object = open_object(static_cast<const uint8_t *>(image) + sizeof head, head.bytes);
+    m->object =
+        open_object(static_cast<const uint8_t *>(image) + sizeof head, head.bytes);
     if (m->object == nullptr || !read_tables(m.get())) {
         if (m->object != nullptr)
             dlclose(m->object);

@@ -18,16 +18,19 @@ SIM unsigned sim_mbcnt(unsigned mask, unsigned add, int first)
     const int below = sim_lane() - first;
     if (below <= 0)
         return add;
-    return add + (unsigned)__builtin_popcount(below >= 32 ? mask : mask & ((1u << below) - 1u));
+    return add +
+           (unsigned)__builtin_popcount(below >= 32 ? mask : mask & ((1u << below) - 1u));
 }
-#define __builtin_amdgcn_ds_bpermute(address, x) sim_bpermute(__LINE__, (unsigned)(address), (unsigned)(x))
+#define __builtin_amdgcn_ds_bpermute(address, x) \
+    sim_bpermute(__LINE__, (unsigned)(address), (unsigned)(x))
 SIM unsigned sim_bpermute(int line, unsigned address, unsigned x)
 {
     return (unsigned)sim_rt->shuffle(line, ~0ull, x, (int)(address / 4u % sim_rt->warp));
 }
 #define __builtin_amdgcn_sdot4(a, b, c, clamp) sim_dp4a((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_udot4(a, b, c, clamp) sim_dp4a_u((unsigned)(a), (unsigned)(b), c)
-#define __builtin_amdgcn_sudot4(sa, a, sb, b, c, clamp) sim_sudot4(sa, (unsigned)(a), sb, (unsigned)(b), c)
+#define __builtin_amdgcn_sudot4(sa, a, sb, b, c, clamp) \
+    sim_sudot4(sa, (unsigned)(a), sb, (unsigned)(b), c)
 SIM int sim_sudot4(bool sa, unsigned a, bool sb, unsigned b, int c)
 {
     unsigned sum = (unsigned)c;
@@ -37,6 +40,10 @@ SIM int sim_sudot4(bool sa, unsigned a, bool sb, unsigned b, int c)
         sum += (unsigned)(u * v);
     }
     return (int)sum;
+}
+SIM void sim_ptx_v_pk_fma_f16(unsigned &d, unsigned a, unsigned b, unsigned c)
+{
+    d = sim_fma_half2(a, b, c);
 }
 /* v_perm_b32: selector bytes 0..7 a byte of hi:lo, 8..11 the sign of bytes 1, 3, 5, 7, 12 zero,
  * 13 and more all ones. */

@@ -10,7 +10,8 @@
 #include <mutex>
 #include <vector>
 
-namespace {
+namespace
+{
 
 enum { MAX_THREADS = 1024, MAX_WARP = 64 };
 enum What { RUNNING, AT_BARRIER, AT_SHUFFLE, DONE };
@@ -63,8 +64,9 @@ Lane &lane(unsigned i)
 void report(const std::string &what)
 {
     if (!machine.failed)
-        sim_report("%s in kernel %s, workgroup %llu, thread %u", what.c_str(), machine.kernel->name,
-                   static_cast<unsigned long long>(machine.group), machine.current);
+        sim_report("%s in kernel %s, workgroup %llu, thread %u", what.c_str(),
+                   machine.kernel->name, static_cast<unsigned long long>(machine.group),
+                   machine.current);
     machine.failed = true;
 }
 
@@ -102,14 +104,15 @@ void at_barrier(int line)
     wait(AT_BARRIER, line);
 }
 
-unsigned long long at_shuffle(int line, unsigned long long mask, unsigned long long value, int from)
+unsigned long long at_shuffle(int line, unsigned long long mask, unsigned long long value,
+                              int from)
 {
     Lane &own = lane(machine.current);
     const unsigned warp = machine.runtime.warp, index = machine.current % warp;
 
     if ((mask >> index & 1) == 0)
-        fault(format("shuffle at line %d by lane %u, which its mask %#llx does not name", line, index,
-                     mask));
+        fault(format("shuffle at line %d by lane %u, which its mask %#llx does not name",
+                     line, index, mask));
     own.value = value;
     own.mask = mask;
     own.from = from;
@@ -129,7 +132,8 @@ bool release_barrier()
             return false;
         if (i > 0 && l.line != line) {
             machine.current = i;
-            report(format("divergent barrier: threads wait at lines %d and %d", line, l.line));
+            report(format("divergent barrier: threads wait at lines %d and %d", line,
+                          l.line));
             return false;
         }
         line = l.line;
@@ -178,7 +182,8 @@ void exchange(unsigned first, unsigned count)
                             lane(first + static_cast<unsigned>(l.from)).what == DONE ||
                             (l.mask >> l.from & 1) == 0)) {
             machine.current = first + i;
-            report(format("shuffle at line %d reads lane %d, which is not there", l.line, l.from));
+            report(format("shuffle at line %d reads lane %d, which is not there", l.line,
+                          l.from));
             return;
         }
         l.value = l.from >= 0 ? value[l.from] : l.value;
@@ -206,7 +211,8 @@ bool release_warps()
 
 void report_deadlock()
 {
-    static const char *const names[] = { "runs", "waits at barrier", "waits at shuffle", "has ended" };
+    static const char *const names[] = { "runs", "waits at barrier", "waits at shuffle",
+                                         "has ended" };
     const Lane *first = nullptr;
     const Lane *other = nullptr;
 
@@ -247,14 +253,17 @@ std::string shared_access(const uint8_t *at, size_t offset, size_t bytes, bool w
         if (!write && !b.written)
             return format("uninitialised: byte %zu of shared memory", i);
         if (b.writer != NOBODY && b.writer != self)
-            return format("race on byte %zu of shared memory with thread %d", i, b.writer - 1);
+            return format("race on byte %zu of shared memory with thread %d", i,
+                          b.writer - 1);
         if (write && b.reader != NOBODY && b.reader != self)
             return format("race on byte %zu of shared memory with its reader", i);
         if (write) {
             b.writer = self;
             b.written = true;
         } else {
-            b.reader = b.reader == NOBODY || b.reader == self ? self : static_cast<uint16_t>(MANY);
+            b.reader = b.reader == NOBODY || b.reader == self
+                           ? self
+                           : static_cast<uint16_t>(MANY);
         }
     }
     return "";
@@ -268,13 +277,15 @@ void on_access(const void *p, unsigned bytes, bool write)
     bool owned = false;
     std::string wrong;
 
-    if (lane(machine.current).fiber.on_stack(p) || (at >= own && at < own + sizeof machine))
+    if (lane(machine.current).fiber.on_stack(p) ||
+        (at >= own && at < own + sizeof machine))
         return;
     if (at >= image.shared && at < image.shared + image.shared_bytes) {
         const auto offset = static_cast<size_t>(at - image.shared);
 
         wrong = bytes > image.shared_bytes - offset
-                    ? format("at byte %zu of %zu of shared memory", offset, image.shared_bytes)
+                    ? format("at byte %zu of %zu of shared memory", offset,
+                             image.shared_bytes)
                     : shared_access(at, offset, bytes, write);
     } else {
         wrong = sim::memory_access(p, bytes, write, who(), &owned);
@@ -282,12 +293,14 @@ void on_access(const void *p, unsigned bytes, bool write)
             return; /* a constant of the kernel */
         if (!owned && wrong.empty())
             wrong = "at an address of nothing";
-        machine.illegal = machine.illegal || !owned || wrong.compare(0, 9, "at offset") == 0;
+        if (wrong.empty())
+            return;
+        machine.illegal =
+            machine.illegal || !owned || wrong.compare(0, 9, "at offset") == 0;
     }
     if (!wrong.empty())
-        fault(format("%s %s of %u bytes: %s",
-                     machine.illegal ? "out-of-bounds" : "wrong", write ? "write" : "read", bytes,
-                     wrong.c_str()));
+        fault(format("%s %s of %u bytes: %s", machine.illegal ? "out-of-bounds" : "wrong",
+                     write ? "write" : "read", bytes, wrong.c_str()));
 }
 
 /* Every record of the sanitizer begins with file, line and column. */
@@ -299,8 +312,8 @@ void on_undefined(const char *what, const void *where)
     } at;
 
     memcpy(&at, where, sizeof at);
-    fault(format("undefined behaviour: %s at %s line %u", what, at.file != nullptr ? at.file : "?",
-                 at.line));
+    fault(format("undefined behaviour: %s at %s line %u", what,
+                 at.file != nullptr ? at.file : "?", at.line));
 }
 
 /* ---- Workgroups ---- */
@@ -332,10 +345,14 @@ unsigned pick(iqt_sim_order order, unsigned i, unsigned offset)
     const unsigned n = machine.threads;
 
     switch (order) {
-    case IQT_SIM_REVERSE: return n - 1 - i;
-    case IQT_SIM_STRIDE: return n % 37 != 0 ? i * 37 % n : i;
-    case IQT_SIM_RANDOM: return (offset & 1) != 0 ? (i + offset) % n : n - 1 - (i + offset) % n;
-    default: return i;
+    case IQT_SIM_REVERSE:
+        return n - 1 - i;
+    case IQT_SIM_STRIDE:
+        return n % 37 != 0 ? i * 37 % n : i;
+    case IQT_SIM_RANDOM:
+        return (offset & 1) != 0 ? (i + offset) % n : n - 1 - (i + offset) % n;
+    default:
+        return i;
     }
 }
 
@@ -416,8 +433,8 @@ void run_grid(iqt_sim_order order)
 
 } // namespace
 
-enum sim_result sim_run(const struct sim_kernel *k, const uint32_t grid[3], const uint32_t block[3],
-                        uint32_t warp, void *const *args)
+enum sim_result sim_run(const struct sim_kernel *k, const uint32_t grid[3],
+                        const uint32_t block[3], uint32_t warp, void *const *args)
 {
     const std::lock_guard<std::mutex> guard(machine.lock);
     const sim::Settings settings = sim::settings();
@@ -437,7 +454,8 @@ enum sim_result sim_run(const struct sim_kernel *k, const uint32_t grid[3], cons
     machine.runtime.access = on_access;
     machine.runtime.undefined = on_undefined;
     sim::set_runtime(k, &machine.runtime);
-    if (machine.threads == 0 || machine.threads > MAX_THREADS || !copy_arguments(k, args)) {
+    if (machine.threads == 0 || machine.threads > MAX_THREADS ||
+        !copy_arguments(k, args)) {
         report("launch of too many threads or arguments");
         return SIM_FAULT;
     }

@@ -12,7 +12,8 @@
  *   IQT_SIM_DEVICES  comma-separated architectures of the devices
  *                    (default cuda: sm_90,sm_75; hip: gfx942,gfx1100); "none": no device
  *   IQT_SIM_FAULT    function:nth:error: the nth call of that driver function fails
- *   IQT_SIM_CXX      the C++ compiler (default: c++, g++, clang++, the first that is found)
+ *   IQT_SIM_CXX      the C++ compiler (default: c++, g++, clang++, the first that is found);
+ *                    without one there is no device
  *   IQT_SIM_CACHE    folder of compiled kernels (default: $XDG_CACHE_HOME/iqtile/sim)
  *
  * Tests call the functions below, found with dlsym in the loaded library. All are thread-safe. */
@@ -42,7 +43,9 @@ IQT_SIM_API void iqt_sim_set_order(enum iqt_sim_order order, uint64_t seed);
 IQT_SIM_API void iqt_sim_set_check(int on); /* kernels compiled from now on */
 
 /* The nth call from now (1: the next) of a driver or compiler function, "" for any of them, fails
- * with this error code of its API without any other effect. nth 0 takes it back. */
+ * with this error code of its API. It has no other effect, with two exceptions that are those of real
+ * drivers: what destroys or frees does so and reports the error all the same, and after errors of a
+ * lost device (46, 214, 700, 719) the current context is lost, too. nth 0 takes it back. */
 IQT_SIM_API void iqt_sim_set_fault(const char *function, uint32_t nth, int error);
 /* Calls of driver and compiler functions since the library was loaded or the last reset. */
 IQT_SIM_API uint64_t iqt_sim_calls(void);

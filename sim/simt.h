@@ -13,6 +13,9 @@ enum sim_language { SIM_CUDA, SIM_HIP };
 
 /* ---- Compiling (compile.cc) ---- */
 
+/* Whether there is a C++ compiler. */
+int sim_can_compile(void);
+
 /* Compiles text (one translation unit with extern "C" __global__ kernels) into a host shared object.
  * arch: "sm_90", "gfx1100": decides the predefined macros. On success *image (malloc) is a
  * self-contained image for sim_module_load(); else *image is NULL. *log (malloc, never NULL) has the

@@ -4,7 +4,8 @@
 #include <cctype>
 #include <cstdlib>
 
-namespace {
+namespace
+{
 
 bool is_word(char c)
 {
@@ -75,8 +76,8 @@ std::string call_of(const std::string &inside)
     const size_t quote = parts[0].find('"');
     std::string call = "sim_ptx_";
 
-    for (size_t i = quote + 1; i < parts[0].size() && !isspace(static_cast<unsigned char>(parts[0][i]));
-         i++)
+    for (size_t i = quote + 1;
+         i < parts[0].size() && !isspace(static_cast<unsigned char>(parts[0][i])); i++)
         call += parts[0][i] == '.' ? '_' : parts[0][i];
     call += '(';
     for (size_t i = 1; i < parts.size() && i < 3; i++)
@@ -146,7 +147,8 @@ std::string sim::without_asm(const std::string &text)
         const size_t end = closing(text, open);
         if (end == std::string::npos)
             break;
-        out += text.substr(from, at - from) + call_of(text.substr(open + 1, end - open - 2));
+        out +=
+            text.substr(from, at - from) + call_of(text.substr(open + 1, end - open - 2));
         from = end;
     }
     return out + text.substr(from);

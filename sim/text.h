@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-namespace sim {
+namespace sim
+{
 
 /* Replaces statements asm("op %0, %1, ..." : "=r"(out) : "r"(in)...) by calls of the function named
  * sim_ptx_ and the instruction with '_' for '.'. The one thing that macros cannot do. */

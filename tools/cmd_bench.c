@@ -3,6 +3,7 @@
 #include "tools/cli.h"
 #include "bench/bench_matvec.h"
 #include "kernels/layout.h"
+#include "runtime/runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -204,17 +205,18 @@ static void print_case(const struct iqt_bench_case *c)
 {
     const double gb = (double)c->bytes / c->seconds / 1e9;
     const double weights = (double)c->m * (double)c->k / c->seconds / 1e9;
-    char shape[48];
+    char shape[48], label[IQT_LABEL_BYTES];
 
+    iqt_device_label(&c->device->info, label);
     snprintf(shape, sizeof(shape), "%zux%zu", c->m, c->k);
     if (c->format == NULL)
         printf("%-8s %13s %3s %-9s %10.1f %10.1f %8.2f %10s %7.1f  %s\n", "memory", "-",
-               "-", c->device->info.spec, c->seconds * 1e6, c->fastest * 1e6,
-               c->device->bandwidth / 1e9, "-", 100.0, c->device->method);
+               "-", label, c->seconds * 1e6, c->fastest * 1e6, c->device->bandwidth / 1e9,
+               "-", 100.0, c->device->method);
     else
         printf("%-8s %13s %3u %-9s %10.1f %10.1f %8.2f %10.3f %7.1f  %s\n",
-               iqt_format_name(c->format), shape, c->n, c->device->info.spec,
-               c->seconds * 1e6, c->fastest * 1e6, gb, weights,
+               iqt_format_name(c->format), shape, c->n, label, c->seconds * 1e6,
+               c->fastest * 1e6, gb, weights,
                c->device->bandwidth > 0 ? 100e9 * gb / c->device->bandwidth : 0, c->plan);
     fflush(stdout);
 }

@@ -41,6 +41,7 @@ struct run {
     bool forced;
     struct iqt_plan plan; /* when forced */
     uint64_t seed, passed, failed;
+    bool simulated; /* one of the devices */
 };
 
 /* ---- Which plans ---- */
@@ -118,7 +119,9 @@ static enum iqt_status check_format(struct run *r, const struct iqt_seat *seat,
     struct iqt_check c = { .seat = seat, .format = f, .n = r->n, .seed = r->seed };
     enum iqt_status status = IQT_OK;
     uint32_t unbuilt = 0;
+    char label[IQT_LABEL_BYTES];
 
+    r->simulated |= iqt_device_simulated(iqt_device_describe(seat->dev));
     for (int layout = r->first; layout <= (int)r->last && status == IQT_OK; layout++) {
         c.layout = layout;
         c.unbuilt = 0;
@@ -126,7 +129,8 @@ static enum iqt_status check_format(struct run *r, const struct iqt_seat *seat,
             status = check_layout(r, &c);
         unbuilt += c.unbuilt;
     }
-    printf("%s %s: %llu checks passed", f->name, iqt_device_describe(seat->dev)->spec,
+    printf("%s %s: %llu checks passed", f->name,
+           iqt_device_label(iqt_device_describe(seat->dev), label),
            (unsigned long long)c.passed);
     if (c.failed > 0)
         printf(", %llu FAILED", (unsigned long long)c.failed);
@@ -228,8 +232,8 @@ static int run(const void *opts, int count, char **args)
         fprintf(stderr, "iqtile: nothing was checked\n");
         return IQT_EXIT_FAILED;
     }
-    printf("%llu passed, %llu failed\n", (unsigned long long)r.passed,
-           (unsigned long long)r.failed);
+    printf("%llu passed, %llu failed%s\n", (unsigned long long)r.passed,
+           (unsigned long long)r.failed, r.simulated ? ", simulated" : "");
     return r.failed == 0 ? IQT_EXIT_OK : IQT_EXIT_FAILED;
 }
 

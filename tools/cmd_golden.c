@@ -36,6 +36,7 @@ struct golden {
     size_t seats;
     uint32_t files; /* golden files seen, those without kernels included */
     uint64_t passed, failed;
+    bool simulated; /* one of the devices */
 };
 
 static enum iqt_status open_seats(struct golden *g, const char *device)
@@ -43,8 +44,12 @@ static enum iqt_status open_seats(struct golden *g, const char *device)
     struct iqt_specs list;
 
     IQT_TRY(iqt_specs_find(device, &list));
-    for (; g->seats < list.count; g->seats++)
-        IQT_TRY(iqt_seat_open(list.spec[g->seats], &g->seat[g->seats]));
+    for (; g->seats < list.count; g->seats++) {
+        struct iqt_seat *seat = &g->seat[g->seats];
+
+        IQT_TRY(iqt_seat_open(list.spec[g->seats], seat));
+        g->simulated |= iqt_device_simulated(iqt_device_describe(seat->dev));
+    }
     return IQT_OK;
 }
 
@@ -118,12 +123,13 @@ static enum iqt_status run_seat(struct golden *g, const struct golden_file *f,
                                 size_t seat, enum iqt_layout layout,
                                 const struct iqt_golden_tally *decode)
 {
-    const char *spec = iqt_device_describe(g->seat[seat].dev)->spec;
     struct iqt_golden_tally tally = *decode;
+    char label[IQT_LABEL_BYTES];
     enum iqt_status status = IQT_OK;
 
     snprintf(tally.where, sizeof tally.where, "%s %s %s", iqt_format_name(f->format),
-             spec, iqt_layout_name(layout));
+             iqt_device_label(iqt_device_describe(g->seat[seat].dev), label),
+             iqt_layout_name(layout));
     for (size_t i = 0; i < f->count && status == IQT_OK; i++) {
         iqt_cli_progress(tally.where, i, f->count);
         status =
@@ -285,8 +291,8 @@ static int run(const void *opts, int count, char **args)
         iqt_seat_close(&g.seat[i]);
     if (status != IQT_OK)
         return iqt_cli_fail(status);
-    printf("%llu passed, %llu failed\n", (unsigned long long)g.passed,
-           (unsigned long long)g.failed);
+    printf("%llu passed, %llu failed%s\n", (unsigned long long)g.passed,
+           (unsigned long long)g.failed, g.simulated ? ", simulated" : "");
     return g.failed == 0 ? IQT_EXIT_OK : IQT_EXIT_FAILED;
 }
 

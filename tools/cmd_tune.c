@@ -52,6 +52,7 @@ struct run {
     size_t *shape_of; /* of a job */
     size_t job_count;
     char device[32];
+    bool simulated; /* the device */
     json_t *rows;
     size_t failed, unmeasured;
 };
@@ -164,12 +165,12 @@ static void report(void *user, const struct iqt_tune_result *t)
     json_array_append_new(
         r->rows,
         json_pack(
-            "{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:I, s:f, "
+            "{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:I, s:f, "
             "s:f}",
-            "device", r->device, "format", t->job.format->name, "op",
-            t->job.op == IQT_OP_GATED ? "gated" : "matvec", "m", (json_int_t)t->job.m,
-            "k", (json_int_t)t->job.k, "n", (json_int_t)t->job.n, "layout",
-            iqt_layout_name(t->plan.layout), "plan", plan, "source",
+            "device", r->device, "simulated", r->simulated, "format", t->job.format->name,
+            "op", t->job.op == IQT_OP_GATED ? "gated" : "matvec", "m",
+            (json_int_t)t->job.m, "k", (json_int_t)t->job.k, "n", (json_int_t)t->job.n,
+            "layout", iqt_layout_name(t->plan.layout), "plan", plan, "source",
             source_names[t->source], "level", iqt_tune_level_name(t->level), "ns", t->ns,
             "default_ns", t->default_ns, "spread_ns", t->spread_ns, "samples",
             (json_int_t)t->samples, "gb_per_s", rate(t), "speedup", gain(t)));
@@ -190,15 +191,16 @@ static const char *text_of(const json_t *row, const char *name)
 static void print_row(const json_t *row)
 {
     char shape[32], rate_text[16] = "-", gain_text[16] = "-";
+    const bool simulated = json_is_true(json_object_get(row, "simulated"));
 
     snprintf(shape, sizeof shape, "%.0fx%.0f", number_of(row, "m"), number_of(row, "k"));
     if (number_of(row, "gb_per_s") > 0)
         snprintf(rate_text, sizeof rate_text, "%.2f", number_of(row, "gb_per_s"));
     if (number_of(row, "speedup") > 0)
         snprintf(gain_text, sizeof gain_text, "%.2f", number_of(row, "speedup"));
-    printf("%-9s %-12s %2.0f  %-9s %-8s %8s %8s  %s\n", text_of(row, "format"), shape,
-           number_of(row, "n"), text_of(row, "device"), text_of(row, "source"), rate_text,
-           gain_text, text_of(row, "plan"));
+    printf("%-9s %-12s %2.0f  %-9s%s %-8s %8s %8s  %s\n", text_of(row, "format"), shape,
+           number_of(row, "n"), text_of(row, "device"), simulated ? " simulated" : "",
+           text_of(row, "source"), rate_text, gain_text, text_of(row, "plan"));
 }
 
 static void print_results(const struct run *r)
@@ -267,6 +269,7 @@ static enum iqt_status tune_one(struct run *r, struct iqt_context *ctx, const ch
 
     IQT_TRY(iqt_device_open(ctx, spec, &dev));
     snprintf(r->device, sizeof r->device, "%s", iqt_device_describe(dev)->spec);
+    r->simulated = iqt_device_simulated(iqt_device_describe(dev));
     const enum iqt_status status = iqt_tune_device(dev, r->jobs, r->job_count, &options);
     iqt_device_close(dev);
     return status;

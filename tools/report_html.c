@@ -2,6 +2,7 @@
  * method. No script, nothing loaded from elsewhere. */
 #include "tools/report_html.h"
 #include "tools/svg.h"
+#include "runtime/runtime.h"
 
 #include <math.h>
 
@@ -147,15 +148,22 @@ static void put_head(struct iqt_buf *b, const struct iqt_report *r)
     iqt_buf_printf(b, "</dl>\n");
 }
 
-static void put_tile(struct iqt_buf *b, const char *before, double value, int decimals,
-                     const char *after, const char *text)
+/* Behind every figure of a simulated device. */
+static const char *mark_of(const struct iqt_device_info *info)
 {
-    iqt_buf_printf(b, "<div class=\"tile\"><b>%s%.*f%s</b><span>%s</span></div>\n",
-                   before, decimals, value, after, text);
+    return iqt_device_simulated(info) ? ", simulated" : "";
+}
+
+static void put_tile(struct iqt_buf *b, const char *before, double value, int decimals,
+                     const char *after, const char *text, const char *mark)
+{
+    iqt_buf_printf(b, "<div class=\"tile\"><b>%s%.*f%s</b><span>%s%s</span></div>\n",
+                   before, decimals, value, after, text, mark);
 }
 
 static void put_tiles(struct iqt_buf *b, const struct iqt_report *r, uint32_t device)
 {
+    const char *mark = mark_of(&r->devices[device].info);
     double share = 0, gain = 0;
 
     for (uint32_t i = 0; i < r->row_count; i++) {
@@ -165,11 +173,12 @@ static void put_tiles(struct iqt_buf *b, const struct iqt_report *r, uint32_t de
         gain = fmax(gain, iqt_report_gain(&r->rows[i]));
     }
     iqt_buf_printf(b, "<div class=\"tiles\">\n");
-    put_tile(b, "", r->devices[device].bandwidth / 1e9, 1, " GB/s",
-             "bandwidth, measured");
-    put_tile(b, "", 100 * share, 0, " %", "of it reached by the best pair");
-    put_tile(b, "×", iqt_report_mean_gain(r, device), 2, "", "mean speed-up by tuning");
-    put_tile(b, "×", gain, 2, "", "largest speed-up");
+    put_tile(b, "", r->devices[device].bandwidth / 1e9, 1, " GB/s", "bandwidth, measured",
+             mark);
+    put_tile(b, "", 100 * share, 0, " %", "of it reached by the best pair", mark);
+    put_tile(b, "×", iqt_report_mean_gain(r, device), 2, "", "mean speed-up by tuning",
+             mark);
+    put_tile(b, "×", gain, 2, "", "largest speed-up", mark);
     iqt_buf_printf(b, "</div>\n");
 }
 
@@ -190,11 +199,12 @@ static void put_row(struct iqt_buf *b, const struct iqt_report *r,
 
     iqt_buf_printf(b,
                    "<tr data-format=\"%s\" data-shape=\"%zux%zu\" data-n=\"%u\" "
-                   "data-device=\"%s\"><td class=\"t\">%s</td><td>%zu × %zu</td>"
+                   "data-device=\"%s\"><td class=\"t\">%s%s</td><td>%zu × %zu</td>"
                    "<td class=\"t\">%s</td><td>%u</td><td>%.1f</td><td>%.2f</td>",
                    name, row->m, row->k, row->n, r->devices[row->device].info.spec, name,
-                   row->m, row->k, row->model_shape ? "model" : "tiled", row->n,
-                   row->best.ns / 1e3, iqt_report_rate(row, &row->best) / 1e9);
+                   mark_of(&r->devices[row->device].info), row->m, row->k,
+                   row->model_shape ? "model" : "tiled", row->n, row->best.ns / 1e3,
+                   iqt_report_rate(row, &row->best) / 1e9);
     iqt_buf_printf(
         b,
         "<td><span class=\"meter\"><i style=\"width:%.0f%%\"></i></span>%.1f</td>"
@@ -247,8 +257,10 @@ static void put_checks(struct iqt_buf *b, const struct iqt_report *r, uint32_t d
 static void put_device(struct iqt_buf *b, const struct iqt_report *r, uint32_t device)
 {
     const struct iqt_report_device *d = &r->devices[device];
+    const char *mark = mark_of(&d->info);
+    char label[IQT_LABEL_BYTES];
 
-    iqt_buf_printf(b, "<section><h2>%s: ", d->info.spec);
+    iqt_buf_printf(b, "<section><h2>%s: ", iqt_device_label(&d->info, label));
     iqt_xml_escape(b, d->info.name);
     iqt_buf_printf(b, "</h2>\n<p class=\"dim\">");
     iqt_xml_escape(b, d->info.driver);
@@ -263,12 +275,15 @@ static void put_device(struct iqt_buf *b, const struct iqt_report *r, uint32_t d
     iqt_buf_printf(b, "</p>\n");
     put_tiles(b, r, device);
     iqt_buf_printf(
-        b, "<div class=\"charts\"><figure class=\"card\"><h3>Speed against bits per "
-           "weight</h3>\n");
+        b,
+        "<div class=\"charts\"><figure class=\"card\"><h3>Speed against bits per "
+        "weight%s</h3>\n",
+        mark);
     iqt_report_roofline(b, r, device);
     iqt_buf_printf(b,
                    "</figure>\n<figure class=\"card\"><h3>Largest shape of each format, "
-                   "default and tuned</h3>\n");
+                   "default and tuned%s</h3>\n",
+                   mark);
     iqt_report_bars(b, r, device);
     iqt_buf_printf(b, "</figure></div>\n");
     put_table(b, r, device);

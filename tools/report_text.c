@@ -1,5 +1,6 @@
 /* The table and the JSON of a report. */
 #include "tools/report_text.h"
+#include "runtime/runtime.h"
 
 #include <string.h>
 
@@ -14,8 +15,10 @@ void iqt_report_print_head(FILE *out)
 void iqt_report_print_device(FILE *out, const struct iqt_report *r, uint32_t device)
 {
     const struct iqt_report_device *d = &r->devices[device];
+    char label[IQT_LABEL_BYTES];
     uint32_t noisy = 0;
 
+    iqt_device_label(&d->info, label);
     for (uint32_t i = 0; i < r->row_count; i++) {
         const struct iqt_report_row *row = &r->rows[i];
         char shape[48];
@@ -25,17 +28,17 @@ void iqt_report_print_device(FILE *out, const struct iqt_report *r, uint32_t dev
         noisy += iqt_report_noisy(row);
         snprintf(shape, sizeof(shape), "%zux%zu", row->m, row->k);
         fprintf(out, "%-8s %13s %3u %-9s %8.2f %7.1f %9.2f  %s\n",
-                iqt_format_name(row->format), shape, row->n, d->info.spec,
+                iqt_format_name(row->format), shape, row->n, label,
                 iqt_report_rate(row, &row->best) / 1e9,
                 100 * iqt_report_share(r, row, &row->best), iqt_report_gain(row),
                 row->plan);
     }
     fprintf(out, "%s: %s, bandwidth %.2f GB/s (%s), mean speed-up of tuning %.2f\n",
-            d->info.spec, d->info.name, d->bandwidth / 1e9, d->method,
+            label, d->info.name, d->bandwidth / 1e9, d->method,
             iqt_report_mean_gain(r, device));
     if (noisy > 0)
-        fprintf(out, "%s: %u rows vary by more than 25 %%: the machine was busy\n",
-                d->info.spec, noisy);
+        fprintf(out, "%s: %u rows vary by more than 25 %%: the machine was busy\n", label,
+                noisy);
     fflush(out);
 }
 
@@ -62,12 +65,19 @@ static void put_member(struct iqt_buf *b, const char *indent, const char *key,
     iqt_buf_printf(b, ",\n");
 }
 
+static void put_simulated(struct iqt_buf *b, const struct iqt_device_info *info)
+{
+    iqt_buf_printf(b, "      \"simulated\": %s,\n",
+                   iqt_device_simulated(info) ? "true" : "false");
+}
+
 static void put_device(struct iqt_buf *b, const struct iqt_report_device *d)
 {
     const char *indent = "      ";
 
     iqt_buf_printf(b, "    {\n");
     put_member(b, indent, "device", d->info.spec);
+    put_simulated(b, &d->info);
     put_member(b, indent, "name", d->info.name);
     put_member(b, indent, "driver", d->info.driver);
     put_member(b, indent, "id", d->info.id);
@@ -97,6 +107,7 @@ static void put_row(struct iqt_buf *b, const struct iqt_report *r,
     iqt_buf_printf(b, "    {\n");
     put_member(b, indent, "format", iqt_format_name(row->format));
     put_member(b, indent, "device", r->devices[row->device].info.spec);
+    put_simulated(b, &r->devices[row->device].info);
     put_member(b, indent, "weights", row->origin);
     put_member(b, indent, "plan", row->plan);
     put_member(b, indent, "default_plan", row->base_plan);
