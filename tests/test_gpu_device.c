@@ -7,6 +7,7 @@
 
 #include <glob.h>
 #include <unistd.h>
+#include <zlib.h>
 
 enum { M = 29, K = 256, ROUNDS = 6, THREADS = 4 };
 
@@ -280,11 +281,22 @@ static struct iqt_plan first_plan(void)
                             IQT_LAYOUT_PACKED);
 }
 
+static void plant(const char *name, uint64_t hash, const void *image, size_t bytes)
+{
+    static uint32_t packed[1 << 18];
+    uLongf room = sizeof packed;
+
+    check_true(compress((Bytef *)packed, &room, image, bytes) == Z_OK, "image too large");
+    planted_ptx[0] =
+        (struct iqt_embedded_ptx){ name, hash, packed, (size_t)room, bytes };
+}
+
 /* The simulated driver takes no real PTX; an image in its place shows that the table is used. */
 static void check_embedded(struct gpu_api *g)
 {
     const struct iqt_plan plan = first_plan();
     const struct iqt_target target = { IQT_DIALECT_CUDA, "sm_90" };
+    static const char real[] = ".version 8.0\n.target sm_75\n.address_size 64\n";
     struct iqt_buf text = { 0 }, image = { 0 };
     static char name[IQT_PLAN_NAME_BYTES];
     size_t all;
@@ -296,13 +308,12 @@ static void check_embedded(struct gpu_api *g)
                    iqt_compile(&target, iqt_buf_text(&text), &image) == IQT_OK,
                "%s", iqt_last_error());
     all = compilations(g, "");
-    planted_ptx[0] =
-        (struct iqt_embedded_ptx){ name, iqt_hash(text.data, text.bytes, 0), image.data };
+    const uint64_t hash = iqt_hash(text.data, text.bytes, 0);
+    plant(name, hash, image.data, image.bytes);
     check_true(compilations(g, "") == all - 1, "an embedded kernel was compiled");
     planted_ptx[0].text_hash++;
     check_true(compilations(g, "") == all, "a kernel of another text was used");
-    planted_ptx[0].text_hash--;
-    planted_ptx[0].text = ".version 8.0\n.target sm_75\n.address_size 64\n";
+    plant(name, hash, real, sizeof real);
     check_true(compilations(g, "") == all, "refused PTX was not compiled anew");
     planted_ptx[0].plan = NULL;
     iqt_buf_free(&text);
