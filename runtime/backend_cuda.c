@@ -58,7 +58,7 @@ static const char *error_name(const struct iqt_gpu_api *api, int error)
     const char *name = NULL;
 
     if (error == STUB_LIBRARY) /* which does not know even this name */
-        return "the toolkit's stub library, no driver";
+        return "only the CUDA toolkit's stub library is here, no driver";
     if (((error_name_fn)api->own[ERROR_NAME])(error, &name) != 0 || name == NULL)
         return "unknown error";
     return name;

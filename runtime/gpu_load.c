@@ -151,8 +151,7 @@ static enum iqt_status no_device(const struct iqt_gpu_api *api, const char *call
 {
     const struct iqt_gpu_driver *d = api->driver;
 
-    return iqt_fail(IQT_ERR_NO_DRIVER,
-                    "the %s is installed but reports no device: %s: %s (%d)", d->what,
+    return iqt_fail(IQT_ERR_NO_DRIVER, "the %s reports no device: %s: %s (%d)", d->what,
                     symbol_of(d, call), d->error_name(api, error), error);
 }
 

@@ -17,7 +17,7 @@ case "$device" in
 esac
 # Watched accesses take minutes with all columns, so those stay as they are.
 [ -z "${IQT_ALL:-}" ] || [ "$need" != sim ] || [ -n "${IQT_SIM_CHECK:-}" ] ||
-    set -- --n 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16
+    set -- "$@" --n 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16
 [ -z "${IQT_SIM_CHECK:-}" ] || setting="IQT_SIM_CHECK=$IQT_SIM_CHECK $setting"
 export $setting
 
