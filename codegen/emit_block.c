@@ -1,5 +1,6 @@
 /* One superblock: decode blocks of 32 weights of R rows into words of four int8, multiply by each
- * column's activations, apply block scales in int32 and the rest in float. */
+ * column's activations in int32, apply scales in float. A block's term is
+ * (L * d) * dx * sum, in this order, whatever the layout: equal plans give equal bits. */
 #include "codegen/emit_block.h"
 
 static bool has_min(const struct iqt_format *f)
@@ -95,7 +96,13 @@ static void emit_values(struct iqt_emit *e, uint32_t i)
     }
 }
 
-/* Block scales, shift corrections and minima of one row: one entry per 32 or per 16 weights. */
+static bool is_local(const struct iqt_format *f)
+{
+    return f->super.at == IQT_AT_SUPERBLOCK;
+}
+
+/* Block scales times the superblock's, shift corrections and minima of one row: one entry per 32 or
+ * per 16 weights. */
 static void emit_block_fields(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
@@ -106,7 +113,10 @@ static void emit_block_fields(struct iqt_emit *e, uint32_t i)
 
         if (has_scale(f)) {
             iqt_expr_scale(e, &f->scale, weight, expr);
-            iqt_emit_line(e, "scale%u[r] = %s;", h, expr);
+            iqt_emit_line(e, "scale%u[r] = float(%s)%s;", h, expr,
+                          is_local(f) ? " * d[r]" : "");
+        } else {
+            iqt_emit_line(e, "scale%u[r] = d[r];", h);
         }
         if (has_correction(f)) {
             iqt_expr_field(e, &f->shift, weight, expr);
@@ -114,7 +124,7 @@ static void emit_block_fields(struct iqt_emit *e, uint32_t i)
         }
         if (has_min(f)) {
             iqt_expr_scale(e, &f->min, weight, expr);
-            iqt_emit_line(e, "least%u[r] = %s;", h, expr);
+            iqt_emit_line(e, "least%u[r] = float(%s) * dmin[r];", h, expr);
         }
     }
 }
@@ -125,16 +135,15 @@ static void emit_declarations(struct iqt_emit *e)
 
     iqt_emit_line(e, "uint v[R * 8u];");
     for (uint32_t h = 0; h < 32u / f->block; h++) {
-        if (has_scale(f))
-            iqt_emit_line(e, "int scale%u[R];", h);
+        iqt_emit_line(e, "float scale%u[R];", h);
         if (has_correction(f))
             iqt_emit_line(e, "int shift%u[R];", h);
         if (has_min(f))
-            iqt_emit_line(e, "int least%u[R];", h);
+            iqt_emit_line(e, "float least%u[R];", h);
     }
 }
 
-/* Integer sums of one row and column: dot<h>, corrected, scaled, into isum. */
+/* Integer sums of one row and column: dot<h>, corrected, and its term of the result. */
 static void emit_dots(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
@@ -155,17 +164,21 @@ static void emit_dots(struct iqt_emit *e)
 
         if (has_correction(f))
             iqt_emit_line(e, "dot%u += shift%u[r] * %s;", h, h, sum);
-        if (has_scale(f))
-            iqt_emit_line(e, "dot%u *= scale%u[r];", h, h);
+        iqt_emit_line(
+            e,
+            "%s_sum[r * N + c] = FMA(scale%u[r] * dx, float(dot%u), %s_sum[r * N + c]);",
+            e->prefix, h, h, e->prefix);
+        if (has_min(f))
+            iqt_emit_line(
+                e,
+                "%s_sum[r * N + c] = FMA(least%u[r] * dx, -float(%s), %s_sum[r * N + c]);",
+                e->prefix, h, sum, e->prefix);
     }
-    if (halves)
-        iqt_emit_line(e, "dot0 += dot1;");
 }
 
 static void emit_columns(struct iqt_emit *e, uint32_t block)
 {
     const struct iqt_format *f = e->plan->format;
-    const bool local = f->super.at == IQT_AT_SUPERBLOCK;
 
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
@@ -180,16 +193,6 @@ static void emit_columns(struct iqt_emit *e, uint32_t block)
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     emit_dots(e);
-    iqt_emit_line(e,
-                  local ? "%s[r * N + c] = FMA(dx, float(dot0), %s[r * N + c]);"
-                        : "%s_sum[r * N + c] = FMA(dx, float(dot0), %s_sum[r * N + c]);",
-                  local ? "part_sum" : e->prefix, local ? "part_sum" : e->prefix);
-    if (has_min(f))
-        iqt_emit_line(e, f->block == 16
-                             ? "min_sum[r * N + c] = FMA(dx, float(least0[r] * x_sum0 + "
-                               "least1[r] * x_sum1), min_sum[r * N + c]);"
-                             : "min_sum[r * N + c] = FMA(dx, float(least0[r] * (x_sum0 "
-                               "+ x_sum1)), min_sum[r * N + c]);");
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
@@ -245,42 +248,21 @@ static void emit_float_eight(struct iqt_emit *e, uint32_t i)
     iqt_emit_close(e);
 }
 
-static void emit_part_sums(struct iqt_emit *e)
-{
-    const struct iqt_format *f = e->plan->format;
-
-    iqt_emit_line(e, "float part_sum[R * N]%s;", has_min(f) ? ", min_sum[R * N]" : "");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint i = 0u; i < R * N; i++)");
-    iqt_emit_line(e, "    part_sum[i] = 0.0f;");
-    if (has_min(f)) {
-        iqt_emit_line(e, "UNROLL");
-        iqt_emit_line(e, "for (uint i = 0u; i < R * N; i++)");
-        iqt_emit_line(e, "    min_sum[i] = 0.0f;");
-    }
-}
-
-/* Multiplies the superblock's sums by its float scales. */
+/* The superblock's float scales. */
 static void emit_super(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
     char expr[IQT_EXPR_BYTES];
 
+    iqt_emit_line(e, "float d[R]%s;", has_min(f) ? ", dmin[R]" : "");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     iqt_expr_scalar(e, &f->super, i, expr);
-    iqt_emit_line(e, "float d = %s;", expr);
+    iqt_emit_line(e, "d[r] = %s;", expr);
     if (has_min(f)) {
         iqt_expr_scalar(e, &f->super_min, i, expr);
-        iqt_emit_line(e, "float dmin = %s;", expr);
+        iqt_emit_line(e, "dmin[r] = %s;", expr);
     }
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint i = r * N; i < r * N + N; i++)");
-    iqt_emit_line(e, "%s_sum[i] = FMA(d, part_sum[i], %s_sum[i]);", e->prefix, e->prefix);
-    if (has_min(f))
-        iqt_emit_line(e, "%s_sum[i] = FMA(-dmin, min_sum[i], %s_sum[i]);", e->prefix,
-                      e->prefix);
-    iqt_emit_close(e);
     iqt_emit_close(e);
 }
 
@@ -290,7 +272,6 @@ void iqt_emit_superblock(struct iqt_emit *e, uint32_t s)
     const uint32_t begin = s * f->superblock;
     const uint32_t end =
         begin + (e->plan->span < f->superblock ? e->plan->span : f->superblock);
-    const bool local = f->super.at == IQT_AT_SUPERBLOCK;
 
     if (f->decode == IQT_DECODE_FLOAT) {
         for (uint32_t i = begin; i < end; i += 8)
@@ -298,11 +279,9 @@ void iqt_emit_superblock(struct iqt_emit *e, uint32_t s)
         return;
     }
     iqt_emit_scope(e);
-    if (local)
-        emit_part_sums(e);
+    if (is_local(f))
+        emit_super(e, begin);
     for (uint32_t i = begin; i < end; i += 32)
         emit_int_block(e, i / 32);
-    if (local)
-        emit_super(e, begin);
     iqt_emit_close(e);
 }

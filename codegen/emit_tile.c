@@ -176,12 +176,6 @@ static void emit_super_loads(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
     iqt_emit_line(
         e, "    d[r] = F16((r < 2u ? super.x : super.y) >> r %% 2u * 16u & 0xffffu);");
-    if (e->plan->n > 1)
-        return;
-    iqt_emit_line(e, "float part[R * N];");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint i = 0u; i < R * N; i++)");
-    iqt_emit_line(e, "    part[i] = 0.0f;");
 }
 
 /* ---- A block of 32 ---- */
@@ -278,12 +272,11 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
 static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
                      const struct iqt_tile_values *v, bool all_rows)
 {
-    const bool local = t->format->super.at == IQT_AT_SUPERBLOCK && !all_rows;
     const uint32_t h = halves(t);
     const char *row = all_rows ? "r" : "0u";
     char sum[32];
 
-    snprintf(sum, sizeof sum, local ? "part[r * N + c]" : "%s_sum[r * N + c]", e->prefix);
+    snprintf(sum, sizeof sum, "%s_sum[r * N + c]", e->prefix);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", h);
     if (v->states) {
@@ -350,16 +343,6 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
 
 /* ---- The loop ---- */
 
-static void emit_super_sums(struct iqt_emit *e, const struct iqt_tile *t)
-{
-    if (t->format->super.at != IQT_AT_SUPERBLOCK || e->plan->n > 1)
-        return;
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
-    iqt_emit_line(e, "    %s_sum[r] = FMA(d[r], part[r], %s_sum[r]);", e->prefix,
-                  e->prefix);
-}
-
 static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
 {
     const char *p = e->prefix;
@@ -423,7 +406,6 @@ void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *t,
     emit_record_loads(e, t);
     emit_super_loads(e, t);
     emit_block(e, t, v);
-    emit_super_sums(e, t);
     iqt_emit_line(e, "%s_codes += T / 4u * %uu;", e->prefix, 64u * t->words);
     iqt_emit_line(e, "%s_record += T / 4u * %uu;", e->prefix, t->record_bytes);
     iqt_emit_line(e, "x4 += T * 4u;");

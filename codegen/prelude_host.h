@@ -11,7 +11,7 @@ struct iqt_xs {
 };
 struct iqt_params {
     uint32_t rows, k, row0, row_bytes, w_base, gate_base, cols, y_stride, y_base, flags,
-        act;
+        act, skip;
     float limit;
 };
 struct iqt_host_args {

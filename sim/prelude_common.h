@@ -36,18 +36,29 @@ struct SimHalf {
     }
 };
 #define _Float16 SimHalf
+/* Rounded to the nearest half, ties to even. */
+SIM unsigned sim_to_half(double v)
+{
+    const unsigned sign = __builtin_signbit(v) ? 0x8000u : 0u;
+    double size = __builtin_fabs(v);
+    int exponent = -14; /* of the smallest normal half, and of subnormals */
+    if (!(size < 65520.0))
+        return sign | (size != size ? 0x7e00u : 0x7c00u);
+    while (exponent < 15 && size >= __builtin_ldexp(2.0, exponent))
+        exponent++;
+    size = __builtin_rint(__builtin_ldexp(size, 10 - exponent));
+    return sign | (((unsigned)(exponent + 14) << 10) + (unsigned)size);
+}
 /* Products and sums of halves are exact in double unless they are far apart; then the first rounding
  * cannot change the second. */
 SIM unsigned sim_fma_half2(unsigned a, unsigned b, unsigned c)
 {
     unsigned d = 0;
-    for (int i = 0; i < 32; i += 16) {
-        const double x = (double)sim_half((unsigned short)(a >> i)),
-                     y = (double)sim_half((unsigned short)(b >> i));
-        const _Float16 r =
-            (_Float16)__builtin_fma(x, y, (double)sim_half((unsigned short)(c >> i)));
-        d |= (unsigned)__builtin_bit_cast(unsigned short, r) << i;
-    }
+    for (int i = 0; i < 32; i += 16)
+        d |= sim_to_half(__builtin_fma((double)sim_half((unsigned short)(a >> i)),
+                                       (double)sim_half((unsigned short)(b >> i)),
+                                       (double)sim_half((unsigned short)(c >> i))))
+             << i;
     return d;
 }
 template <class T> SIM unsigned long long sim_bits(T value)

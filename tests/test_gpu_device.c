@@ -287,8 +287,7 @@ static void plant(const char *name, uint64_t hash, const void *image, size_t byt
     uLongf room = sizeof packed;
 
     check_true(compress((Bytef *)packed, &room, image, bytes) == Z_OK, "image too large");
-    planted_ptx[0] =
-        (struct iqt_embedded_ptx){ name, hash, packed, (size_t)room, bytes };
+    planted_ptx[0] = (struct iqt_embedded_ptx){ name, hash, packed, (size_t)room, bytes };
 }
 
 /* The simulated driver takes no real PTX; an image in its place shows that the table is used. */
