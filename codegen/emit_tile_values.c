@@ -231,8 +231,10 @@ static void emit_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t
         iqt_emit_line(e, "m[%uu * i + %uu] = x * 0x%08xu + add[%u] & 0x%08xu;", t->group,
                       n, power, n, t->mask);
     else
-        iqt_emit_line(e, "m[%uu * i + %uu] = MUL24(x, 0x%06xu) + (MUL24(x, 0x%02xu) << 24) & 0x%08xu;",
-                      t->group, n, power & 0xffffffu, power >> 24, t->mask);
+        iqt_emit_line(
+            e,
+            "m[%uu * i + %uu] = MUL24(x, 0x%06xu) + (MUL24(x, 0x%02xu) << 24) & 0x%08xu;",
+            t->group, n, power & 0xffffffu, power >> 24, t->mask);
 }
 
 /* seed(): of group i of the block, less seed_add and shift_add; states(): the masked states of its
