@@ -29,9 +29,10 @@ static const struct iqt_opt gen_opts[] = {
     { "plan", IQT_OPT_STRING, "NAME", "this plan instead of the default one",
       offsetof(struct gen_opts, plan) },
     { "target", IQT_OPT_STRING, "TARGET",
-      "the compiled kernel for sm_90, compute_75, gfx1100, spirv, ...",
+      "the compiled kernel for sm_90, compute_75, gfx1100, spirv, radv:navi21, ...",
       offsetof(struct gen_opts, target) },
-    { "o", IQT_OPT_STRING, "FILE", "write to FILE instead of standard output",
+    { "o", IQT_OPT_STRING, "FILE",
+      "write to FILE; --target without --format: to this folder, a file a format",
       offsetof(struct gen_opts, out) },
     { "list", IQT_OPT_FLAG, NULL, "names of the legal plans, one a line",
       offsetof(struct gen_opts, list) },
@@ -76,12 +77,18 @@ static enum iqt_status find_op(const char *name, enum iqt_op *out)
     return iqt_fail(IQT_ERR_UNKNOWN, "unknown op '%s'; the ops are matvec gated", name);
 }
 
+/* What RADV is given is SPIR-V, whichever GPU it compiles for. */
+static enum iqt_status parse_target(const char *name, struct iqt_target *out)
+{
+    return iqt_target_parse(strncmp(name, "radv:", 5) == 0 ? "spirv" : name, out);
+}
+
 /* A target implies its dialect; naming another one is a contradiction. */
 static enum iqt_status read_target(const struct gen_opts *o, struct wish *w)
 {
     struct iqt_target target;
 
-    IQT_TRY(iqt_target_parse(o->target, &target));
+    IQT_TRY(parse_target(o->target, &target));
     if (w->dialect != IQT_DIALECTS && w->dialect != target.dialect)
         return iqt_fail(IQT_ERR_ARG, "target %s takes dialect %s, not %s", o->target,
                         iqt_dialect_name(target.dialect), iqt_dialect_name(w->dialect));
@@ -176,7 +183,7 @@ static enum iqt_status make_binary(const char *name, struct iqt_buf *out)
     enum iqt_status status;
 
     *out = (struct iqt_buf){ 0 };
-    status = iqt_target_parse(name, &target);
+    status = parse_target(name, &target);
     if (status == IQT_OK)
         status = iqt_compile(&target, iqt_buf_text(&text), out);
     iqt_buf_free(&text);
@@ -213,6 +220,43 @@ static enum iqt_status write_file(const char *path, const struct iqt_buf *text)
     return status;
 }
 
+static enum iqt_status write_format(const struct gen_opts *all,
+                                    const struct iqt_format *f, const char *suffix)
+{
+    struct gen_opts o = *all;
+    struct iqt_buf binary = { 0 }, path = { 0 };
+    enum iqt_status status;
+
+    o.format = f->name;
+    status = make_output(&o, &binary);
+    iqt_buf_printf(&path, "%s/%s%s", all->out, f->name, suffix);
+    if (status == IQT_OK)
+        status = write_file(iqt_buf_text(&path), &binary);
+    iqt_buf_free(&binary);
+    iqt_buf_free(&path);
+    return status;
+}
+
+/* The default kernel of every format, named like the format. */
+static enum iqt_status write_formats(const struct gen_opts *o)
+{
+    static const char *const suffix[IQT_DIALECTS] = { [IQT_DIALECT_CUDA] = ".cubin",
+                                                      [IQT_DIALECT_HIP] = ".co",
+                                                      [IQT_DIALECT_GLSL] = ".spv" };
+    struct iqt_target target;
+
+    IQT_TRY(parse_target(o->target, &target));
+    IQT_TRY(iqt_dir_make(o->out));
+    for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
+        IQT_TRY(write_format(o, f, suffix[target.dialect]));
+    return IQT_OK;
+}
+
+static bool is_every_format(const struct gen_opts *o)
+{
+    return o->target != NULL && o->format == NULL && o->plan == NULL;
+}
+
 static int run(const void *opts, int count, char **args)
 {
     const struct gen_opts *o = opts;
@@ -227,6 +271,13 @@ static int run(const void *opts, int count, char **args)
         return iqt_cli_usage("--list and --target exclude each other");
     if (o->target != NULL && o->out == NULL && isatty(STDOUT_FILENO))
         return iqt_cli_usage("--target writes a binary: name a file with -o");
+    if (is_every_format(o) && o->out == NULL)
+        return iqt_cli_usage(
+            "--target without --format writes a file a format: name a folder with -o");
+    if (is_every_format(o)) {
+        status = write_formats(o);
+        return status == IQT_OK ? IQT_EXIT_OK : iqt_cli_fail(status);
+    }
     status = make_output(o, &text);
     if (status == IQT_OK && o->out != NULL)
         status = write_file(o->out, &text);
@@ -239,7 +290,8 @@ static int run(const void *opts, int count, char **args)
 const struct iqt_command iqt_cmd_gen = {
     .name = "gen",
     .usage =
-        "(--format F (--dialect D | --target T) | --plan NAME | --list) [options] [-o FILE]",
+        "(--format F --dialect D | --target T [--format F] | --plan NAME | --list) [options] "
+        "[-o FILE]",
     .summary = "print a kernel's text or its binary, or the names of the legal plans",
     .opts = gen_opts,
     .opts_bytes = sizeof(struct gen_opts),
