@@ -207,8 +207,7 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
         if (i < h)
             iqt_emit_line(
                 e, "scales[%uu * %s + %uu] = scale(f, scale_at[%uu * b + %uu], t)%s;", h,
-                row, i, h, i,
-                all_rows && t->format->super.at == IQT_AT_SUPERBLOCK ? " * d[r]" : "");
+                row, i, h, i, t->format->super.at == IQT_AT_SUPERBLOCK ? " * d[r]" : "");
         if (i < h && lacks(t, v) && has_shift(t))
             iqt_emit_line(
                 e, "lacking[%uu * %s + %uu] = lack(g, shift_at[%uu * b + %uu], t);", h,
