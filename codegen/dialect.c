@@ -176,6 +176,13 @@ static const char hip_tiles[] =
     "    asm(\"v_pk_fma_f16 %0, %1, %2, %3\" : \"=v\"(d) : \"v\"(a), \"v\"(b), \"v\"(c));\n"
     "    return d;\n"
     "}\n"
+    "#define MUL24(x, c) mul24<c>(x)\n"
+    "template <uint c> FN uint mul24(uint x)\n"
+    "{\n"
+    "    uint d;\n"
+    "    asm(\"v_mul_u32_u24 %0, %1, %2\" : \"=v\"(d) : \"n\"(c), \"v\"(x));\n"
+    "    return d;\n"
+    "}\n"
     "#define SIGNS(x) PERM((x) << 8, x, 0x0b090a08u)\n"
     "#define REPEAT(x, i) PERM(x, x, 0x01010101u * (i))\n" TILES_COMMON;
 

@@ -206,21 +206,12 @@ static const char *const seed_text[] = {
         "    return i % 2u ? q[4u * b + i / 2u] >> 17 : q[4u * b + i / 2u] & 0x7fffu;\n",
 };
 
-/* seed(): of group i of the block, less seed_add and shift_add; states(): the masked states of its
- * weights: the seed times powers of the multiplier, and what was left out of the seed times them. */
-static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
+/* What the seed lacks, times each power of the multiplier, so that a state is one multiply-add. */
+static void emit_state_terms(struct iqt_emit *e, const struct iqt_trellis *t)
 {
-    const struct iqt_trellis *t = tile->format->trellis;
     uint32_t power = 1;
 
-    iqt_buf_printf(
-        e->out,
-        "FN uint seed(const uint *q, uint b, uint f, uint i)\n{\n    (void)f;\n%s}\n",
-        seed_text[tile->family]);
-    iqt_emit_open(e,
-                  "FN void states(const uint *q, uint b, uint f, uint shift, uint *m)");
     iqt_emit_line(e, "uint add[%u];", t->group);
-    iqt_emit_line(e, "(void)shift;");
     for (uint32_t n = 0; n < t->group; n++) {
         power *= t->multiplier;
         if (t->shift_add)
@@ -229,14 +220,50 @@ static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
         else
             iqt_emit_line(e, "add[%u] = 0x%08xu;", n, t->seed_add * power);
     }
+}
+
+/* AMD multiplies 32 bits at a quarter of the rate of 24 bits: x has 17, the power's low 24 bits and
+ * its high byte are multiplied apart. */
+static void emit_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
+                       uint32_t power)
+{
+    if (e->plan->dialect == IQT_DIALECT_CUDA)
+        iqt_emit_line(e, "m[%uu * i + %uu] = x * 0x%08xu + add[%u] & 0x%08xu;", t->group,
+                      n, power, n, t->mask);
+    else
+        iqt_emit_line(
+            e,
+            "m[%uu * i + %uu] = MUL24(x, 0x%06xu) + (MUL24(x, 0x%02xu) << 24) & 0x%08xu;",
+            t->group, n, power & 0xffffffu, power >> 24, t->mask);
+}
+
+/* seed(): of group i of the block, less seed_add and shift_add; states(): the masked states of its
+ * weights, which are the whole seed times powers of the multiplier. */
+static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
+{
+    const struct iqt_trellis *t = tile->format->trellis;
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
+    uint32_t power = 1;
+
+    iqt_buf_printf(
+        e->out,
+        "FN uint seed(const uint *q, uint b, uint f, uint i)\n{\n    (void)f;\n%s}\n",
+        seed_text[tile->family]);
+    iqt_emit_open(e,
+                  "FN void states(const uint *q, uint b, uint f, uint shift, uint *m)");
+    iqt_emit_line(e, "(void)shift;");
+    if (cuda)
+        emit_state_terms(e, t);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint i = 0u; i < %uu; i++)", 32 / t->group);
     iqt_emit_line(e, "uint x = seed(q, b, f, i);");
-    power = 1;
+    if (!cuda && t->shift_add)
+        iqt_emit_line(e, "x += %uu + shift * %uu;", t->seed_add, t->shift_add);
+    else if (!cuda)
+        iqt_emit_line(e, "x += %uu;", t->seed_add);
     for (uint32_t n = 0; n < t->group; n++) {
         power *= t->multiplier;
-        iqt_emit_line(e, "m[%uu * i + %uu] = x * 0x%08xu + add[%u] & 0x%08xu;", t->group,
-                      n, power, n, t->mask);
+        emit_state(e, t, n, power);
     }
     iqt_emit_close(e);
     iqt_emit_close(e);

@@ -21,6 +21,7 @@ struct source {
     struct {
         uint8_t width, to;
         uint16_t bit[SUPERBLOCK];
+        uint16_t run[SUPERBLOCK]; /* elements that can be taken together */
     } plane[IQT_MAX_PLANES + 1];
 };
 
@@ -28,7 +29,17 @@ struct mover {
     const struct iqt_tile *t;
     struct source source[IQT_TILE_SOURCES];
     size_t k, superblocks, records, heads; /* bytes from the group's start */
+    uint8_t number[IQT_TILE_SOURCES][256]; /* of values that are numbered anew */
 };
+
+/* From each element on: how many follow one another in whole bytes, the field at the same bits. */
+static void fill_runs(const uint16_t *bit, uint32_t width, uint32_t count, uint16_t *run)
+{
+    for (uint32_t e = count; e-- > 0;)
+        run[e] = e + 1 < count && bit[e] % 8 + width <= 8 && bit[e + 1] == bit[e] + 8
+                     ? (uint16_t)(run[e + 1] + 1)
+                     : 1;
+}
 
 static void add_planes(struct source *s, const struct iqt_field *f, uint32_t step,
                        uint8_t to)
@@ -38,6 +49,8 @@ static void add_planes(struct source *s, const struct iqt_field *f, uint32_t ste
         s->plane[s->planes].to = (uint8_t)(f->plane[p].to + to);
         for (uint32_t e = 0; e < s->count; e++)
             s->plane[s->planes].bit[e] = (uint16_t)iqt_plane_bit(&f->plane[p], e * step);
+        fill_runs(s->plane[s->planes].bit, f->plane[p].width, s->count,
+                  s->plane[s->planes].run);
     }
 }
 
@@ -99,6 +112,14 @@ static bool renumbered(const struct iqt_tile *t, uint32_t source)
                                    : renumber(t, source, 0, false) != 0;
 }
 
+static void fill_numbers(struct mover *m)
+{
+    for (uint32_t i = 0; i < IQT_TILE_SOURCES; i++)
+        for (uint32_t v = 0; v < 256 && renumbered(m->t, i); v++)
+            m->number[i][v] =
+                (uint8_t)renumber(m->t, i, i == IQT_TILE_CODE ? v % 32 : v, false);
+}
+
 /* A field of up to 16 bits at any bit address. */
 static uint32_t get(const uint8_t *base, uint32_t bit, uint32_t width)
 {
@@ -126,18 +147,43 @@ static void put(uint8_t *base, uint32_t bit, uint32_t width, uint32_t value)
         at[2] |= (uint8_t)(word >> 16);
 }
 
+/* The common case of whole vectors of bytes, for the compiler to make vector code of. */
+static void gather_bytes(const uint8_t *bytes, uint32_t shift, uint32_t width,
+                         uint32_t to, uint32_t count, uint16_t *out)
+{
+    const uint32_t mask = (1u << width) - 1;
+
+    for (uint32_t e = 0; e < count; e++)
+        out[e] = (uint16_t)(out[e] | (bytes[e] >> shift & mask) << to);
+}
+
+static void gather_plane(const struct source *s, uint32_t p, const uint8_t *block,
+                         uint16_t *out)
+{
+    const uint16_t *bit = s->plane[p].bit;
+    const uint32_t width = s->plane[p].width, to = s->plane[p].to;
+
+    for (uint32_t e = 0, n; e < s->count; e += n) {
+        n = s->plane[p].run[e];
+        if (n == 1)
+            out[e] |= (uint16_t)(get(block, bit[e], width) << to);
+        else
+            gather_bytes(block + bit[e] / 8, bit[e] % 8, width, to, n, out + e);
+    }
+}
+
 static void gather(const struct mover *m, const uint8_t *block, uint32_t i, uint16_t *out)
 {
     const struct source *s = &m->source[i];
 
+    if (s->planes == 0)
+        return;
     memset(out, 0, s->count * sizeof *out);
     for (uint32_t p = 0; p < s->planes; p++)
-        for (uint32_t e = 0; e < s->count; e++)
-            out[e] |= (uint16_t)(get(block, s->plane[p].bit[e], s->plane[p].width)
-                                 << s->plane[p].to);
+        gather_plane(s, p, block, out);
     if (renumbered(m->t, i))
         for (uint32_t e = 0; e < s->count; e++)
-            out[e] = (uint16_t)renumber(m->t, i, out[e], false);
+            out[e] = m->number[i][out[e]];
 }
 
 static void scatter(const struct mover *m, uint8_t *block, uint32_t i, uint16_t *value)
@@ -189,19 +235,30 @@ static uint32_t field_bit(const struct iqt_tile *t, uint32_t row, uint32_t b)
                         : IQT_TILE_ROWS * t->split + row * rest + b - t->split;
 }
 
+/* Ors bits [from, from + count) of a row's fields into the record, bytes at a time. */
+static void store_fields(const struct mover *m, uint8_t *group, size_t superblock,
+                         uint32_t span, uint32_t at, uint64_t value, uint32_t count)
+{
+    const uint32_t end = at + count;
+
+    value <<= at % 8;
+    for (uint32_t byte = at / 8; byte * 8 < end; byte++, value >>= 8)
+        *field_byte(m, group, superblock, span, byte) |= (uint8_t)value;
+}
+
 static void store_span(const struct mover *m, uint8_t *group, size_t superblock,
                        uint32_t span, uint32_t row, const struct row_span *s)
 {
     const struct iqt_tile *t = m->t;
+    const uint64_t fields = s->word[t->words] | (uint64_t)s->word[t->words + 1] << 32;
+    const uint32_t rest = (uint32_t)t->row_bits - t->split;
 
     for (uint32_t w = 0; w < t->words; w++)
         memcpy(code_word(m, group, superblock, span, row, w), &s->word[w], 4);
-    for (uint32_t b = 0; b < t->row_bits; b++)
-        if (s->word[t->words + b / 32] >> b % 32 & 1) {
-            const uint32_t at = field_bit(t, row, b);
-
-            *field_byte(m, group, superblock, span, at / 8) |= (uint8_t)(1u << at % 8);
-        }
+    store_fields(m, group, superblock, span, field_bit(t, row, 0),
+                 fields & (((uint64_t)1 << t->split) - 1), t->split);
+    store_fields(m, group, superblock, span, IQT_TILE_ROWS * t->split + row * rest,
+                 fields >> t->split, rest);
 }
 
 static void load_span(const struct mover *m, const uint8_t *group, size_t superblock,
@@ -227,6 +284,7 @@ static uint32_t first_element(const struct iqt_tile_piece *p, uint32_t span)
     return span * p->elements;
 }
 
+/* Elements that follow one another mostly go to the same word, which stays in a register. */
 static void assemble(const struct iqt_tile *t, uint16_t value[][SUPERBLOCK],
                      uint32_t span, struct row_span *s)
 {
@@ -235,9 +293,17 @@ static void assemble(const struct iqt_tile *t, uint16_t value[][SUPERBLOCK],
         const struct iqt_tile_piece *p = &t->piece[n];
         const uint16_t *from = &value[p->source][first_element(p, span)];
         const uint32_t mask = (1u << p->width) - 1;
+        uint32_t at = p->bit[0] / 32, word = 0;
 
-        for (uint32_t e = 0; e < p->elements; e++)
-            s->word[p->bit[e] / 32] |= (from[e] >> p->from & mask) << p->bit[e] % 32;
+        for (uint32_t e = 0; e < p->elements; e++) {
+            if (p->bit[e] / 32 != at) {
+                s->word[at] |= word;
+                at = p->bit[e] / 32;
+                word = 0;
+            }
+            word |= (from[e] >> p->from & mask) << p->bit[e] % 32;
+        }
+        s->word[at] |= word;
     }
 }
 
@@ -322,6 +388,7 @@ void iqt_tile_pack(const struct iqt_tile *t, size_t k, size_t rows, size_t row_b
     struct mover m;
 
     mover_init(&m, t, k);
+    fill_numbers(&m);
     for (size_t r = 0; r < rows; r++) {
         uint8_t *group = packed + r / IQT_TILE_ROWS * IQT_TILE_ROWS * row_bytes;
 

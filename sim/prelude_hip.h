@@ -41,6 +41,10 @@ SIM int sim_sudot4(bool sa, unsigned a, bool sb, unsigned b, int c)
     }
     return (int)sum;
 }
+SIM void sim_ptx_v_mul_u32_u24(unsigned &d, unsigned a, unsigned b)
+{
+    d = (a & 0xffffffu) * (b & 0xffffffu);
+}
 SIM void sim_ptx_v_pk_fma_f16(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_fma_half2(a, b, c);
