@@ -4,6 +4,7 @@
 #include "codegen/emit_tile.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 static void emit_constants(struct iqt_emit *e)
 {
@@ -154,20 +155,20 @@ static void emit_spans(struct iqt_emit *e)
     iqt_emit_close(e);
 }
 
-/* Factor of the finished sum: the row header and the gain of the format. */
-static void emit_row_factor(struct iqt_emit *e)
+/* Factor of the finished sum: the row header and the gain of the format. `row`: where row r is. */
+static void emit_row_factor(struct iqt_emit *e, const char *row)
 {
     static const char *const spelling[] = {
-        [IQT_F16] = "F16(%s_u16(%s_row[r] + %s + %uu))",
-        [IQT_BF16] = "FLOAT_OF(%s_u16(%s_row[r] + %s + %uu) << 16)",
-        [IQT_F32] = "FLOAT_OF(%s_u32(%s_row[r] + %s + %uu))",
+        [IQT_F16] = "F16(%s_u16(%s + %s + %uu))",
+        [IQT_BF16] = "FLOAT_OF(%s_u16(%s + %s + %uu) << 16)",
+        [IQT_F32] = "FLOAT_OF(%s_u32(%s + %s + %uu))",
     };
     const struct iqt_format *f = e->plan->format;
     const char *head = e->plan->layout == IQT_LAYOUT_PACKED ? "head" : "0u";
     struct iqt_buf factor = { 0 };
 
     if (f->super.at == IQT_AT_ROW)
-        iqt_buf_printf(&factor, spelling[f->super.type], e->prefix, e->prefix, head,
+        iqt_buf_printf(&factor, spelling[f->super.type], e->prefix, row, head,
                        f->super.byte);
     else
         iqt_buf_printf(&factor, "1.0f");
@@ -190,27 +191,74 @@ static void emit_store(struct iqt_emit *e)
     iqt_emit_line(e, "y[at_y] = (p.flags & 4u) != 0u ? value + residual[at_y] : value;");
 }
 
-static void emit_epilogue(struct iqt_emit *e)
+static uint32_t prefixes(const struct iqt_emit *e)
 {
-    const bool gated = e->plan->op == IQT_OP_GATED;
+    return e->plan->op == IQT_OP_GATED ? 2 : 1;
+}
+static const char *const prefix_of[] = { "w", "gate" };
+
+/* The first thread of a row group has all its sums and writes them one after the other. */
+static void emit_epilogue_first(struct iqt_emit *e)
+{
+    char row[32];
 
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
-    e->prefix = "w";
-    emit_row_factor(e);
-    if (gated) {
-        e->prefix = "gate";
-        emit_row_factor(e);
+    for (uint32_t i = 0; i < prefixes(e); i++) {
+        e->prefix = prefix_of[i];
+        snprintf(row, sizeof row, "%s_row[r]", e->prefix);
+        emit_row_factor(e, row);
     }
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
-    iqt_emit_line(e, "float w_total = reduce(w_sum[r * N + c], tid);");
-    if (gated)
-        iqt_emit_line(e, "float gate_total = reduce(gate_sum[r * N + c], tid);");
+    for (uint32_t i = 0; i < prefixes(e); i++)
+        iqt_emit_line(e, "float %s_total = reduce(%s_sum[r * N + c], tid);", prefix_of[i],
+                      prefix_of[i]);
     iqt_emit_open(e, "if (lane == 0u && row < p.rows && c < p.cols)");
     emit_store(e);
     iqt_emit_close(e);
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+/* Shuffles leave each sum in all threads: sum i is finished by thread i % T, all at the same time. One
+ * thread would work off up to 64 of them, in a text 64 times as long. */
+static void emit_epilogue_spread(struct iqt_emit *e, const struct iqt_tile *tile)
+{
+    char row[128];
+
+    iqt_emit_line(e,
+                  "#define EACH ((R * N + T - 1u) / T) // sums that a thread finishes");
+    for (uint32_t i = 0; i < prefixes(e); i++) {
+        const char *p = prefix_of[i];
+
+        iqt_emit_line(e, "float %s_mine[EACH];", p);
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_open(e, "for (uint i = 0u; i < R * N; i++)");
+        iqt_emit_line(e, "float total = reduce(%s_sum[i], tid);", p);
+        iqt_emit_line(
+            e,
+            "%s_mine[i / T] = i %% T == 0u || lane == i %% T ? total : %s_mine[i / T];",
+            p, p);
+        iqt_emit_close(e);
+    }
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint j = 0u; j < EACH; j++)");
+    iqt_emit_line(e, "uint i = lane + j * T, r = i / N, c = i %% N;");
+    iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
+    iqt_emit_open(e, "if (i < R * N && row < p.rows && c < p.cols)");
+    for (uint32_t i = 0; i < prefixes(e); i++) {
+        e->prefix = prefix_of[i];
+        if (tile)
+            snprintf(row, sizeof row, "p.%s_base + tile + r * %uu", e->prefix,
+                     e->plan->format->row_head);
+        else
+            snprintf(row, sizeof row, "p.%s_base + row * p.row_bytes", e->prefix);
+        emit_row_factor(e, row);
+        iqt_emit_line(e, "float %s_total = %s_mine[j];", e->prefix, e->prefix);
+    }
+    emit_store(e);
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
@@ -241,7 +289,10 @@ static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
     emit_sums(e, "w", tile, values);
     if (e->plan->op == IQT_OP_GATED)
         emit_sums(e, "gate", tile, values);
-    emit_epilogue(e);
+    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+        emit_epilogue_spread(e, tile);
+    else
+        emit_epilogue_first(e);
 }
 
 /* Functions that turn codes into values. */

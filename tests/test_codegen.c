@@ -1,8 +1,8 @@
-/* Emitted text: deterministic, equal to the committed golden texts, and packed planes read only by
- * aligned 16-byte loads. IQT_UPDATE=1 rewrites the golden texts: a change of an emitter is then a
- * readable diff. */
+/* Emitted text: deterministic, equal to the committed golden texts; packed planes and tiles read only
+ * by aligned loads of what is there. IQT_UPDATE=1 rewrites the golden texts: a change of an emitter
+ * is then a readable diff. */
 #include "codegen/codegen.h"
-#include "kernels/layout.h"
+#include "kernels/packer.h"
 #include "tests/check.h"
 
 #include <stdio.h>
@@ -11,20 +11,36 @@
 
 enum { MOST = 4096 };
 
-/* One per decode family and dialect that differs. */
+/* One per decode family and dialect that differs. Tiles: n1 is decoded by split permutes, n2 by
+ * merged ones. */
+#define TILE(op, format, dialect, n, lookup) \
+    op "." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.packed." lookup ".subgroup"
 static const char *const golden[] = {
     "matvec.iq4_ks.glsl.n1.g8.r2.t8.s64.v16.u1.packed.sel.shmem",
-    "matvec.iq4_ks.cuda.n1.g8.r2.t32.s64.v16.u1.packed.perm.subgroup",
-    "matvec.iq4_ks.hip.n1.g8.r2.t32.s64.v16.u1.packed.perm.subgroup",
     "matvec.iq4_ks.host.n1.g2.r2.t1.s256.v32.u1.packed.perm.none",
     "matvec.iq2_kl.glsl.n1.g4.r1.t8.s256.v16.u1.packed.shmem.subgroup",
-    "matvec.iq2_kl.cuda.n1.g4.r1.t32.s256.v16.u1.packed.perm.subgroup",
     "matvec.iq4_kss.glsl.n4.g4.r1.t8.s32.v4.u1.native.sel.shmem",
     "matvec.iq3_kt.glsl.n1.g4.r1.t8.s128.v16.u1.packed.none.shmem",
-    "matvec.iq3_kt.hip.n1.g4.r1.t32.s128.v16.u1.packed.none.shmem",
     "gated.iq5_k.glsl.n1.g4.r1.t8.s128.v16.u1.packed.shmem.shmem",
     "matvec.q5_k.glsl.n1.g4.r1.t8.s32.v4.u1.native.none.shmem",
     "matvec.f16.cuda.n1.g4.r1.t32.s32.v16.u1.packed.none.subgroup",
+    "matvec.iq4_k.cuda.n1.g16.r1.t4.s128.v4.u1.native.perm.shmem",
+    "matvec.iq3_kt.hip.n1.g16.r1.t4.s128.v4.u1.native.none.shmem",
+    TILE("matvec", "iq2_ks", "cuda", "1", "perm"),
+    TILE("matvec", "iq3_k", "cuda", "1", "perm"),
+    TILE("matvec", "iq4_ks", "cuda", "1", "perm"),
+    TILE("gated", "iq4_kss", "cuda", "2", "perm"),
+    TILE("matvec", "iq5_k", "cuda", "1", "perm"),
+    TILE("matvec", "iq6_k", "cuda", "1", "perm"),
+    TILE("matvec", "iq2_kl", "cuda", "2", "perm"),
+    TILE("matvec", "iq1_kt", "cuda", "1", "none"),
+    TILE("matvec", "iq2_ks", "hip", "1", "perm"),
+    TILE("matvec", "iq4_k", "hip", "2", "perm"),
+    TILE("matvec", "iq5_ks", "hip", "1", "perm"),
+    TILE("matvec", "iq6_k", "hip", "1", "perm"),
+    TILE("matvec", "iq2_kl", "hip", "1", "perm"),
+    TILE("matvec", "iq3_kt", "hip", "1", "none"),
+    TILE("matvec", "iq4_kt", "hip", "2", "none"),
 };
 
 static bool emit(const char *name, struct iqt_buf *out)
@@ -126,11 +142,66 @@ static void check_loads(const struct iqt_plan *plan, const char *text)
                name);
 }
 
+static uint32_t type_bytes(const char *type)
+{
+    static const struct {
+        const char *name;
+        uint32_t bytes;
+    } types[] = { { "ushort", 2 }, { "uint", 4 }, { "uvec2", 8 }, { "uvec4", 16 } };
+
+    for (size_t i = 0; i < IQT_COUNT(types); i++)
+        if (strcmp(type, types[i].name) == 0)
+            return types[i].bytes;
+    return 0;
+}
+
+/* The loads of a tile's record are aligned and together all of it, once; those of the codes are
+ * vectors side by side. */
+static void check_tile_loads(const struct iqt_plan *plan, const struct iqt_tile *tile,
+                             const char *text)
+{
+    static const char codes[] = "uvec4 c = *(const uvec4 *)(w_codes + 64u * j);";
+    char name[IQT_PLAN_NAME_BYTES], seen[256] = { 0 }, type[16], loop[64];
+    uint32_t read = 0;
+
+    iqt_plan_name(plan, name);
+    for (const char *p = text; (p = strstr(p, " = *(const ")) != NULL; p++) {
+        unsigned at, stride = 0;
+        const int found =
+            sscanf(p, " = *(const %15s *)(w_record + %uu + lane %% 4u * %uu);", type, &at,
+                   &stride);
+        const uint32_t bytes = found < 2 ? 0 : type_bytes(type);
+
+        if (found < 2)
+            continue;
+        check_true(bytes && at % bytes == 0 && stride % bytes == 0 &&
+                       tile->record_bytes % bytes == 0,
+                   "%s: a load of %s at byte %u, stride %u, of records of %u bytes", name,
+                   type, at, stride, tile->record_bytes);
+        for (uint32_t span = 0; span < (stride ? 4 : 1); span++)
+            for (uint32_t i = at + stride * span; i < at + stride * span + bytes; i++) {
+                check_true(i < tile->record_bytes && !seen[i],
+                           "%s reads byte %u of a record of %u twice or behind it", name,
+                           i, tile->record_bytes);
+                if (i < sizeof seen)
+                    seen[i] = 1;
+                read++;
+            }
+    }
+    check_true(read == tile->record_bytes, "%s reads %u bytes of records of %u", name,
+               read, tile->record_bytes);
+    snprintf(loop, sizeof loop, "(uint j = 0u; j < %uu; j++)", tile->words);
+    const char *p = strstr(text, codes);
+    check_true(p != NULL && strstr(text, loop) != NULL && strstr(p + 1, codes) == NULL,
+               "%s: the codes are not loaded once, by %u vectors", name, tile->words);
+}
+
 static void check_packed_loads(const struct iqt_format *f)
 {
     static const enum iqt_dialect dialects[] = { IQT_DIALECT_GLSL, IQT_DIALECT_CUDA,
                                                  IQT_DIALECT_HIP };
     struct iqt_plan *list = malloc(MOST * sizeof(*list));
+    struct iqt_tile tile;
 
     if (!check_begin("packed.%s", f->name)) {
         free(list);
@@ -140,13 +211,15 @@ static void check_packed_loads(const struct iqt_format *f)
         const size_t count = iqt_plan_list(f, dialects[d], IQT_OP_MATVEC, 1,
                                            IQT_LAYOUT_PACKED, NULL, list, MOST);
 
-        for (size_t i = check_rand() % 40; i < count && i < MOST; i += 40) {
+        for (size_t i = check_rand() % 20; i < count && i < MOST; i += 20) {
             struct iqt_buf text = { 0 };
 
-            if (iqt_emit_kernel(&list[i], &text) == IQT_OK)
-                check_loads(&list[i], text.data);
-            else
+            if (iqt_emit_kernel(&list[i], &text) != IQT_OK)
                 check_fail("%s", iqt_last_error());
+            else if (iqt_tile_init(&tile, f, dialects[d]))
+                check_tile_loads(&list[i], &tile, text.data);
+            else
+                check_loads(&list[i], text.data);
             iqt_buf_free(&text);
         }
     }
