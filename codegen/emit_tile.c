@@ -80,7 +80,7 @@ static void emit_shift_mask(struct iqt_emit *e, const struct iqt_tile *t)
     if (t->family == IQT_TILE_Q2)
         iqt_emit_line(
             e,
-            "return at < 3u ? (f & 1u << at) * (0x%08xu >> at) : (f >> at & 1u) * 0x%08xu;",
+            "return at < 3u ? MUL(f & 1u << at, 0x%08xu >> at) : MUL(f >> at & 1u, 0x%08xu);",
             ones, ones);
     else if (t->family == IQT_TILE_Q6)
         iqt_emit_line(e, "return (f >> at & 1u) * 0x00010001u + 0x65fb65fbu;");

@@ -138,6 +138,10 @@ SIM void sim_ptx_dp4a_u32_u32(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_dp4a_u(a, b, c);
 }
+SIM void sim_ptx_mul_lo_u32(unsigned &d, unsigned a, unsigned b)
+{
+    d = a * b;
+}
 SIM void sim_ptx_fma_rn_f16x2(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_fma_half2(a, b, c);
