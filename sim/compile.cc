@@ -152,7 +152,8 @@ int compile(const std::string &compiler, const std::string &source, bool checked
         status = run(words, in, out);
     if (status == 0 && checked)
         status = run(
-            { compiler, "-shared", "-nostdlib", "-o", file, file + ".o", "-lc", "-lm" },
+            { compiler, "-shared", "-nostdlib", "-o", file, file + ".o", "-lc", "-lm",
+              "-lgcc" },
             in, out);
     unlink((file + ".o").c_str());
     *log = out >= 0 ? read_all(out) : "";
