@@ -151,9 +151,9 @@ int compile(const std::string &compiler, const std::string &source, bool checked
     if (in >= 0 && out >= 0 && write_all(in, source))
         status = run(words, in, out);
     if (status == 0 && checked)
-        status = run(
-            { compiler, "-shared", "-nostdlib", "-o", file, file + ".o", "-lc", "-lm" },
-            in, out);
+        status = run({ compiler, "-shared", "-nostdlib", "-o", file, file + ".o", "-lc",
+                       "-lm", "-lgcc" },
+                     in, out);
     unlink((file + ".o").c_str());
     *log = out >= 0 ? read_all(out) : "";
     if (in >= 0)

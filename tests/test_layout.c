@@ -1,5 +1,6 @@
-/* Packed rows: lossless for every format, a permutation of bits, of the documented size. */
-#include "kernels/layout.h"
+/* Packed rows and tiles: lossless for every format, of the documented size; packed rows are a
+ * permutation of bits. */
+#include "kernels/packer.h"
 #include "tests/check.h"
 
 #include <stdlib.h>
@@ -111,6 +112,126 @@ static void check_sides(const struct iqt_format *f)
     check_end();
 }
 
+/* ---- Tiles ---- */
+
+enum { MOST_ROWS = 9 };
+
+struct group_case {
+    struct iqt_packer packer;
+    size_t k, native_bytes, packed_bytes; /* of a row */
+    uint8_t *native, *packed, *again, *back;
+};
+
+static void group_make(struct group_case *g, const struct iqt_format *f,
+                       enum iqt_dialect d, size_t k)
+{
+    const size_t rows = iqt_round_up(MOST_ROWS, IQT_TILE_ROWS);
+
+    iqt_packer_init(&g->packer, f, d);
+    g->k = k;
+    g->native_bytes = iqt_layout_row_bytes(f, IQT_LAYOUT_NATIVE, k);
+    g->packed_bytes = iqt_layout_row_bytes(f, IQT_LAYOUT_PACKED, k);
+    g->native = malloc(rows * g->native_bytes);
+    g->packed = malloc(rows * g->packed_bytes);
+    g->again = malloc(rows * g->packed_bytes);
+    g->back = malloc(rows * g->native_bytes);
+    check_rand_bytes(g->native, rows * g->native_bytes);
+}
+
+static void group_free(struct group_case *g)
+{
+    free(g->native);
+    free(g->packed);
+    free(g->again);
+    free(g->back);
+}
+
+/* Rows that are not there have codes of zero, and no byte depends on what memory held. */
+static void check_padding(struct group_case *g, size_t rows)
+{
+    const size_t all = iqt_round_up(rows, IQT_TILE_ROWS) * g->packed_bytes;
+
+    memset(g->again, 0x55, all);
+    iqt_packer_pack(&g->packer, g->k, rows, g->native, g->again);
+    check_true(memcmp(g->packed, g->again, all) == 0,
+               "%zu rows: padding depends on what was there", rows);
+    if (rows % IQT_TILE_ROWS == 0)
+        return;
+    for (size_t row = rows % IQT_TILE_ROWS; row < IQT_TILE_ROWS; row++) {
+        const size_t from = all - IQT_TILE_ROWS * g->packed_bytes;
+        const size_t words = g->packer.tile.words;
+        size_t set = 0;
+
+        for (size_t v = 0; v < g->k / 256 * 4 * words * 4; v++) {
+            const size_t superblock = v / (16 * words), word = v / 4 % (4 * words);
+
+            if (word / words == row)
+                for (size_t b = 0; b < 4; b++)
+                    set += g->again[from + superblock * 64 * words + 64 * (word / 4) +
+                                    16 * (v % 4) + 4 * (word % 4) + b] != 0;
+        }
+        check_true(set == 0, "%zu rows: %zu bytes of codes in row %zu of the last group",
+                   rows, set, row);
+    }
+}
+
+static void check_tiles(const struct iqt_format *f, enum iqt_dialect d, size_t k)
+{
+    struct group_case g;
+
+    if (!check_begin("tiles.%s.%s.k%zu", f->name, iqt_dialect_name(d), k))
+        return;
+    group_make(&g, f, d, k);
+    check_true(g.packer.rows == IQT_TILE_ROWS &&
+                   iqt_layout_rows(f, d, IQT_LAYOUT_PACKED) == IQT_TILE_ROWS &&
+                   iqt_layout_rows(f, d, IQT_LAYOUT_NATIVE) == 1,
+               "%u rows are stored together", g.packer.rows);
+    for (size_t rows = 1; rows <= MOST_ROWS; rows++) {
+        memset(g.packed, 0xff, iqt_round_up(rows, IQT_TILE_ROWS) * g.packed_bytes);
+        memset(g.back, 0xff, (rows + 1) * g.native_bytes);
+        iqt_packer_pack(&g.packer, k, rows, g.native, g.packed);
+        iqt_packer_unpack(&g.packer, k, rows, g.packed, g.back);
+        check_true(memcmp(g.native, g.back, rows * g.native_bytes) == 0,
+                   "%zu rows are not the same after unpacking", rows);
+        check_true(g.back[rows * g.native_bytes] == 0xff, "a row too many was unpacked");
+        check_padding(&g, rows);
+        check_rand_bytes(g.native, (MOST_ROWS + 1) * g.native_bytes);
+    }
+    group_free(&g);
+    check_end();
+}
+
+/* A part of a matrix that begins with a group is what it is alone: uploads and devices cut there. */
+static void check_parts(const struct iqt_format *f, enum iqt_dialect d)
+{
+    enum { K = 512 };
+    struct group_case g;
+
+    if (!check_begin("parts.%s.%s", f->name, iqt_dialect_name(d)))
+        return;
+    group_make(&g, f, d, K);
+    iqt_packer_pack(&g.packer, K, MOST_ROWS, g.native, g.packed);
+    for (size_t from = 0; from < MOST_ROWS; from += IQT_TILE_ROWS) {
+        const size_t rows = MOST_ROWS - from;
+
+        iqt_packer_pack(&g.packer, K, rows, g.native + from * g.native_bytes, g.again);
+        check_true(memcmp(g.packed + from * g.packed_bytes, g.again,
+                          iqt_round_up(rows, IQT_TILE_ROWS) * g.packed_bytes) == 0,
+                   "rows from %zu on are packed in another way alone", from);
+    }
+    group_free(&g);
+    check_end();
+}
+
+static void check_dialect(const struct iqt_format *f, enum iqt_dialect d)
+{
+    if (iqt_tile_family_of(f, d) == IQT_TILE_NONE)
+        return;
+    for (size_t k = 256; k <= 768; k += 256)
+        check_tiles(f, d, k);
+    check_parts(f, d);
+}
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
@@ -119,6 +240,8 @@ int main(int argc, char **argv)
         check_lossless(f, f->superblock * 7u);
         check_bijective(f);
         check_sides(f);
+        check_dialect(f, IQT_DIALECT_CUDA);
+        check_dialect(f, IQT_DIALECT_HIP);
     }
     return check_done();
 }

@@ -1,98 +1,48 @@
 /* Emitted CUDA and HIP kernels on the simulated machine: right and clean as they are, and caught, by a
  * fault or by wrong numbers, when one thing in their text is changed. */
-#include "codegen/codegen.h"
-#include "kernels/layout.h"
-#include "kernels/quantized.h"
-#include "runtime/verify.h"
-#include "sim/simt.h"
-#include "tests/check.h"
+#include "tests/sim_case.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-enum { M = 13, K = 1024, N = 3, SLACK = 32 };
+/* Rows that fill neither the groups of four nor a workgroup's; the first of them is not the first of
+ * its group. */
+enum { ROWS = 11, FIRST = 1, M = ROWS - FIRST, K = 1024, N = 3 };
 
 /* ---- One product in simulated memory ---- */
 
 struct world {
-    struct iqt_plan plan;
-    struct iqt_model model;
-    uint8_t *w;
-    int8_t *xq;
-    struct iqt_xs *xs;
-    float *bias, *y;
-    float host_bias[M];
-    struct iqt_params params;
+    struct sim_case c;
+    struct iqt_model model;   /* of all rows */
+    struct iqt_params params; /* of the launch */
 };
 
-static void *device_copy(const void *from, size_t bytes)
+static void world_open(struct world *w, const char *name)
 {
-    void *p = sim_alloc(bytes + SLACK, 0);
-
-    if (p == NULL)
-        abort();
-    sim_fill(p, 0, bytes + SLACK);
-    sim_copy(p, from, bytes);
-    return p;
-}
-
-static uint8_t *make_rows(struct world *w, uint8_t *native)
-{
-    const struct iqt_format *f = w->plan.format;
-    const size_t bytes = iqt_layout_row_bytes(f, w->plan.layout, K);
-    uint8_t *rows = calloc(M, bytes);
-    struct iqt_packing packing;
     struct iqt_rng rng = { check_seed() };
-
-    iqt_random_rows(f, K, M, IQT_FILL_RANDOM, IQT_MAGNITUDE_PLAIN, &rng, native);
-    if (w->plan.layout == IQT_LAYOUT_PACKED) {
-        iqt_packing_init(&packing, f);
-        iqt_pack_rows(&packing, K, M, native, rows);
-    } else {
-        memcpy(rows, native, M * bytes);
-    }
-    w->params.row_bytes = (uint32_t)bytes;
-    return rows;
-}
-
-static void world_open(struct world *w, const char *plan)
-{
-    uint8_t *native, *rows;
+    struct iqt_plan plan;
     float *x = calloc(N, K * sizeof *x);
     int8_t *q = calloc(N, K);
     struct iqt_xs *s = calloc(N, K / IQT_X_BLOCK * sizeof *s);
+    uint8_t *native;
 
-    *w = (struct world){ .w = NULL };
-    if (iqt_plan_parse(plan, &w->plan) != IQT_OK ||
-        iqt_plan_check(&w->plan, NULL) != IQT_OK) {
-        check_fail("%s: %s", plan, iqt_last_error());
+    if (iqt_plan_parse(name, &plan) != IQT_OK || iqt_plan_check(&plan, NULL) != IQT_OK) {
+        check_fail("%s: %s", name, iqt_last_error());
         abort();
     }
-    native = calloc(M, iqt_layout_row_bytes(w->plan.format, IQT_LAYOUT_NATIVE, K));
-    rows = make_rows(w, native);
+    native = calloc(ROWS, iqt_layout_row_bytes(plan.format, IQT_LAYOUT_NATIVE, K));
+    iqt_random_rows(plan.format, K, ROWS, IQT_FILL_RANDOM, IQT_MAGNITUDE_PLAIN, &rng,
+                    native);
     for (size_t i = 0; i < (size_t)N * K; i++)
         x[i] = check_gauss();
     for (size_t i = 0; i < N; i++)
         iqt_quantize_ref(x + i * K, K, q + i * K, s + i * K / IQT_X_BLOCK);
-    if (iqt_model_run(w->plan.format, native, M, K, x, 0, N, &w->model) != IQT_OK)
+    if (iqt_model_run(plan.format, native, ROWS, K, x, 0, N, &w->model) != IQT_OK)
         abort();
-    for (size_t i = 0; i < M; i++)
-        w->host_bias[i] = (float)(i + 1) * 3;
-    w->params.rows = M;
-    w->params.k = K;
-    w->params.cols = w->plan.n < N ? w->plan.n : N;
-    w->params.y_stride = M;
+    sim_case_open(&w->c, &plan, ROWS, K, N, native, q, s);
+    w->params = sim_case_range(&w->c, FIRST, M);
     w->params.flags = IQT_FLAG_BIAS;
-    w->w = device_copy(rows, (size_t)M * w->params.row_bytes);
-    w->xq = device_copy(q, (size_t)N * K);
-    w->xs = device_copy(s, N * K / IQT_X_BLOCK * sizeof *s);
-    w->bias = sim_alloc(sizeof w->host_bias, 0); /* exactly: no slack hides an error */
-    sim_copy(w->bias, w->host_bias, sizeof w->host_bias);
-    w->y = sim_alloc((size_t)M * N * sizeof(float), 0);
     free(native);
-    free(rows);
     free(x);
     free(q);
     free(s);
@@ -100,91 +50,73 @@ static void world_open(struct world *w, const char *plan)
 
 static void world_close(struct world *w)
 {
-    sim_free(w->w);
-    sim_free(w->xq);
-    sim_free(w->xs);
-    sim_free(w->bias);
-    sim_free(w->y);
+    sim_case_close(&w->c);
     iqt_model_free(&w->model);
 }
 
 /* ---- Running a text ---- */
 
-static bool right(const struct world *w)
+static bool value_right(const struct world *w, size_t row, size_t column)
 {
-    float y[M * N];
+    const size_t i = column * ROWS + row;
+    const double bias = (double)w->c.bias[row];
 
-    memcpy(y, w->y, sizeof y);
-    for (size_t i = 0; i < (size_t)M * w->params.cols; i++)
-        y[i] -= w->host_bias[i % M];
-    for (size_t i = 0; i < (size_t)M * w->params.cols; i++)
-        if (!(fabs((double)y[i] - w->model.y[i]) <=
-              1e-5 * w->model.bound[i] + 1e-5 * (double)w->host_bias[i % M]))
-            return false;
-    return true;
+    if (row < FIRST || column >= w->params.cols) /* not the launch's: still NaN */
+        return isnan(w->c.y[i]);
+    return fabs((double)w->c.y[i] - bias - w->model.y[i]) <=
+           1e-5 * w->model.bound[i] + 1e-6 * bias;
 }
 
-static enum sim_result launch(const struct world *w, const struct sim_kernel *k,
-                              uint32_t warp)
+static bool right(const struct world *w)
 {
-    const void *none = NULL;
-    void *args[] = { (void *)&w->w,  (void *)&w->w,    (void *)&w->xq,
-                     (void *)&w->xs, (void *)&w->bias, &none,
-                     &none,          (void *)&w->y,    (void *)&w->params };
-    const uint32_t grid[3] = { iqt_plan_groups(&w->plan, M), 1, 1 };
-    const uint32_t block[3] = { iqt_plan_threads(&w->plan), 1, 1 };
-
-    memset(w->y, 0xff, (size_t)M * N * sizeof(float)); /* NaN */
-    return sim_run(k, grid, block, warp, args);
+    for (size_t row = 0; row < ROWS; row++)
+        for (size_t column = 0; column < N; column++)
+            if (!value_right(w, row, column))
+                return false;
+    return true;
 }
 
 /* Whether any order of threads gives a fault or wrong numbers; also when it does not compile. */
 static bool wrong(const struct world *w, const char *text, uint32_t warp)
 {
-    const bool cuda = w->plan.dialect == IQT_DIALECT_CUDA;
-    const char *arch = cuda ? "sm_90" : warp == 64 ? "gfx942" : "gfx1100";
-    char symbol[IQT_PLAN_NAME_BYTES], *image, *log;
-    size_t bytes;
+    struct sim_program program;
     bool caught = false;
 
-    if (!sim_compile(cuda ? SIM_CUDA : SIM_HIP, text, arch, 1, &image, &bytes, &log)) {
-        check_fail("does not compile: %.300s", log);
-        free(log);
+    if (!sim_case_compile(&program, &w->c.plan, text, warp, true))
         return true;
-    }
-    free(log);
-    struct sim_module *module = sim_module_load(image, arch);
-    iqt_kernel_symbol(&w->plan, symbol);
-    const struct sim_kernel *k = module ? sim_module_kernel(module, symbol) : NULL;
-    if (!k)
-        check_fail("no kernel %s in the image", symbol);
-    for (int order = IQT_SIM_FORWARD; k && order <= IQT_SIM_RANDOM && !caught; order++) {
+    for (int order = IQT_SIM_FORWARD; order <= IQT_SIM_RANDOM && !caught; order++) {
         iqt_sim_set_order(order, check_seed());
-        caught = launch(w, k, warp) != SIM_OK || !right(w);
+        sim_case_forget(&w->c);
+        caught = sim_case_launch(&w->c, &program, &w->params, 0) != SIM_OK || !right(w);
     }
-    sim_module_unload(module);
-    free(image);
+    sim_module_unload(program.module);
     return caught;
-}
-
-static char *text_of(const struct iqt_plan *plan)
-{
-    struct iqt_buf text = { 0 };
-
-    if (iqt_emit_kernel(plan, &text) != IQT_OK)
-        abort();
-    return text.data;
 }
 
 /* ---- The mutants ---- */
 
-#define SHMEM "matvec.iq4_k.cuda.n1.g16.r1.t4.s128.v16.u1.packed.perm.shmem"
-#define SHMEM_HIP "matvec.iq4_k.hip.n1.g16.r1.t4.s128.v16.u1.packed.perm.shmem"
-#define MANY "matvec.iq4_k.cuda.n4.g32.r2.t4.s64.v16.u1.packed.perm.shmem"
-#define SHUFFLE "matvec.iq4_ks.cuda.n1.g8.r2.t32.s64.v16.u1.packed.perm.subgroup"
-#define SHUFFLE_HIP "matvec.iq4_ks.hip.n1.g8.r2.t32.s64.v16.u1.packed.perm.subgroup"
-#define TABLE "matvec.iq2_kl.cuda.n1.g16.r1.t4.s256.v16.u1.packed.shmem.shmem"
-#define TRELLIS "matvec.iq2_kt.hip.n1.g16.r1.t4.s128.v16.u1.packed.none.shmem"
+#define SHMEM "matvec.iq4_k.cuda.n1.g16.r1.t4.s128.v4.u1.native.perm.shmem"
+#define SHMEM_HIP "matvec.iq4_k.hip.n1.g16.r1.t4.s128.v4.u1.native.perm.shmem"
+#define MANY "matvec.iq4_k.cuda.n4.g32.r2.t4.s64.v4.u1.native.perm.shmem"
+#define PACKED "matvec.q6_k.cuda.n1.g8.r2.t32.s256.v16.u1.packed.none.subgroup"
+#define SHUFFLE "matvec.iq4_ks.cuda.n1.g8.r2.t32.s64.v4.u1.native.perm.subgroup"
+#define SHUFFLE_HIP "matvec.iq4_ks.hip.n1.g8.r2.t32.s64.v4.u1.native.perm.subgroup"
+#define TABLE "matvec.iq2_kl.cuda.n1.g16.r1.t4.s256.v2.u1.native.shmem.shmem"
+#define TRELLIS "matvec.iq2_kt.hip.n1.g16.r1.t4.s128.v4.u1.native.none.shmem"
+#define TILE(format, dialect, n, lookup)                                        \
+    "matvec." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.packed." lookup \
+    ".subgroup"
+#define TILE4 TILE("iq4_k", "cuda", "1", "perm")
+#define TILE4_MANY TILE("iq4_k", "cuda", "4", "perm")
+#define TILE4_HIP TILE("iq4_k", "hip", "1", "perm")
+#define TILE4_T8 "matvec.iq4_k.cuda.n4.g16.r4.t8.s64.v16.u1.packed.perm.subgroup"
+#define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.packed.perm.shmem"
+#define TILE5 TILE("iq5_k", "cuda", "1", "perm")
+#define TILE5_HIP TILE("iq5_k", "hip", "1", "perm")
+#define TILE6 TILE("iq6_k", "cuda", "1", "perm")
+#define TILE_PAIRS TILE("iq2_kl", "cuda", "2", "perm")
+#define TILE_KT TILE("iq2_kt", "hip", "1", "none")
+#define TILE_KT3 TILE("iq3_kt", "cuda", "1", "none")
 
 static const struct mutant {
     const char *name, *plan, *find, *put;
@@ -211,17 +143,19 @@ static const struct mutant {
     { "table_swapped", SHMEM, "permute(0xf6eaddcfu, 0xbfad9881u, s)",
       "permute(0xbfad9881u, 0xf6eaddcfu, s)" },
     { "blend_bit", SHMEM, "(c >> 3 & 0x01010101u)", "(c >> 2 & 0x01010101u)" },
-    { "load_off_by_one", SHMEM, "u * 4u + 3u)", "u * 4u + 4u)" },
-    { "load_unaligned", SHMEM, "w_vec(w_row[r] + 16u *", "w_vec(w_row[r] + 4u + 16u *" },
+    { "load_off_by_one", PACKED, "u * 4u + 3u)", "u * 4u + 4u)" },
+    { "load_unaligned", PACKED, "w_vec(w_row[r] + 16u *", "w_vec(w_row[r] + 4u + 16u *" },
+    { "word_of_neighbour", SHMEM, "w_u32(at[r] + 20u + part",
+      "w_u32(at[r] + 24u + part" },
     { "scale_address", SHMEM, "w_u8(at[r] + 8u + part * 4u)",
       "w_u8(at[r] + 9u + part * 4u)" },
-    { "scale_offset", SHMEM, "<< 4) - 32;", "<< 4) - 31;" },
+    { "scale_offset", SHMEM, "<< 4) - 32)", "<< 4) - 31)" },
     { "stride", SHMEM, "u += T)", "u += T + 1u)" },
     { "one_span_more", SHMEM, "u = lane; u < spans", "u = lane; u <= spans" },
     { "sum_of_other_half", SHMEM, "int(xs.y << 16) >> 16", "int(xs.y) >> 16" },
     { "activation_of_neighbour", SHMEM, "dot4(v[r * 8u + 1u], xa.y",
       "dot4(v[r * 8u + 1u], xa.x" },
-    { "no_activation_scale", SHMEM, "FMA(dx, float(dot0)", "FMA(1.0f, float(dot0)" },
+    { "no_activation_scale", SHMEM, "FMA(scale0[r] * dx", "FMA(scale0[r]" },
     { "bias_row", SHMEM, "bias[p.row0 + row]", "bias[p.row0 + row + 1u]" },
     { "y_row", SHMEM, "c * p.y_stride + row;", "c * p.y_stride + row + 1u;" },
     { "shuffle_mask", SHUFFLE, "(0xffffffffu, x, mask)", "(0x0000ffffu, x, mask)" },
@@ -234,6 +168,71 @@ static const struct mutant {
     { "trellis_multiplier", TRELLIS, "0xcbac1fedu", "0xcbac1fefu" },
     { "trellis_mask", TRELLIS, "0x3f3f3f3fu", "0x3f3f3f1fu" },
     { "trellis_mean", TRELLIS, "- 126;", "- 125;" },
+
+    /* Tiles. */
+    { "tile.table_swapped", TILE4, "PERM(t[0], t[1], c)", "PERM(t[1], t[0], c)" },
+    { "tile.table_entry", TILE4, "t[2] = 0x271a0e02u", "t[2] = 0x271a0e03u" },
+    { "tile.table_hip", TILE4_HIP, "t[1] = 0xf7ebdecfu", "t[1] = 0xf6eaddcfu" },
+    { "tile.foreign_selector", TILE4, "c ^ 0x88888888u", "c ^ 0x88888880u" },
+    { "tile.foreign_selector_hip", TILE4_HIP, "c ^ 0x08080808u", "c" },
+    { "tile.high_half", TILE4, "PERM(t[0], t[1], HIGH(c))", "PERM(t[0], t[1], c)" },
+    { "tile.blend_selector", TILE4_MANY, "0xd9c8u", "0xd9c9u" },
+    { "tile.blend_swapped", TILE4_MANY,
+      "BLEND(m0, PERM(t[0], t[1], c), PERM(t[2], t[3], z))",
+      "BLEND(m0, PERM(t[2], t[3], z), PERM(t[0], t[1], c))" },
+    { "tile.eights", TILE5, "(g & m)\n    sel[1]", "(g & m)\n    sel[2]" },
+    { "tile.fifth_bit", TILE5, "q[8u + b] << j", "q[8u + b] << (j ^ 1u)" },
+    { "tile.fifth_bit_hip", TILE5_HIP, "q[8u + b] << i", "q[9u - b] << i" },
+    { "tile.lop3", TILE5, "0x88888888u, 0xf8)", "0x88888888u, 0xe8)" },
+    { "tile.cubic", TILE6, "0x41824182u", "0x41864182u" },
+    { "tile.cubic_shift", TILE6, "* 0x00010001u + 0x65fb65fbu",
+      "* 0x00010001u + 0x65fc65fbu" },
+    { "tile.pairs_of_x", TILE_PAIRS, "0x6420u); y", "0x7531u); y" },
+    { "tile.pairs_table", TILE_PAIRS, "look(t + 8,", "look(t," },
+    { "tile.multiplier", TILE_KT, "0xac1fedu", "0xac1fefu" },
+    { "tile.multiplier_high", TILE_KT, "MUL24(x, 0xcbu) << 24", "MUL24(x, 0xcbu) << 23" },
+    { "tile.trellis_mask", TILE_KT, "0x3f3f3f3fu", "0x3f3f3f1fu" },
+    { "tile.trellis_mean", TILE_KT3, "0x01010101u, -126", "0x01010101u, -125" },
+    { "tile.trellis_sign", TILE_KT3, "q[4u + b] << i", "q[4u + b] << (7u - i)" },
+    { "tile.sums_swapped", TILE_KT3, "PERM(s[0], s[1], 0x0040u)",
+      "PERM(s[1], s[0], 0x0040u)" },
+    { "tile.vector_off_by_one", TILE4, "w_codes + 64u * j)", "w_codes + 64u * j + 64u)" },
+    { "tile.vector_unaligned", TILE4, "w_codes + 64u * j)", "w_codes + 64u * j + 4u)" },
+    { "tile.span", TILE4, "lane % 4u * 16u;", "lane % 4u * 32u;" },
+    { "tile.superblock", TILE4, "lane / 4u * 512u", "lane / 4u * 576u" },
+    { "tile.record", TILE4, "p.k / 256u * 512u + lane", "p.k / 256u * 508u + lane" },
+    { "tile.record_of_span", TILE4, "w_record + 40u + lane % 4u * 4u",
+      "w_record + 40u + lane % 4u * 2u" },
+    { "tile.fields_end", TILE4, "w_record + 56u + lane % 4u * 2u",
+      "w_record + 40u + lane % 4u * 2u" },
+    { "tile.row_scales", TILE4, "super.x : super.y", "super.y : super.x" },
+    { "tile.no_row_scale", TILE4, ", t) * d[r];", ", t);" },
+    { "tile.scale_offset", TILE4, "-32.0f - 8388608.0f", "-31.0f - 8388608.0f" },
+    { "tile.scale_of_half", TILE4, "scale_at[2u * b + 1u]", "scale_at[2u * b]" },
+    { "tile.shift_bit", TILE4, "f & 1u << at", "f & 2u << at" },
+    { "tile.row_header", TILE_KT3, "tile + r * 4u + head", "tile + head" },
+    { "tile.group_unclamped", TILE4, "(first / R < last ? first / R : last)",
+      "(first / R)" },
+    { "tile.first_row", TILE4, "first + r - p.skip;", "first + r;" },
+    { "tile.y_unguarded", TILE4, "row < p.rows && c < p.cols", "c < p.cols" },
+    { "tile.columns_unguarded", TILE4_MANY, "row < p.rows && c < p.cols",
+      "row < p.rows" },
+    { "tile.columns_unclamped", TILE4_MANY, "xq += c + 1u < p.cols ? p.k / 16u : 0u;",
+      "xq += p.k / 16u;" },
+    { "tile.column", TILE4_MANY, "xt += c + 1u < p.cols ? p.k / 32u : 0u;", "" },
+    { "tile.stride_of_x", TILE4_T8, "x2 += T * 2u;", "x2 += T;" },
+    { "tile.stride_of_codes", TILE4_T8, "w_codes += T / 4u * 512u;", "w_codes += 512u;" },
+    { "tile.sums_unset", TILE4, "w_sum[i] = 0.0f;", ";" },
+    { "tile.sum_of_other", TILE4_MANY, "lane == i % T ?", "lane == (i ^ 1u) % T ?" },
+    { "tile.sums_of_later", TILE4_T8, "w_mine[i / T] = i % T == 0u ||",
+      "w_mine[0] = i % T == 0u ||" },
+    { "tile.shuffle_mask", TILE4, "(0xffffffffu, x, mask)", "(0x0000ffffu, x, mask)" },
+    { "tile.shuffle_too_few", TILE4_T8, "off = T / 2u", "off = T / 4u" },
+    { "tile.shuffle_address_hip", TILE4_HIP, "(lane ^ mask) << 2", "(lane ^ mask)" },
+    { "tile.no_barrier", TILE4_TREE, "        BARRIER;\n        if (tid % T < off)",
+      "        if (tid % T < off)" },
+    { "tile.tree_uninitialised", TILE4_TREE, "    tree[tid] = x;",
+      "    if (tid > 0u) tree[tid] = x;" },
 };
 
 _Static_assert(IQT_COUNT(mutants) >= 20, "at least 20 planted faults are kept");
@@ -260,13 +259,13 @@ static void check_mutant(const struct mutant *m)
     if (!check_begin("mutant.%s", m->name))
         return;
     world_open(&w, m->plan);
-    text = text_of(&w.plan);
+    text = sim_case_text(&w.c.plan);
     changed = mutate(text, m);
     if (changed == NULL)
         check_fail("the text of %s has no '%s' any more: write the mutant anew", m->plan,
                    m->find);
     else
-        check_true(wrong(&w, changed, w.plan.dialect == IQT_DIALECT_HIP ? 64 : 32),
+        check_true(wrong(&w, changed, w.c.plan.dialect == IQT_DIALECT_HIP ? 64 : 32),
                    "%s: '%s' for '%s' was not noticed", m->plan, m->put, m->find);
     free(changed);
     free(text);
@@ -282,7 +281,7 @@ static void check_clean(const char *plan, uint32_t warp)
     if (!check_begin("clean.%s.warp%u", plan, warp))
         return;
     world_open(&w, plan);
-    text = text_of(&w.plan);
+    text = sim_case_text(&w.c.plan);
     iqt_sim_faults_reset();
     check_true(!wrong(&w, text, warp), "is not right in every order: %s",
                iqt_sim_fault_text());
@@ -296,10 +295,14 @@ int main(int argc, char **argv)
     static const struct {
         const char *plan;
         uint32_t warp;
-    } clean[] = { { SHMEM, 32 },       { SHMEM_HIP, 32 }, { SHMEM_HIP, 64 },
-                  { MANY, 32 },        { SHUFFLE, 32 },   { SHUFFLE_HIP, 32 },
-                  { SHUFFLE_HIP, 64 }, { TABLE, 32 },     { TRELLIS, 32 },
-                  { TRELLIS, 64 } };
+    } clean[] = { { SHMEM, 32 },       { SHMEM_HIP, 32 },  { SHMEM_HIP, 64 },
+                  { MANY, 32 },        { SHUFFLE, 32 },    { SHUFFLE_HIP, 32 },
+                  { SHUFFLE_HIP, 64 }, { TABLE, 32 },      { TRELLIS, 32 },
+                  { TRELLIS, 64 },     { PACKED, 32 },     { TILE4, 32 },
+                  { TILE4_MANY, 32 },  { TILE4_HIP, 64 },  { TILE4_T8, 32 },
+                  { TILE4_TREE, 32 },  { TILE5, 32 },      { TILE5_HIP, 32 },
+                  { TILE6, 32 },       { TILE_PAIRS, 32 }, { TILE_KT, 64 },
+                  { TILE_KT3, 32 } };
 
     check_init(argc, argv);
     if (!sim_can_compile()) {
