@@ -4,16 +4,17 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Assumptions, not specifications: round figures of the order that published copy benchmarks, pointer
- * chases and graph replays show. Replace them where `scripts/gpu.sh` has measured. Efficiency: CUDA
- * copies reach nine tenths of the specified bandwidth, MI200 and MI300 about eight. Latency: an idle
- * pointer chase takes 230 ns (RX 6900 XT, chipsandcheese.com/p/measuring-gpu-memory-latency), HBM
- * behind larger fabrics two to three times that, and busy memory adds about as much again. Launch:
- * one dependent kernel after another, recorded beforehand. */
+/* Assumptions, not specifications: round figures, to be replaced where `scripts/gpu.sh` has measured.
+ * Efficiency: large CUDA copies reach about nine tenths of the specified bandwidth; on MI200 and MI300
+ * reports go from one half to four fifths, and the best counts here. Latency: twice that of an idle
+ * pointer chase, for loads that queue behind each other; idle ones take 230 ns on RX 6900 XT
+ * (chipsandcheese.com/p/measuring-gpu-memory-latency) and around 300 ns on A100, H100 and RTX 4090
+ * (some 500 clocks, arxiv.org/abs/2402.13499), more across the dies of MI300. Launch: one dependent
+ * kernel after another, recorded beforehand. */
 const struct iqt_gpu_kind_facts iqt_gpu_kinds[IQT_GPU_KINDS] = {
-    [IQT_GPU_NVIDIA_HBM] = { .efficiency = 0.92, .latency_ns = 800, .launch_us = 2 },
-    [IQT_GPU_NVIDIA_GDDR] = { .efficiency = 0.92, .latency_ns = 600, .launch_us = 2 },
-    [IQT_GPU_AMD_HBM] = { .efficiency = 0.80, .latency_ns = 1000, .launch_us = 4 },
+    [IQT_GPU_NVIDIA_HBM] = { .efficiency = 0.92, .latency_ns = 600, .launch_us = 2 },
+    [IQT_GPU_NVIDIA_GDDR] = { .efficiency = 0.92, .latency_ns = 500, .launch_us = 2 },
+    [IQT_GPU_AMD_HBM] = { .efficiency = 0.80, .latency_ns = 800, .launch_us = 4 },
     [IQT_GPU_AMD_GDDR] = { .efficiency = 0.90, .latency_ns = 500, .launch_us = 4 },
     [IQT_GPU_INTEL] = { .efficiency = 0.85, .latency_ns = 700, .launch_us = 5 },
 };
@@ -22,7 +23,7 @@ const struct iqt_gpu_kind_facts iqt_gpu_kinds[IQT_GPU_KINDS] = {
  * GA100, GA102, AD102 appendix, Hopper, RTX Blackwell), data sheets (T4, L4, L40S, A100, H100, H200,
  * DGX B200) and GeForce specification pages; AMD's product pages, "AMD GPU specifications" at
  * rocm.docs.amd.com (units, caches, LLVM targets), the CDNA to CDNA4 white papers; Intel's
- * product pages (ARK).
+ * product pages (ARK). L40S: cache as resellers' tables have it; the whole die has 96 MiB.
  *
  * Clock: the specified boost clock; of H100, H200 and B200 the lower clock that the issue budgets of
  * this project are stated at (FP32 rates of the data sheets imply up to 1.98 GHz on H100).

@@ -17,7 +17,7 @@ enum iqt_gpu_kind {
 
 struct iqt_gpu_kind_facts {
     double efficiency; /* best read bandwidth, of the specified one */
-    double latency_ns; /* of a load that misses every cache while memory is busy */
+    double latency_ns; /* of a load that misses every cache, among others */
     double
         launch_us; /* from the end of a kernel to the start of the next one in a queue */
 };
