@@ -231,15 +231,10 @@ static void check_table(void)
         check_end();
     }
     if (check_begin("gpus.unknown")) {
-        static const char *const names[] = {
-            "",
-            "RTX",
-            "GTX 1080",
-            "H10",
-            "H1000",
-            "a name that is longer than any name of a GPU is, "
-            "which must not be cut to one"
-        };
+        static const char long_name[] = "a name that is longer than any name of a GPU, "
+                                        "and that must not be cut to one";
+        static const char *const names[] = { "",    "RTX",   "GTX 1080",
+                                             "H10", "H1000", long_name };
 
         for (size_t i = 0; i < IQT_COUNT(names); i++)
             check_true(iqt_gpu_find(names[i], &found) == IQT_ERR_UNKNOWN &&
