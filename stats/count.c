@@ -32,6 +32,18 @@ enum iqt_status iqt_count_add(const struct iqt_count_input *in, size_t begin, si
     return IQT_OK;
 }
 
+void iqt_counts_add(struct iqt_counts *to, const struct iqt_counts *c, double times)
+{
+    for (int i = 0; i < IQT_CLASSES; i++)
+        to->class[i] += times * c->class[i];
+    to->instructions += times * c->instructions;
+    to->memory_slots += times * c->memory_slots;
+    to->cycles += times * c->cycles;
+    to->bytes += times * c->bytes;
+    to->wide_bytes += times * c->wide_bytes;
+    to->scalar_bytes += times * c->scalar_bytes;
+}
+
 /* ---- Loops ---- */
 
 /* Every backward branch; those to the same place are one loop. */

@@ -31,6 +31,8 @@ struct iqt_count_input {
 IQT_MUST_USE enum iqt_status iqt_count_add(const struct iqt_count_input *in, size_t begin,
                                            size_t end, double times,
                                            struct iqt_counts *to);
+/* Adds all of a count, so many times. */
+void iqt_counts_add(struct iqt_counts *to, const struct iqt_counts *c, double times);
 /* What a count loaded from global memory. */
 double iqt_count_loaded(const struct iqt_count_input *in, const struct iqt_counts *c);
 /* The innermost loops that load at least so many bytes an iteration, the longest first. What a

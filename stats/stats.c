@@ -143,31 +143,42 @@ static enum iqt_status find_unroll(const struct kernel *k,
     return IQT_OK;
 }
 
-/* A thread's slots for a row length: everything outside the loops over spans once, each loop as
- * often as the first thread of a row runs it, over the weights of its share of the rows. */
+double iqt_stats_iterations(const struct iqt_stats *s, const struct iqt_plan *plan,
+                            uint64_t k)
+{
+    const double spans = (double)k / plan->span;
+
+    return ceil(ceil(spans / plan->threads) / s->unroll);
+}
+
+/* Everything outside the loops over spans once, each loop as often as the first thread runs it. */
+double iqt_stats_whole(const struct iqt_stats *s, enum iqt_isa isa,
+                       const struct iqt_plan *plan, uint64_t k)
+{
+    const double rows = (plan->op == IQT_OP_GATED ? 2.0 : 1.0) * plan->rows_thread;
+    struct iqt_counts all = s->once;
+
+    iqt_counts_add(&all, &s->loops, iqt_stats_iterations(s, plan, k) - 1);
+    return iqt_counts_slots(isa, &all) * plan->threads / (rows * (double)k);
+}
+
 static enum iqt_status count_whole(const struct kernel *k,
                                    const struct iqt_count_input *in,
                                    const struct iqt_loop *loops, size_t count,
                                    struct iqt_stats *s)
 {
-    const struct iqt_plan *p = k->plan;
-    const size_t hot = p->op == IQT_OP_GATED ? 2 : 1;
+    const size_t hot = k->plan->op == IQT_OP_GATED ? 2 : 1;
 
     if (count < hot)
         return iqt_fail(IQT_ERR_UNSUPPORTED,
                         "%s for %s: %zu loops over spans, expected %zu", k->list.function,
                         k->target->name, count, hot);
-    for (int i = 0; i < IQT_STATS_LENGTHS; i++) {
-        const double spans = (double)iqt_stats_k[i] / p->span;
-        const double times = ceil(ceil(spans / p->threads) / s->unroll);
-        const double weights = (double)hot * iqt_stats_k[i] * p->rows_thread / p->threads;
-        struct iqt_counts all = { 0 };
-
-        IQT_TRY(iqt_count_add(in, 0, k->list.count, 1, &all));
-        for (size_t n = 0; n < hot; n++)
-            IQT_TRY(iqt_count_add(in, loops[n].begin, loops[n].end, times - 1, &all));
-        s->whole_slots[i] = iqt_counts_slots(in->isa, &all) / weights;
-    }
+    s->once = s->loops = (struct iqt_counts){ 0 };
+    IQT_TRY(iqt_count_add(in, 0, k->list.count, 1, &s->once));
+    for (size_t n = 0; n < hot; n++)
+        IQT_TRY(iqt_count_add(in, loops[n].begin, loops[n].end, 1, &s->loops));
+    for (int i = 0; i < IQT_STATS_LENGTHS; i++)
+        s->whole_slots[i] = iqt_stats_whole(s, in->isa, k->plan, iqt_stats_k[i]);
     return IQT_OK;
 }
 
@@ -189,6 +200,7 @@ static enum iqt_status count(const struct kernel *k, struct iqt_stats *s)
 
     IQT_TRY(iqt_count_loops(&in, least, loops, &found, &s->inner_loops));
     s->instructions = k->list.count;
+    s->wave = k->wave;
     /* A kernel without a loop is one iteration as a whole. */
     s->loop = found ? loops[0] : (struct iqt_loop){ .end = k->list.count };
     s->hot = (struct iqt_counts){ 0 };

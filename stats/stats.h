@@ -31,8 +31,10 @@ struct iqt_stats {
     struct iqt_counts hot; /* one iteration */
     double hot_slots;
     double whole_slots[IQT_STATS_LENGTHS]; /* per weight, whole kernel; 0: not known */
-    double expected_bytes;                 /* that one iteration needs from memory */
-    uint32_t registers, scalars, shared_bytes;
+    struct iqt_counts once,
+        loops;             /* every instruction once; those of the loops over spans */
+    double expected_bytes; /* that one iteration needs from memory */
+    uint32_t registers, scalars, shared_bytes, wave;
     uint32_t spill_bytes; /* local memory of a thread */
     struct iqt_occupancy occupancy;
     size_t instructions; /* of the whole kernel */
@@ -51,5 +53,12 @@ IQT_MUST_USE enum iqt_status iqt_stats_binary(const struct iqt_stats_target *tar
                                               const void *bytes, size_t size,
                                               const char *kernel, uint32_t weights,
                                               uint32_t threads, struct iqt_stats *out);
+
+/* Iterations of the binary's hot loop for a row of k, and slots per weight of the whole kernel then:
+ * what the first thread of a row executes, over its share of the weights. */
+double iqt_stats_iterations(const struct iqt_stats *s, const struct iqt_plan *plan,
+                            uint64_t k);
+double iqt_stats_whole(const struct iqt_stats *s, enum iqt_isa isa,
+                       const struct iqt_plan *plan, uint64_t k);
 
 #endif

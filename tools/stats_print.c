@@ -2,7 +2,9 @@
 #include "tools/stats_print.h"
 
 #include "kernels/layout.h"
+#include "stats/predict.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,6 +139,34 @@ void iqt_stats_print_row(const struct iqt_stats_row *r)
            r->stats.spill_bytes, waves, plan);
 }
 
+/* What the cost model makes of the counts, on every GPU that has this target. */
+static void print_predictions(const struct iqt_stats_row *r)
+{
+    const struct iqt_format *f = r->plan->format;
+    struct iqt_predict_product p = { .m = 14336, .k = 4096, .n = r->n };
+    bool headed = false;
+    size_t row_bytes;
+
+    if (iqt_format_row_bytes(f, p.k, &row_bytes) != IQT_OK ||
+        !iqt_plan_fits(r->plan, p.k))
+        return;
+    p.weight_bytes = (double)p.m * (double)row_bytes;
+    for (const struct iqt_gpu *g = iqt_gpus; g->name != NULL; g++) {
+        struct iqt_prediction out;
+
+        if (strcmp(g->target, r->target->name) != 0)
+            continue;
+        if (!headed)
+            printf("\n%-12s %9s %-7s %21s   (prediction for %" PRIu64 " x %" PRIu64
+                   ", not a measurement)\n",
+                   "GPU", "us", "limit", "in flight / needed", p.m, p.k);
+        headed = true;
+        iqt_predict(g, &r->stats, r->target->isa, r->plan, &p, &out);
+        printf("%-12s %9.2f %-7s %10.0f / %8.0f   bytes of a unit\n", g->name, out.us,
+               iqt_model_limit_name(out.limit), out.flight, out.flight_needed);
+    }
+}
+
 void iqt_stats_print_classes(const struct iqt_stats_row *r)
 {
     const struct iqt_stats *s = &r->stats;
@@ -166,4 +196,6 @@ void iqt_stats_print_classes(const struct iqt_stats_row *r)
     if (s->occupancy.most > 0)
         printf("\noccupancy: %u of %u waves", s->occupancy.waves, s->occupancy.most);
     printf("\ncompiler: %s\n", s->compiler[0] != '\0' ? s->compiler : "unknown");
+    if (r->plan != NULL && r->plan->op == IQT_OP_MATVEC)
+        print_predictions(r);
 }

@@ -1,0 +1,21 @@
+/* From a counted kernel and a matrix to the cost model's input: where `iqtile stats` and `iqtile
+ * predict` get the same numbers from. */
+#ifndef IQT_STATS_PREDICT_H
+#define IQT_STATS_PREDICT_H
+
+#include "stats/stats.h"
+#include "tuner/model.h"
+
+/* A product of n columns with m rows of k weights, which are weight_bytes in memory. */
+struct iqt_predict_product {
+    uint64_t m, k;
+    uint32_t n;
+    double weight_bytes;
+};
+
+/* stats and plan NULL: not counted, memory alone decides. */
+void iqt_predict(const struct iqt_gpu *gpu, const struct iqt_stats *stats,
+                 enum iqt_isa isa, const struct iqt_plan *plan,
+                 const struct iqt_predict_product *product, struct iqt_prediction *out);
+
+#endif
