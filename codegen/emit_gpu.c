@@ -10,13 +10,16 @@ static void emit_constants(struct iqt_emit *e)
 {
     const struct iqt_plan *p = e->plan;
 
-    iqt_emit_line(e, "#define N %uu // columns", p->n);
+    iqt_emit_line(e, "#define N %uu // columns", iqt_plan_columns(p));
     iqt_emit_line(e, "#define G %uu // rows of a workgroup", p->rows_group);
     iqt_emit_line(e, "#define R %uu // rows of a thread group", p->rows_thread);
     iqt_emit_line(e, "#define T %uu // threads of a row", p->threads);
     iqt_emit_line(e, "#define S %uu // weights of a span", p->span);
     if (e->places->vecs)
         iqt_emit_line(e, "#define V %uu // vectors of a span", e->places->vecs);
+    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+        iqt_emit_line(
+            e, "#define EACH ((R * N + T - 1u) / T) // sums that a thread finishes");
 }
 
 /* reduce(x, tid): the sum over the threads of a row, valid in its first thread. The tree and the
@@ -211,10 +214,12 @@ static void emit_epilogue_first(struct iqt_emit *e)
         emit_row_factor(e, row);
     }
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
+    iqt_emit_open(e, "for (uint i = 0u; i < N; i++)");
     for (uint32_t i = 0; i < prefixes(e); i++)
-        iqt_emit_line(e, "float %s_total = reduce(%s_sum[r * N + c], tid);", prefix_of[i],
+        iqt_emit_line(e, "float %s_total = reduce(%s_sum[r * N + i], tid);", prefix_of[i],
                       prefix_of[i]);
+    iqt_emit_line(e, "uint c = %si;",
+                  iqt_plan_columns(e->plan) < e->plan->n ? "sweep + " : "");
     iqt_emit_open(e, "if (lane == 0u && row < p.rows && c < p.cols)");
     emit_store(e);
     iqt_emit_close(e);
@@ -224,28 +229,28 @@ static void emit_epilogue_first(struct iqt_emit *e)
 
 /* Shuffles leave each sum in all threads: sum i is finished by thread i % T, all at the same time. One
  * thread would work off up to 64 of them, in a text 64 times as long. */
+static void emit_spread(struct iqt_emit *e)
+{
+    const char *p = e->prefix;
+
+    iqt_emit_line(e, "float %s_mine[EACH];", p);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint i = 0u; i < R * N; i++)");
+    iqt_emit_line(e, "float total = reduce(%s_sum[i], tid);", p);
+    iqt_emit_line(
+        e, "%s_mine[i / T] = i %% T == 0u || lane == i %% T ? total : %s_mine[i / T];", p,
+        p);
+    iqt_emit_close(e);
+}
+
 static void emit_epilogue_spread(struct iqt_emit *e, const struct iqt_tile *tile)
 {
     char row[128];
 
-    iqt_emit_line(e,
-                  "#define EACH ((R * N + T - 1u) / T) // sums that a thread finishes");
-    for (uint32_t i = 0; i < prefixes(e); i++) {
-        const char *p = prefix_of[i];
-
-        iqt_emit_line(e, "float %s_mine[EACH];", p);
-        iqt_emit_line(e, "UNROLL");
-        iqt_emit_open(e, "for (uint i = 0u; i < R * N; i++)");
-        iqt_emit_line(e, "float total = reduce(%s_sum[i], tid);", p);
-        iqt_emit_line(
-            e,
-            "%s_mine[i / T] = i %% T == 0u || lane == i %% T ? total : %s_mine[i / T];",
-            p, p);
-        iqt_emit_close(e);
-    }
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint j = 0u; j < EACH; j++)");
-    iqt_emit_line(e, "uint i = lane + j * T, r = i / N, c = i %% N;");
+    iqt_emit_line(e, "uint i = lane + j * T, r = i / N, c = %si %% N;",
+                  iqt_plan_columns(e->plan) < e->plan->n ? "sweep + " : "");
     iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
     iqt_emit_open(e, "if (i < R * N && row < p.rows && c < p.cols)");
     for (uint32_t i = 0; i < prefixes(e); i++) {
@@ -263,7 +268,8 @@ static void emit_epilogue_spread(struct iqt_emit *e, const struct iqt_tile *tile
     iqt_emit_close(e);
 }
 
-/* The sums of one matrix, whichever way its rows are stored. */
+/* The sums of one matrix, whichever way its rows are stored. Spread at once: the other matrix's take
+ * their registers. */
 static void emit_sums(struct iqt_emit *e, const char *prefix, const struct iqt_tile *tile,
                       const struct iqt_tile_values *values)
 {
@@ -272,6 +278,20 @@ static void emit_sums(struct iqt_emit *e, const char *prefix, const struct iqt_t
         iqt_emit_tile_spans(e, tile, values);
     else
         emit_spans(e);
+    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+        emit_spread(e);
+}
+
+static void emit_sweep(struct iqt_emit *e, const struct iqt_tile *tile,
+                       const struct iqt_tile_values *values)
+{
+    emit_sums(e, "w", tile, values);
+    if (e->plan->op == IQT_OP_GATED)
+        emit_sums(e, "gate", tile, values);
+    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+        emit_epilogue_spread(e, tile);
+    else
+        emit_epilogue_first(e);
 }
 
 static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
@@ -286,13 +306,15 @@ static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
         iqt_emit_lookup_fill(e);
         emit_geometry(e);
     }
-    emit_sums(e, "w", tile, values);
-    if (e->plan->op == IQT_OP_GATED)
-        emit_sums(e, "gate", tile, values);
-    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
-        emit_epilogue_spread(e, tile);
-    else
-        emit_epilogue_first(e);
+    if (iqt_plan_columns(e->plan) == e->plan->n) {
+        emit_sweep(e, tile, values);
+        return;
+    }
+    iqt_emit_open(e, "for (uint sweep = 0u; sweep < p.cols; sweep += N)");
+    emit_sweep(e, tile, values);
+    iqt_emit_line(e, "xq4 += N * (p.k / 16u);");
+    iqt_emit_line(e, "xs2 += N * (p.k / 32u);");
+    iqt_emit_close(e);
 }
 
 /* Functions that turn codes into values. */

@@ -226,8 +226,10 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_line(e, "uvec4 xa = xq[0], xb = xq[1];");
     iqt_emit_line(e, "uvec2 xs = *xt;");
     if (e->plan->n > 1) { /* a column that is not there is the last one again */
-        iqt_emit_line(e, "xq += c + 1u < p.cols ? p.k / 16u : 0u;");
-        iqt_emit_line(e, "xt += c + 1u < p.cols ? p.k / 32u : 0u;");
+        const char *sweep = iqt_plan_columns(e->plan) < e->plan->n ? "sweep + " : "";
+
+        iqt_emit_line(e, "xq += %sc + 1u < p.cols ? p.k / 16u : 0u;", sweep);
+        iqt_emit_line(e, "xt += %sc + 1u < p.cols ? p.k / 32u : 0u;", sweep);
     }
     iqt_emit_line(e, "float dx = FLOAT_OF(xs.x);");
     iqt_emit_line(e, "int x_sum0 = int(xs.y << 16) >> 16, x_sum1 = int(xs.y) >> 16;");

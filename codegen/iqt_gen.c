@@ -155,25 +155,9 @@ static enum iqt_status name_and_hash(enum iqt_dialect d, size_t i, size_t count,
     return IQT_OK;
 }
 
-/* Adds an array of the file's bytes and says, as the end of a table's entry, what they are. */
-typedef enum iqt_status (*add_fn)(struct iqt_buf *out, const char *path, size_t number,
-                                  char size[64]);
-
-static enum iqt_status add_spirv(struct iqt_buf *out, const char *path, size_t number,
+/* Adds an array of the file's bytes, packed, and says, as the end of a table's entry, what they are. */
+static enum iqt_status add_image(struct iqt_buf *out, const char *path, size_t number,
                                  char size[64])
-{
-    size_t bytes;
-    char *data;
-
-    IQT_TRY(iqt_file_read(path, &data, &bytes));
-    add_array(out, data, bytes / 4 * 4, number);
-    free(data);
-    snprintf(size, 64, "%zu", bytes / 4);
-    return IQT_OK;
-}
-
-static enum iqt_status add_ptx(struct iqt_buf *out, const char *path, size_t number,
-                               char size[64])
 {
     size_t bytes;
     char *data, *packed;
@@ -195,8 +179,8 @@ static enum iqt_status add_ptx(struct iqt_buf *out, const char *path, size_t num
     return IQT_OK;
 }
 
-static enum iqt_status gen_table(enum iqt_dialect d, const char *type, const char *suffix,
-                                 add_fn add, const char *dir, const char *file)
+static enum iqt_status gen_table(enum iqt_dialect d, const char *array,
+                                 const char *suffix, const char *dir, const char *file)
 {
     const size_t count = embedded(d);
     struct iqt_buf out = { 0 }, table = { 0 };
@@ -204,11 +188,11 @@ static enum iqt_status gen_table(enum iqt_dialect d, const char *type, const cha
     uint64_t hash;
 
     iqt_buf_printf(&out, "#include \"runtime/embedded.h\"\n\n");
-    iqt_buf_printf(&table, "\nconst struct %s %s[] = {\n", type, type);
+    iqt_buf_printf(&table, "\nconst struct iqt_embedded_image %s[] = {\n", array);
     for (size_t i = 0; i < count + IQT_HELPERS; i++) {
         IQT_TRY(name_and_hash(d, i, count, name, &hash));
         snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix);
-        IQT_TRY(add(&out, path, i, size));
+        IQT_TRY(add_image(&out, path, i, size));
         iqt_buf_printf(&table, "    { \"%s\", 0x%llxull, words%zu, %s },\n", name,
                        (unsigned long long)hash, i, size);
     }
@@ -220,13 +204,12 @@ static enum iqt_status gen_table(enum iqt_dialect d, const char *type, const cha
 
 static enum iqt_status gen_spirv_table(const char *dir, const char *file)
 {
-    return gen_table(IQT_DIALECT_GLSL, "iqt_embedded_spirv", ".spv", add_spirv, dir,
-                     file);
+    return gen_table(IQT_DIALECT_GLSL, "iqt_embedded_spirv", ".spv", dir, file);
 }
 
 static enum iqt_status gen_ptx_table(const char *dir, const char *file)
 {
-    return gen_table(IQT_DIALECT_CUDA, "iqt_embedded_ptx", ".ptx", add_ptx, dir, file);
+    return gen_table(IQT_DIALECT_CUDA, "iqt_embedded_ptx", ".ptx", dir, file);
 }
 
 static enum iqt_status print_formats(const char *unused1, const char *unused2)

@@ -94,6 +94,9 @@ size_t iqt_plan_embedded(enum iqt_dialect d, struct iqt_plan *out, size_t cap);
 /* Workgroups of a launch over rows; threads of a workgroup. */
 uint32_t iqt_plan_groups(const struct iqt_plan *plan, uint32_t rows);
 uint32_t iqt_plan_threads(const struct iqt_plan *plan);
+/* Columns of one sweep over the weights. Tiles with more of them sweep again, over rows that are in
+ * the cache: with the sums of 16 columns of four rows NVIDIA's 255 registers are not enough. */
+uint32_t iqt_plan_columns(const struct iqt_plan *plan);
 /* Weights that one thread takes in one iteration of the loop over spans: a span of each of its rows.
  * The emitters write the loop from the same parameters; iqtile stats divides by this. */
 uint32_t iqt_plan_weights_per_iteration(const struct iqt_plan *plan);

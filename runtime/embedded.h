@@ -12,24 +12,18 @@ struct iqt_embedded_host {
 };
 extern const struct iqt_embedded_host iqt_embedded_host[]; /* ends with plan NULL */
 
-struct iqt_embedded_spirv {
-    const char *plan; /* or the name of a helper */
-    uint64_t text_hash;
-    const uint32_t *word;
-    size_t words;
-};
-extern const struct iqt_embedded_spirv iqt_embedded_spirv[]; /* ends with plan NULL */
-
-/* PTX of the default cuda plans; empty when NVRTC was absent at build time. */
-struct iqt_embedded_ptx {
+/* What a GPU's driver takes, made at build time. */
+struct iqt_embedded_image {
     const char *plan; /* or the name of a helper */
     uint64_t text_hash;
     const uint32_t *packed; /* by zlib */
     size_t packed_bytes, bytes;
 };
-extern const struct iqt_embedded_ptx iqt_embedded_ptx[]; /* ends with plan NULL */
-/* Appends the text with its NUL. */
-IQT_MUST_USE enum iqt_status iqt_ptx_unpack(const struct iqt_embedded_ptx *e,
-                                            struct iqt_buf *out);
+/* The default plans as SPIR-V words and as PTX with its NUL; either ends with plan NULL, and is empty
+ * when its compiler was absent at build time. */
+extern const struct iqt_embedded_image iqt_embedded_spirv[], iqt_embedded_ptx[];
+/* Appends the image. */
+IQT_MUST_USE enum iqt_status iqt_embedded_unpack(const struct iqt_embedded_image *e,
+                                                 struct iqt_buf *out);
 
 #endif

@@ -60,12 +60,12 @@ static bool refused(enum iqt_status status)
     return status == IQT_ERR_COMPILE;
 }
 
-static const struct iqt_embedded_ptx *embedded_ptx(const struct iqt_hw *hw,
-                                                   const struct source *src)
+static const struct iqt_embedded_image *embedded_ptx(const struct iqt_hw *hw,
+                                                     const struct source *src)
 {
     if (hw->target.dialect != IQT_DIALECT_CUDA)
         return NULL;
-    for (const struct iqt_embedded_ptx *e = iqt_embedded_ptx; e->plan != NULL; e++)
+    for (const struct iqt_embedded_image *e = iqt_embedded_ptx; e->plan != NULL; e++)
         if (strcmp(e->plan, src->name) == 0)
             return e->text_hash == src->hash ? e : NULL;
     return NULL;
@@ -93,11 +93,11 @@ static enum iqt_status compile(struct iqt_hw *hw, const struct source *src,
 }
 
 static enum iqt_status load_embedded(struct iqt_hw *hw, const struct source *src,
-                                     const struct iqt_embedded_ptx *ptx,
+                                     const struct iqt_embedded_image *ptx,
                                      struct iqt_kernel *out)
 {
     struct iqt_buf text = { 0 };
-    enum iqt_status status = iqt_ptx_unpack(ptx, &text);
+    enum iqt_status status = iqt_embedded_unpack(ptx, &text);
 
     if (status == IQT_OK)
         status = load(hw, src, text.data, out);
@@ -108,7 +108,7 @@ static enum iqt_status load_embedded(struct iqt_hw *hw, const struct source *src
 static enum iqt_status build(struct iqt_hw *hw, const struct source *src,
                              struct iqt_kernel *out)
 {
-    const struct iqt_embedded_ptx *ptx = embedded_ptx(hw, src);
+    const struct iqt_embedded_image *ptx = embedded_ptx(hw, src);
     enum iqt_status status = IQT_ERR_COMPILE;
 
     if (ptx != NULL)

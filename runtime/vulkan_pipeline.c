@@ -39,9 +39,9 @@ static enum iqt_status emit(struct source *src)
 
 /* ---- SPIR-V ---- */
 
-static const struct iqt_embedded_spirv *find_embedded(const struct source *src)
+static const struct iqt_embedded_image *find_embedded(const struct source *src)
 {
-    for (const struct iqt_embedded_spirv *e = iqt_embedded_spirv; e->plan != NULL; e++) {
+    for (const struct iqt_embedded_image *e = iqt_embedded_spirv; e->plan != NULL; e++) {
         if (strcmp(e->plan, src->name) == 0)
             return e->text_hash == src->hash ? e : NULL;
     }
@@ -163,17 +163,31 @@ destroy_module:
 
 /* ---- Build ---- */
 
+static enum iqt_status make_embedded(struct iqt_hw *hw, const struct source *src,
+                                     const struct iqt_embedded_image *embedded,
+                                     struct iqt_kernel **out)
+{
+    struct iqt_buf words = { 0 };
+    enum iqt_status status = iqt_embedded_unpack(embedded, &words);
+
+    if (status == IQT_OK)
+        status = make_kernel(hw, src, (const uint32_t *)(const void *)words.data,
+                             words.bytes / 4, out);
+    iqt_buf_free(&words);
+    return status;
+}
+
 static enum iqt_status build(struct iqt_hw *hw, struct source *src,
                              struct iqt_kernel **out)
 {
-    const struct iqt_embedded_spirv *embedded;
+    const struct iqt_embedded_image *embedded;
     struct iqt_spirv spirv = { NULL, 0 };
     enum iqt_status status;
 
     IQT_TRY(emit(src));
     embedded = find_embedded(src);
     if (embedded != NULL)
-        return make_kernel(hw, src, embedded->word, embedded->words, out);
+        return make_embedded(hw, src, embedded, out);
 
     pthread_mutex_lock(&hw->build_lock);
     status = compile(hw, src, &spirv);

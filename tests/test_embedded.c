@@ -1,5 +1,5 @@
-/* What the library embeds for CUDA: PTX of every default plan, made of the very text that the
- * generator writes today, for the oldest architecture. */
+/* What the library embeds: PTX of every default plan, for the oldest architecture, and SPIR-V, made of
+ * the very text that the generator writes today. */
 #include "codegen/codegen.h"
 #include "runtime/embedded.h"
 #include "tests/check.h"
@@ -7,21 +7,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct iqt_embedded_ptx *find(const char *name)
+static const struct iqt_embedded_image *find(const char *name)
 {
-    for (const struct iqt_embedded_ptx *e = iqt_embedded_ptx; e->plan != NULL; e++)
+    for (const struct iqt_embedded_image *e = iqt_embedded_ptx; e->plan != NULL; e++)
         if (strcmp(e->plan, name) == 0)
             return e;
     return NULL;
 }
 
-static void check_ptx(const struct iqt_embedded_ptx *e, const char *symbol, uint64_t hash)
+static void check_ptx(const struct iqt_embedded_image *e, const char *symbol,
+                      uint64_t hash)
 {
     struct iqt_buf text = { 0 };
     char entry[IQT_PLAN_NAME_BYTES + 16];
 
     check_true(e->text_hash == hash, "%s: made of another text", e->plan);
-    if (iqt_ptx_unpack(e, &text) != IQT_OK) {
+    if (iqt_embedded_unpack(e, &text) != IQT_OK) {
         check_fail("%s: %s", e->plan, iqt_last_error());
         return;
     }
@@ -38,7 +39,7 @@ static void check_default(const struct iqt_format *f, enum iqt_op op, uint32_t n
 {
     const struct iqt_plan plan = iqt_plan_default(f, IQT_DIALECT_CUDA, op, n, layout);
     char name[IQT_PLAN_NAME_BYTES], symbol[IQT_PLAN_NAME_BYTES];
-    const struct iqt_embedded_ptx *e;
+    const struct iqt_embedded_image *e;
     uint64_t hash = 0;
 
     iqt_plan_name(&plan, name);
@@ -67,7 +68,7 @@ static void check_format(const struct iqt_format *f)
 
 static void check_quantize(void)
 {
-    const struct iqt_embedded_ptx *e = find("quantize");
+    const struct iqt_embedded_image *e = find("quantize");
     struct iqt_buf text = { 0 };
 
     if (!check_begin("ptx.quantize"))
@@ -82,16 +83,41 @@ static void check_quantize(void)
     check_end();
 }
 
+static void check_spirv(void)
+{
+    if (!check_begin("spirv"))
+        return;
+    if (iqt_embedded_spirv->plan == NULL)
+        check_skip("glslc", "no glslc when this was built");
+    for (const struct iqt_embedded_image *e = iqt_embedded_spirv; e->plan != NULL; e++) {
+        struct iqt_buf words = { 0 };
+        struct iqt_plan plan;
+        uint64_t hash = e->text_hash;
+
+        if (iqt_plan_parse(e->plan, &plan) == IQT_OK)
+            check_true(iqt_text_hash(&plan, &hash) == IQT_OK && hash == e->text_hash,
+                       "%s: made of another text", e->plan);
+        if (iqt_embedded_unpack(e, &words) != IQT_OK)
+            check_fail("%s: %s", e->plan, iqt_last_error());
+        else
+            check_true(words.bytes > 20 && words.bytes % 4 == 0 &&
+                           iqt_read_u32(words.data) == 0x07230203,
+                       "%s: %zu bytes that are no SPIR-V", e->plan, words.bytes);
+        iqt_buf_free(&words);
+    }
+    check_end();
+}
+
 /* What does not unpack is an error, not a kernel. */
 static void check_damaged(void)
 {
     static const uint32_t noise[] = { 0x12345678, 0x9abcdef0 };
-    const struct iqt_embedded_ptx bad = { "bad", 0, noise, sizeof noise, 100 };
+    const struct iqt_embedded_image bad = { "bad", 0, noise, sizeof noise, 100 };
     struct iqt_buf text = { 0 };
 
     if (!check_begin("ptx.damaged"))
         return;
-    check_true(iqt_ptx_unpack(&bad, &text) == IQT_ERR_FORMAT && text.bytes == 0,
+    check_true(iqt_embedded_unpack(&bad, &text) == IQT_ERR_FORMAT && text.bytes == 0,
                "noise was unpacked to %zu bytes", text.bytes);
     iqt_buf_free(&text);
     check_end();
@@ -103,6 +129,7 @@ int main(int argc, char **argv)
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
         check_format(f);
     check_quantize();
+    check_spirv();
     check_damaged();
     return check_done();
 }

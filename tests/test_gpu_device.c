@@ -12,7 +12,7 @@
 enum { M = 29, K = 256, ROUNDS = 6, THREADS = 4 };
 
 /* The library's table of embedded PTX, as this test wants it: linked in the place of the real one. */
-struct iqt_embedded_ptx planted_ptx[2] __asm__("iqt_embedded_ptx");
+struct iqt_embedded_image planted_ptx[2] __asm__("iqt_embedded_ptx");
 
 /* ---- Two devices, two queues on each, at once ---- */
 
@@ -287,7 +287,8 @@ static void plant(const char *name, uint64_t hash, const void *image, size_t byt
     uLongf room = sizeof packed;
 
     check_true(compress((Bytef *)packed, &room, image, bytes) == Z_OK, "image too large");
-    planted_ptx[0] = (struct iqt_embedded_ptx){ name, hash, packed, (size_t)room, bytes };
+    planted_ptx[0] =
+        (struct iqt_embedded_image){ name, hash, packed, (size_t)room, bytes };
 }
 
 /* The simulated driver takes no real PTX; an image in its place shows that the table is used. */

@@ -39,11 +39,9 @@ static enum iqt_status get_spirv(const struct gate_kernel *k, const struct iqt_b
     struct iqt_process p;
     enum iqt_status status = IQT_OK;
 
-    for (const struct iqt_embedded_spirv *e = iqt_embedded_spirv; e->plan != NULL; e++)
-        if (e->text_hash == k->hash) {
-            iqt_buf_append(out, e->word, e->words * sizeof *e->word);
-            return iqt_buf_check(out);
-        }
+    for (const struct iqt_embedded_image *e = iqt_embedded_spirv; e->plan != NULL; e++)
+        if (e->text_hash == k->hash)
+            return iqt_embedded_unpack(e, out);
     IQT_TRY(iqt_process_run(argv, text->data, text->bytes, &p));
     if (p.exit_code != 0)
         status = iqt_fail(IQT_ERR_COMPILE, "glslc: %.700s", iqt_buf_text(&p.log));
