@@ -140,9 +140,7 @@ static const char glsl_subgroup[] =
 /* PERM: bytes of hi:lo by selectors, nibbles on CUDA and bytes on AMD; unlike __byte_perm the
  * instruction takes the top bit of a nibble as it is, which then means the sign of the byte.
  * HIGH: the upper selectors of a word. */
-#define TILES_COMMON                      \
-    "typedef unsigned long long ulong;\n" \
-    "#define BLEND(m, a, b) (((a) & ~(m)) | ((b) & (m)))\n"
+#define TILES_COMMON "#define BLEND(m, a, b) (((a) & ~(m)) | ((b) & (m)))\n"
 
 static const char cuda_tiles[] =
     "FN uint PERM(uint lo, uint hi, uint s)\n"
@@ -170,6 +168,7 @@ static const char cuda_tiles[] =
     "    asm(\"mul.lo.u32 %0, %1, %2;\" : \"=r\"(d) : \"r\"(a), \"r\"(b));\n"
     "    return d;\n"
     "}\n"
+    "#define FUNNEL(high, low, by) __funnelshift_r(low, high, by)\n"
     "#define HIGH(x) __umulhi(x, 65536u)\n"
     "#define SIGNS(x) PERM(x, x, 0xba98u)\n"
     "#define REPEAT(x, i) PERM(x, x, 0x1111u * (i))\n" TILES_COMMON;
@@ -182,6 +181,7 @@ static const char hip_tiles[] =
     "    asm(\"v_pk_fma_f16 %0, %1, %2, %3\" : \"=v\"(d) : \"v\"(a), \"v\"(b), \"v\"(c));\n"
     "    return d;\n"
     "}\n"
+    "#define FUNNEL(high, low, by) __builtin_amdgcn_alignbit(high, low, by)\n"
     "#define MUL(a, b) ((a) * (b))\n"
     "#define MUL24(x, c) mul24<c>(x)\n"
     "template <uint c> FN uint mul24(uint x)\n"

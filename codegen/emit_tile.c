@@ -113,9 +113,7 @@ void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
                        t->family == IQT_TILE_KT4 ? spare_fields : gray_fields);
     } else {
         iqt_emit_open(e, "FN uint bits(const uint *e, uint at)");
-        iqt_emit_line(
-            e,
-            "return (uint)(((ulong)e[at / 32u + 1u] << 32 | e[at / 32u]) >> at %% 32u);");
+        iqt_emit_line(e, "return FUNNEL(e[at / 32u + 1u], e[at / 32u], at %% 32u);");
         iqt_emit_close(e);
     }
     emit_scale(e, t);

@@ -18,6 +18,11 @@ SIM unsigned sim_dp4a_u(unsigned a, unsigned b, unsigned c)
         c += (a >> i & 255u) * (b >> i & 255u);
     return c;
 }
+/* Bits [by, by + 32) of high:low. */
+SIM unsigned sim_funnel(unsigned high, unsigned low, unsigned by)
+{
+    return (unsigned)(((unsigned long long)high << 32 | low) >> (by & 31u));
+}
 SIM float sim_half(unsigned short bits)
 {
     const unsigned sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31u,

@@ -138,6 +138,10 @@ SIM void sim_ptx_dp4a_u32_u32(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_dp4a_u(a, b, c);
 }
+SIM unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
+{
+    return sim_funnel(high, low, by);
+}
 SIM void sim_ptx_mul_lo_u32(unsigned &d, unsigned a, unsigned b)
 {
     d = a * b;

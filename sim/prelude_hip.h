@@ -49,6 +49,7 @@ SIM void sim_ptx_v_pk_fma_f16(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_fma_half2(a, b, c);
 }
+#define __builtin_amdgcn_alignbit(high, low, by) sim_funnel(high, low, by)
 /* v_perm_b32: selector bytes 0..7 a byte of hi:lo, 8..11 the sign of bytes 1, 3, 5, 7, 12 zero,
  * 13 and more all ones. */
 #define __builtin_amdgcn_perm(hi, lo, s) sim_perm(hi, lo, s)
