@@ -10,6 +10,14 @@
 /* Compiler extensions live here and nowhere else. */
 #define IQT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define IQT_UNUSED __attribute__((unused))
+/* A function compiled for several instruction sets, the best of which is used. Without contraction, which
+ * the build switches off, all of them give the same bits. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
+#define IQT_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define IQT_CLONES
+#endif
 #define IQT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Forwards a failure; whoever first decided it has already said why. */
@@ -62,6 +70,7 @@ uint32_t iqt_read_u32(const void *p);
 uint64_t iqt_read_u64(const void *p);
 float iqt_read_f32(const void *p);
 float iqt_f16_to_f32(uint16_t h); /* exact, subnormals, infinities and NaN included */
+uint16_t iqt_f32_to_f16(float x); /* nearest, ties to even; beyond the range infinity */
 
 /* ---- Hash: XXH3, 64 bits; not for secrets ---- */
 uint64_t iqt_hash(const void *data, size_t bytes, uint64_t seed);
