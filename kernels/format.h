@@ -108,6 +108,7 @@ struct iqt_format {
     float gain; /* factor of compute that the reference decode leaves out */
 
     struct iqt_weighting weighting;
+    uint16_t file_type; /* general.file_type of models that are mostly of it; 0: none */
 
     /* Hand-written reference: one superblock (or one row for row_head formats through d) to
      * floats. block: the superblock's bytes; d: the row header's value (0 when none). */

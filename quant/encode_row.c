@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum {
-    SIGMA_WEIGHTS = 256, /* that share a spread */
     MAX_SUPERBLOCK_BYTES = 256,
     GUESSES = 32, /* of the shared scale, on either end */
     FITS = 3,     /* each guess, and what it leads to */
@@ -46,62 +45,6 @@ void iqt_row_work_free(struct iqt_row_work *work)
     free(work->w);
     free(work->block);
     *work = (struct iqt_row_work){ 0 };
-}
-
-/* ---- What is to be approximated ---- */
-
-static float largest(const float *x, size_t k)
-{
-    float size = 0;
-
-    for (size_t i = 0; i < k; i++)
-        size = fmaxf(size, fabsf(x[i]));
-    return size;
-}
-
-/* The exponent that brings the largest below 1; 0 for a row of zeros. */
-static int exponent_of(const float *x, size_t k)
-{
-    int exponent = 0;
-
-    frexpf(largest(x, k), &exponent);
-    return exponent;
-}
-
-/* scale brings importance to at most 1. */
-static float weight_of(const struct iqt_weighting *g, float x, float sigma2,
-                       const float *importance, float scale)
-{
-    if (importance != NULL)
-        return *importance * scale * sqrtf(sigma2 + x * x);
-    return g->magnitude ? fabsf(x) : g->floor * sigma2 + x * x;
-}
-
-static void weigh(const struct iqt_encoder *e, size_t k, const float *x,
-                  const float *importance, float *w)
-{
-    const struct iqt_weighting *g = &e->format->weighting;
-    const float most = importance != NULL ? largest(importance, k) : 1;
-    const float scale = most > FLT_MIN ? 1 / most : 1;
-    double sum = 0;
-    float least;
-
-    for (size_t first = 0; first < k; first += SIGMA_WEIGHTS) {
-        float sigma2 = 0;
-
-        for (size_t i = first; i < first + SIGMA_WEIGHTS; i++)
-            sigma2 += x[i] * x[i];
-        sigma2 *= g->factor / SIGMA_WEIGHTS;
-        for (size_t i = first; i < first + SIGMA_WEIGHTS; i++) {
-            w[i] = weight_of(g, x[i], sigma2, importance != NULL ? importance + i : NULL,
-                             scale);
-            sum += w[i];
-        }
-    }
-    /* Columns without importance still get the codes that suit them, at no cost for others. */
-    least = sum > 0 ? (float)(sum / (double)k * 1e-9) : 1;
-    for (size_t i = 0; i < k; i++)
-        w[i] = fmaxf(w[i], fmaxf(least, FLT_MIN));
 }
 
 /* ---- Groups: the blocks that share a float scale ---- */
@@ -340,11 +283,11 @@ void iqt_encode_row(const struct iqt_encoder *e, size_t k, const float *x,
 {
     const struct iqt_format *f = e->format;
     const size_t step = f->super.at == IQT_AT_ROW ? k : f->superblock;
-    const int exponent = exponent_of(x, k);
+    const int exponent = iqt_row_exponent(x, k);
 
     for (size_t i = 0; i < k; i++)
         work->x[i] = (float)ldexp(x[i], -exponent);
-    weigh(e, k, work->x, importance, work->w);
+    iqt_row_weigh(e->format, k, work->x, importance, work->w);
     memset(row, 0, f->row_head + k / f->superblock * f->bytes);
     for (size_t at = 0; at < k; at += step) {
         uint8_t *bytes = row + f->row_head + at / f->superblock * f->bytes;

@@ -99,6 +99,14 @@ struct iqt_block_fit iqt_block_search(const struct iqt_encoder *e,
 /* Number of the level nearest to value, the lower of equals. */
 uint32_t iqt_level_nearest(const struct iqt_encoder *e, double value);
 
+/* ---- weigh.c ---- */
+
+/* The power of two by which dividing brings the largest weight below 1; 0 for a row of zeros. */
+int iqt_row_exponent(const float *x, size_t k);
+/* w: what the error of each weight counts, above 0. The largest of x is below 1. */
+void iqt_row_weigh(const struct iqt_format *f, size_t k, const float *x,
+                   const float *importance, float *w);
+
 /* ---- encode_row.c ---- */
 
 /* Scratch for rows of k weights. */
@@ -109,6 +117,13 @@ struct iqt_row_work {
 IQT_MUST_USE enum iqt_status iqt_row_work_create(const struct iqt_format *f, size_t k,
                                                  struct iqt_row_work *out);
 void iqt_row_work_free(struct iqt_row_work *work);
+/* Weighted sums of squares, of what an encoded row misses and of the row itself. */
+struct iqt_row_loss {
+    double missed, all;
+};
+struct iqt_row_loss iqt_row_loss(const struct iqt_format *f, size_t k, const float *x,
+                                 const float *importance, const uint8_t *row,
+                                 struct iqt_row_work *work);
 /* x and importance have been checked. */
 void iqt_encode_row(const struct iqt_encoder *e, size_t k, const float *x,
                     const float *importance, struct iqt_row_work *work, uint8_t *row);

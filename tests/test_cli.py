@@ -21,7 +21,8 @@ import golden_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "golden")
 IQ4_KS = os.path.join(GOLDEN, "IQ4_KS.gguf")
-COMMANDS = ("info doctor devices decode matvec gen stats tune db bench report check golden").split()
+COMMANDS = ("info doctor devices decode matvec gen stats tune db bench report check golden "
+            "quantize").split()
 
 
 class Failure(Exception):
