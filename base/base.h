@@ -10,14 +10,6 @@
 /* Compiler extensions live here and nowhere else. */
 #define IQT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define IQT_UNUSED __attribute__((unused))
-/* A function compiled for several instruction sets, the best of which is used. Without contraction, which
- * the build switches off, all of them give the same bits. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__)
-#define IQT_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define IQT_CLONES
-#endif
 #define IQT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Forwards a failure; whoever first decided it has already said why. */
