@@ -62,6 +62,7 @@ uint32_t iqt_read_u32(const void *p);
 uint64_t iqt_read_u64(const void *p);
 float iqt_read_f32(const void *p);
 float iqt_f16_to_f32(uint16_t h); /* exact, subnormals, infinities and NaN included */
+uint16_t iqt_f32_to_f16(float x); /* nearest, ties to even; beyond the range infinity */
 
 /* ---- Hash: XXH3, 64 bits; not for secrets ---- */
 uint64_t iqt_hash(const void *data, size_t bytes, uint64_t seed);

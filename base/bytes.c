@@ -60,6 +60,36 @@ float iqt_f16_to_f32(uint16_t h)
     return float_of_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13);
 }
 
+/* value / 2^shift, ties to even. */
+static uint32_t shift_to_even(uint32_t value, uint32_t shift)
+{
+    const uint32_t kept = value >> shift, rest = value & ((1u << shift) - 1);
+    const uint32_t half = 1u << (shift - 1);
+
+    return kept + (rest > half || (rest == half && (kept & 1) != 0));
+}
+
+uint16_t iqt_f32_to_f16(float x)
+{
+    uint32_t bits, size, half;
+
+    memcpy(&bits, &x, sizeof bits);
+    size = bits & 0x7fffffff;
+    if (size > 0x7f800000) /* NaN: quiet, the upper payload */
+        half = 0x7e00 | (size >> 13 & 0x1ff);
+    else if (size >= 0x477ff000) /* 65520 and more */
+        half = 0x7c00;
+    else if (size >=
+             0x38800000) /* a rounding that carries raises the exponent as it should */
+        half = shift_to_even(size - ((127u - 15) << 23), 13);
+    else if (size >=
+             0x33000000) /* subnormal: fraction with its hidden bit, times 2^-24 */
+        half = shift_to_even((size & 0x7fffff) | 0x800000, 126 - (size >> 23));
+    else
+        half = 0;
+    return (uint16_t)(half | (bits >> 16 & 0x8000));
+}
+
 uint64_t iqt_hash(const void *data, size_t bytes, uint64_t seed)
 {
     return XXH3_64bits_withSeed(data, bytes, seed);

@@ -1,9 +1,9 @@
-# The installed library: the folders base .. runtime in one shared object of its own soname, only
+# The installed library: the folders base .. quant in one shared object of its own soname, only
 # the IQT_API functions visible; headers, program, CMake package and pkg-config file.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-set(IQT_LIBRARY_FOLDERS base kernels io codegen tuner runtime)
+set(IQT_LIBRARY_FOLDERS base kernels io codegen tuner runtime quant)
 set(library_objects)
 foreach(folder ${IQT_LIBRARY_FOLDERS})
   list(APPEND library_objects $<TARGET_OBJECTS:iqt_${folder}>)

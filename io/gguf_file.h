@@ -10,6 +10,9 @@
 
 #include <iqtile/gguf.h>
 
+enum { IQT_GGUF_ALIGNMENT = 32 }; /* without the key */
+#define IQT_GGUF_ALIGNMENT_KEY "general.alignment"
+
 struct iqt_gguf_file {
     char *path;
     struct iqt_map map;  /* empty when the bytes belong to somebody else */
@@ -35,6 +38,9 @@ IQT_MUST_USE enum iqt_status iqt_gguf_file_parse(struct iqt_gguf_file *f);
 struct iqt_gguf_key iqt_gguf_file_key(const struct iqt_gguf_file *f, size_t i);
 bool iqt_gguf_file_find(const struct iqt_gguf_file *f, const char *name,
                         struct iqt_gguf_key *out);
+/* The bytes of key i in the file: name, type, value. */
+const uint8_t *iqt_gguf_file_key_bytes(const struct iqt_gguf_file *f, size_t i,
+                                       size_t *bytes);
 /* The value of an integer key; false when it is negative or no integer. */
 bool iqt_gguf_key_unsigned(const struct iqt_gguf_key *key, uint64_t *out);
 /* Tensor i of the file, .file left 0: only what its entry says, and all of it. */

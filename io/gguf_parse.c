@@ -10,7 +10,6 @@
 enum {
     MIN_VERSION = 2,
     MAX_VERSION = 3,
-    DEFAULT_ALIGNMENT = 32,
     MAX_DIMS = 4,
     MAX_DEPTH = 4, /* arrays within arrays; the specification names no limit */
     TYPES = IQT_GGUF_F64 + 1,
@@ -177,17 +176,33 @@ static enum iqt_status skip_items(struct cursor *c, enum iqt_gguf_type item,
     return IQT_OK;
 }
 
+static enum iqt_status skip_key(struct cursor *c)
+{
+    struct iqt_gguf_key key;
+
+    IQT_TRY(take_key(c, &key));
+    return key.type == IQT_GGUF_ARRAY ? skip_items(c, key.item, key.count, 1) : IQT_OK;
+}
+
 static enum iqt_status parse_keys(struct cursor *c, struct iqt_gguf_file *f)
 {
     for (size_t i = 0; i < f->keys; i++) {
-        struct iqt_gguf_key key;
-
         f->key_at[i] = c->pos;
-        IQT_TRY(take_key(c, &key));
-        if (key.type == IQT_GGUF_ARRAY)
-            IQT_TRY(skip_items(c, key.item, key.count, 1));
+        IQT_TRY(skip_key(c));
     }
     return IQT_OK;
+}
+
+const uint8_t *iqt_gguf_file_key_bytes(const struct iqt_gguf_file *f, size_t i,
+                                       size_t *bytes)
+{
+    struct cursor c = { f, f->key_at[i] };
+    const enum iqt_status status = skip_key(&c);
+
+    assert(status == IQT_OK); /* opening read the same bytes */
+    (void)status;
+    *bytes = (size_t)(c.pos - f->key_at[i]);
+    return f->data + f->key_at[i];
 }
 
 struct iqt_gguf_key iqt_gguf_file_key(const struct iqt_gguf_file *f, size_t i)
@@ -409,16 +424,17 @@ static enum iqt_status find_alignment(struct iqt_gguf_file *f)
     struct iqt_gguf_key key;
     uint64_t value = 0;
 
-    f->alignment = DEFAULT_ALIGNMENT;
-    if (!iqt_gguf_file_find(f, "general.alignment", &key))
+    f->alignment = IQT_GGUF_ALIGNMENT;
+    if (!iqt_gguf_file_find(f, IQT_GGUF_ALIGNMENT_KEY, &key))
         return IQT_OK;
     if (!iqt_gguf_key_unsigned(&key, &value) || value == 0 || value > UINT32_MAX ||
         (value & (value - 1)) != 0)
-        return iqt_fail(
-            IQT_ERR_FORMAT,
-            "%s: byte %llu: general.alignment (%s) is %llu, expected a power of two",
-            f->path, (unsigned long long)((const uint8_t *)key.data - f->data),
-            iqt_gguf_type_name(key.type), (unsigned long long)value);
+        return iqt_fail(IQT_ERR_FORMAT,
+                        "%s: byte %llu: " IQT_GGUF_ALIGNMENT_KEY
+                        " (%s) is %llu, expected a power of two",
+                        f->path,
+                        (unsigned long long)((const uint8_t *)key.data - f->data),
+                        iqt_gguf_type_name(key.type), (unsigned long long)value);
     f->alignment = (uint32_t)value;
     return IQT_OK;
 }

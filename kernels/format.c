@@ -81,6 +81,20 @@ uint32_t iqt_field_get(const struct iqt_field *f, const uint8_t *block, uint32_t
     return value;
 }
 
+void iqt_field_set(const struct iqt_field *f, uint8_t *block, uint32_t i, uint32_t value)
+{
+    for (const struct iqt_plane *p = f->plane; p < f->plane + IQT_MAX_PLANES; p++) {
+        const uint32_t first = iqt_plane_bit(p, i);
+
+        for (uint32_t n = 0; n < p->width; n++) {
+            const uint32_t at = first + n, mask = 1u << at % 8;
+
+            block[at / 8] = (uint8_t)((block[at / 8] & ~mask) |
+                                      (value >> (p->to + n) & 1u) << at % 8);
+        }
+    }
+}
+
 static float row_scale(const struct iqt_format *f, const uint8_t *row,
                        enum iqt_decode_mode mode)
 {

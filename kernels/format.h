@@ -72,6 +72,14 @@ struct iqt_trellis {
     bool magnitude; /* v = |v|, negated when the weight's sign bit is set */
 };
 
+/* How much an element's error counts for the reference's quantizer, with sigma2 = factor * mean(x^2)
+ * of 256 weights: importance * sqrt(sigma2 + x^2); without importance |x|, or floor * sigma2 + x^2. */
+struct iqt_weighting {
+    float factor; /* 0: the format has no encoder */
+    float floor;
+    bool magnitude; /* |x| */
+};
+
 struct iqt_format {
     const char *name; /* lower case, as in ggml_type_name */
     uint32_t gguf_type;
@@ -99,6 +107,9 @@ struct iqt_format {
     struct iqt_scalar super_min; /* dmin */
     float gain; /* factor of compute that the reference decode leaves out */
 
+    struct iqt_weighting weighting;
+    uint16_t file_type; /* general.file_type of models that are mostly of it; 0: none */
+
     /* Hand-written reference: one superblock (or one row for row_head formats through d) to
      * floats. block: the superblock's bytes; d: the row header's value (0 when none). */
     void (*decode_ref)(const uint8_t *block, float d, enum iqt_decode_mode mode,
@@ -124,6 +135,8 @@ static inline uint32_t iqt_plane_bit(const struct iqt_plane *p, uint32_t i)
 
 /* Value of the field for weight i, read from a superblock's bytes. Slow; host only. */
 uint32_t iqt_field_get(const struct iqt_field *f, const uint8_t *block, uint32_t i);
+/* Its inverse: changes the bits of the field for weight i and no others. */
+void iqt_field_set(const struct iqt_field *f, uint8_t *block, uint32_t i, uint32_t value);
 
 /* Weights [begin, begin + count) of a row: begin is a multiple of the superblock, count is one
  * superblock, or less at the end of a float row. What iqt_decode_row() does, unchecked. */

@@ -22,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "golden")
 IQ4_KS = os.path.join(GOLDEN, "IQ4_KS.gguf")
 COMMANDS = ("info doctor devices decode matvec gen stats predict tune db bench report check "
-            "golden").split()
+            "golden quantize").split()
 
 
 class Failure(Exception):

@@ -1,4 +1,4 @@
-/* Reading GGUF files (versions 2 and 3, memory-mapped, split files).
+/* Reading GGUF files (versions 2 and 3, memory-mapped, split files) and writing them (version 3).
  *
  * Hostile input is expected: every length and offset goes through checked arithmetic, and a bad
  * file gives a status and a sentence, never a crash. All pointers returned belong to the file
@@ -99,6 +99,61 @@ typedef void (*iqt_gguf_defect_fn)(void *user, const struct iqt_gguf_defect *def
  * duplicate names, non-finite scales. Calls fn for each defect and returns their number. */
 IQT_API size_t iqt_gguf_doctor(const struct iqt_gguf *g, iqt_gguf_defect_fn fn,
                                void *user);
+
+/* ---- Writing ------------------------------------------------------------------------- */
+
+/* Writes a GGUF file in three steps: describe it (keys, tensors), begin, then stream the bytes of
+ * the tensors in the order in which they were described. Memory is bounded by the tables. Files
+ * appear under their names only in iqt_gguf_writer_commit(), whole and on disk, or not at all; until
+ * then they are temporary files in the same folder. A writer belongs to one thread at a time. */
+struct iqt_gguf_writer;
+
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_create(struct iqt_gguf_writer **out);
+/* Before a commit it removes everything that was written. NULL is allowed. */
+IQT_API void iqt_gguf_writer_destroy(struct iqt_gguf_writer *w);
+
+/* Copies all keys of g in their order and bit for bit, but for split.*, which a writer makes itself.
+ * Only into a writer without keys. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_copy_keys(struct iqt_gguf_writer *w,
+                                                               const struct iqt_gguf *g);
+/* Sets one key: replaces the value where a key of that name stands, else comes last. name, type,
+ * item, count and data as iqt_gguf_key_at() fills them in; arrays of arrays are
+ * IQT_ERR_UNSUPPORTED. general.alignment (a power of two) is obeyed; without it, it is 32. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_set_key(
+    struct iqt_gguf_writer *w, const struct iqt_gguf_key *key);
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_set_u32(struct iqt_gguf_writer *w,
+                                                             const char *name,
+                                                             uint32_t value);
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_set_string(struct iqt_gguf_writer *w,
+                                                                const char *name,
+                                                                const char *value);
+
+/* Describes the next tensor: name, name_bytes, dims, ne and type of t; the rest is not read. Its
+ * bytes follow from the type, row headers included. IQT_ERR_UNSUPPORTED for a type of unknown size,
+ * IQT_ERR_SHAPE for dimensions that the type cannot have, IQT_ERR_ARG for a name that is taken. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_add_tensor(
+    struct iqt_gguf_writer *w, const struct iqt_gguf_tensor *t);
+
+/* Files and bytes that would be written. split_max_bytes 0: one file; else a new file begins before
+ * the tensor that would make a file longer. files or bytes may be NULL. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_plan(struct iqt_gguf_writer *w,
+                                                          uint64_t split_max_bytes,
+                                                          uint64_t *files,
+                                                          uint64_t *bytes);
+/* Ends the description and creates the temporary files. More than one file makes a split set as
+ * llama.cpp names it: "NAME.gguf" becomes "NAME-00001-of-00003.gguf" and so on, with keys split.no,
+ * split.count and split.tensors.count. IQT_ERR_IO says how many bytes are needed and how many are
+ * available when the disk has not enough. A symbolic link stays one; what it names is replaced. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_begin(struct iqt_gguf_writer *w,
+                                                           const char *path,
+                                                           uint64_t split_max_bytes);
+/* The next bytes, in pieces of any size that do not cross the end of a tensor. A failure is final:
+ * every later call fails, too. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_data(struct iqt_gguf_writer *w,
+                                                          const void *data, size_t bytes);
+/* Syncs and renames all files, the first of a set last; an existing file is replaced. Fails when a
+ * tensor is not complete. On failure none of the names is left with a file of this writer. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gguf_writer_commit(struct iqt_gguf_writer *w);
 
 #ifdef __cplusplus
 }
