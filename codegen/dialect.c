@@ -3,6 +3,7 @@
 #include "codegen/emit.h"
 
 #include "kernels/quantized.h"
+#include "kernels/tile.h"
 
 #include <assert.h>
 
@@ -50,7 +51,7 @@ static const char cuda_prelude[] =
     "typedef uint2 uvec2;\n"
     "typedef float4 vec4;\n"
     "#define FN static __device__ __forceinline__\n"
-    "#define KERNEL(threads) extern \"C\" __global__ void __launch_bounds__(threads)\n"
+    "#define KERNEL(...) extern \"C\" __global__ void __launch_bounds__(__VA_ARGS__)\n"
     "#define GROUP blockIdx.x\n"
     "#define THREAD threadIdx.x\n"
     "#define BARRIER __syncthreads()\n"
@@ -307,6 +308,12 @@ void iqt_emit_interface(struct iqt_emit *e)
         cxx_accessors(e, "gate");
 }
 
+static bool crowded(const struct iqt_plan *p)
+{
+    return p && p->dialect == IQT_DIALECT_CUDA && p->layout == IQT_LAYOUT_PACKED &&
+           p->n > 4 && iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_NONE;
+}
+
 void iqt_emit_entry(struct iqt_emit *e, const char *symbol, const char *params,
                     uint32_t threads)
 {
@@ -319,7 +326,8 @@ void iqt_emit_entry(struct iqt_emit *e, const char *symbol, const char *params,
         iqt_emit_open(e, "void main()");
         return;
     }
-    iqt_emit_line(e, "KERNEL(%u)", threads);
+    /* Not told of workgroups, ptxas spills a word or two for a third one on the multiprocessor. */
+    iqt_emit_line(e, crowded(e->plan) ? "KERNEL(%u, 1)" : "KERNEL(%u)", threads);
     iqt_emit_line(
         e, "%s(const uchar *__restrict__ w_bytes, const uchar *__restrict__ gate_bytes,",
         symbol);

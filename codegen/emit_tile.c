@@ -324,6 +324,9 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_line(e, "const uvec2 *xt = x2 + b;");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
+    if (e->plan->dialect == IQT_DIALECT_HIP && e->plan->n > 2)
+        iqt_emit_line(
+            e, "asm volatile(\"\" ::: \"memory\"); // this column's loads stay here");
     emit_x(e, t, v);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
