@@ -311,7 +311,8 @@ void iqt_emit_interface(struct iqt_emit *e)
 static bool crowded(const struct iqt_plan *p)
 {
     return p && p->dialect == IQT_DIALECT_CUDA && p->layout == IQT_LAYOUT_PACKED &&
-           p->n > 4 && iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_NONE;
+           (p->n > 4 || p->op == IQT_OP_GATED) &&
+           iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_NONE;
 }
 
 void iqt_emit_entry(struct iqt_emit *e, const char *symbol, const char *params,

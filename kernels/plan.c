@@ -170,12 +170,11 @@ static bool is_tile(const struct iqt_plan *p)
 
 uint32_t iqt_plan_columns(const struct iqt_plan *p)
 {
-    const bool hip = p->dialect == IQT_DIALECT_HIP, gated = p->op == IQT_OP_GATED;
-    /* AMD's value words are twice as many, iq3_kt's too; a gate has pointers of its own. */
+    const bool hip = p->dialect == IQT_DIALECT_HIP;
+    /* AMD's value words are twice as many; a gate has pointers of its own. */
     const bool wide =
-        hip ? p->format->decode == IQT_DECODE_CODEBOOK
-            : gated && iqt_tile_family_of(p->format, p->dialect) == IQT_TILE_KT3;
-    const uint32_t most = wide || (p->n > 8 && (hip || gated)) ? 4 : 8;
+        hip ? p->format->decode == IQT_DECODE_CODEBOOK : p->op == IQT_OP_GATED;
+    const uint32_t most = wide || (hip && p->n > 8) ? 4 : 8;
 
     return is_tile(p) && p->n > most ? most : p->n;
 }
