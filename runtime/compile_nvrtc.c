@@ -137,6 +137,27 @@ static enum iqt_status open_library(void)
     return IQT_OK;
 }
 
+/* NVRTC opens its builtins by their bare name, which the linker finds only in its own path: once they
+ * are loaded from NVRTC's folder, the name means these. */
+static void open_builtins(void)
+{
+    char pattern[PATH_BYTES];
+    const char *slash;
+    Dl_info info;
+    glob_t found;
+
+    if (dladdr(*(void **)&nvrtc.Version, &info) == 0 || info.dli_fname == NULL ||
+        (slash = strrchr(info.dli_fname, '/')) == NULL)
+        return;
+    snprintf(pattern, sizeof pattern, "%.*s/libnvrtc-builtins.so.[0-9]*",
+             (int)(slash - info.dli_fname), info.dli_fname);
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        (void)dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_GLOBAL);
+    globfree(&found);
+}
+
 static enum iqt_status load_functions(void)
 {
     int major = 0, minor = 0;
@@ -152,6 +173,7 @@ static enum iqt_status load_functions(void)
                                              "nvrtcVersion failed");
     snprintf(nvrtc.name, sizeof nvrtc.name, "%snvrtc %d.%d",
              iqt_gpu_simulated("cuda") ? "simulated " : "", major, minor);
+    open_builtins();
     return IQT_OK;
 }
 
