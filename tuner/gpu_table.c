@@ -111,22 +111,28 @@ static bool called(const struct iqt_gpu *gpu, const char *key)
     return strcmp(other, key) == 0;
 }
 
-enum iqt_status iqt_gpu_find(const char *name, const struct iqt_gpu **out)
+static enum iqt_status unknown(const char *name)
 {
     struct iqt_buf list = { 0 };
-    char key[KEY_BYTES];
     enum iqt_status status;
 
-    make_key(name, strlen(name), key);
-    for (const struct iqt_gpu *g = iqt_gpus; g->name != NULL; g++) {
-        if (called(g, key)) {
-            *out = g;
-            return IQT_OK;
-        }
+    for (const struct iqt_gpu *g = iqt_gpus; g->name != NULL; g++)
         iqt_buf_printf(&list, "%s%s", g == iqt_gpus ? "" : ", ", g->name);
-    }
     status = iqt_fail(IQT_ERR_UNKNOWN, "unknown GPU '%s'; known: %s", name,
                       iqt_buf_text(&list));
     iqt_buf_free(&list);
     return status;
+}
+
+enum iqt_status iqt_gpu_find(const char *name, const struct iqt_gpu **out)
+{
+    char key[KEY_BYTES];
+
+    make_key(name, strlen(name), key);
+    for (const struct iqt_gpu *g = iqt_gpus; g->name != NULL; g++)
+        if (called(g, key)) {
+            *out = g;
+            return IQT_OK;
+        }
+    return unknown(name);
 }

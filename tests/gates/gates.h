@@ -25,6 +25,7 @@ struct gate_target {
     uint16_t wave;    /* threads that share an instruction */
     uint16_t file, granule, most_registers;
     uint32_t most_shared;
+    bool reference;      /* default plans are always compiled for it */
     const char *excused; /* a compiler whose spills are its own fault, or NULL */
 };
 

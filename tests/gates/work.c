@@ -8,39 +8,40 @@
 
 /* NVIDIA: 64 K registers a multiprocessor. AMD: per SIMD; RDNA in units of one wave of its width,
  * a workgroup on the four SIMDs of a workgroup processor. Shared memory that a kernel may declare. */
-#define NVIDIA(name)                                                      \
-    {                                                                     \
-        name, IQT_DIALECT_CUDA, "nvrtc", 32, 512, 8, 255, 48 * 1024, NULL \
+#define NVIDIA(name, reference)                                                      \
+    {                                                                                \
+        name, IQT_DIALECT_CUDA, "nvrtc", 32, 512, 8, 255, 48 * 1024, reference, NULL \
     }
-#define AMD(name, wave, file, granule, most)                                 \
-    {                                                                        \
-        name, IQT_DIALECT_HIP, "hip", wave, file, granule, most, 65536, NULL \
+#define AMD(name, wave, file, granule, most, reference)                                 \
+    {                                                                                   \
+        name, IQT_DIALECT_HIP, "hip", wave, file, granule, most, 65536, reference, NULL \
     }
-#define RADV(name, wave, file, granule, excused)                                         \
-    {                                                                                    \
-        "radv:" name, IQT_DIALECT_GLSL, "radv", wave, file, granule, 256, 65536, excused \
+#define RADV(name, wave, file, granule, reference, excused)                      \
+    {                                                                            \
+        "radv:" name, IQT_DIALECT_GLSL, "radv", wave, file, granule, 256, 65536, \
+            reference, excused                                                   \
     }
 
 const struct gate_target gate_targets[GATE_TARGETS] = {
-    NVIDIA("sm_75"),
-    NVIDIA("sm_80"),
-    NVIDIA("sm_86"),
-    NVIDIA("sm_89"),
-    NVIDIA("sm_90"),
-    NVIDIA("sm_100"),
-    NVIDIA("sm_120"),
-    AMD("gfx906", 64, 256, 4, 256),
-    AMD("gfx90a", 64, 512, 8, 512),
-    AMD("gfx942", 64, 512, 8, 512),
-    AMD("gfx1030", 32, 1024, 16, 256),
-    AMD("gfx1100", 32, 1536, 24, 256),
-    AMD("gfx1201", 32, 1536, 24, 256),
-    { "spirv", IQT_DIALECT_GLSL, "glslc", 0, 0, 0, 0, 0, NULL },
-    RADV("vega20", 64, 256, 4, NULL),
-    RADV("navi21", 64, 512, 8, NULL),
+    NVIDIA("sm_75", false),
+    NVIDIA("sm_80", false),
+    NVIDIA("sm_86", false),
+    NVIDIA("sm_89", false),
+    NVIDIA("sm_90", true),
+    NVIDIA("sm_100", false),
+    NVIDIA("sm_120", false),
+    AMD("gfx906", 64, 256, 4, 256, false),
+    AMD("gfx90a", 64, 512, 8, 512, false),
+    AMD("gfx942", 64, 512, 8, 512, true),
+    AMD("gfx1030", 32, 1024, 16, 256, false),
+    AMD("gfx1100", 32, 1536, 24, 256, false),
+    AMD("gfx1201", 32, 1536, 24, 256, false),
+    { "spirv", IQT_DIALECT_GLSL, "glslc", 0, 0, 0, 0, 0, false, NULL },
+    RADV("vega20", 64, 256, 4, false, NULL),
+    RADV("navi21", 64, 512, 8, true, NULL),
     /* navi31 in newer Mesa. Mesa 22.3.6 stops at 132, rarely 144 registers on RDNA3, where RDNA2 goes
      * to 256, and spills for it. */
-    RADV("gfx1100", 64, 768, 12, "Mesa 22."),
+    RADV("gfx1100", 64, 768, 12, false, "Mesa 22."),
 };
 
 static const uint32_t columns[] = { 1, 2, 4, 8, 16 };
