@@ -10,6 +10,17 @@
 /* Compiler extensions live here and nowhere else. */
 #define IQT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define IQT_UNUSED __attribute__((unused))
+#define IQT_LOWEST_BIT(bits) __builtin_ctz(bits) /* its number; bits is not 0 */
+#define IQT_VECTOR(bytes) __attribute__((vector_size(bytes))) /* of a typedef */
+/* A function for CPUs with AVX2, to be called where iqt_has_avx2(); what it inlines becomes part of it. */
+#define IQT_ALWAYS_INLINE static inline __attribute__((always_inline))
+#if defined(__x86_64__)
+#define IQT_FOR_AVX2 __attribute__((target("avx2")))
+#define iqt_has_avx2() (__builtin_cpu_supports("avx2") != 0)
+#else
+#define IQT_FOR_AVX2
+#define iqt_has_avx2() false
+#endif
 #define IQT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Forwards a failure; whoever first decided it has already said why. */
@@ -98,6 +109,8 @@ struct iqt_map {
 };
 IQT_MUST_USE enum iqt_status iqt_map_open(const char *path, struct iqt_map *out);
 void iqt_map_close(struct iqt_map *map);
+/* The program is done with these bytes of the map for now: they stop counting as its memory. */
+void iqt_map_release(const struct iqt_map *map, size_t at, size_t bytes);
 /* Writes a temporary file beside path, fsyncs, renames: the old file or the new one, never half
  * a file. */
 IQT_MUST_USE enum iqt_status iqt_file_replace(const char *path, const void *data,

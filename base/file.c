@@ -63,6 +63,16 @@ void iqt_map_close(struct iqt_map *map)
     *map = (struct iqt_map){ 0 };
 }
 
+void iqt_map_release(const struct iqt_map *map, size_t at, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    /* Half a page more at the front costs a fault at most, and no page is forgotten between parts. */
+    const size_t first = at / page * page, last = (at + bytes) / page * page;
+
+    if (map->data != NULL && last > first && at + bytes <= map->bytes)
+        madvise((void *)(uintptr_t)(map->data + first), last - first, MADV_DONTNEED);
+}
+
 /* ---- Reading whole ---- */
 
 /* Reads to the end; the size is only a first guess, since pipes have none. */

@@ -1,5 +1,6 @@
 /* Making the matrices that are timed. */
 #include "bench/matrix.h"
+#include "kernels/interleave.h"
 #include "runtime/verify.h"
 
 #include <errno.h>
@@ -36,8 +37,24 @@ bool iqt_bench_matrix_usable(const struct iqt_gguf_tensor *t, bool float_types)
     size_t row_bytes;
 
     return t->format != NULL && t->data != NULL && t->dims >= 2 && iqt_gguf_rows(t) > 1 &&
-           (float_types || t->format->decode != IQT_DECODE_FLOAT) &&
+           (float_types || iqt_format_base(t->format)->decode != IQT_DECODE_FLOAT) &&
            iqt_format_row_bytes(t->format, t->ne[0], &row_bytes) == IQT_OK;
+}
+
+static enum iqt_status take_apart(const struct iqt_gguf_tensor *t,
+                                  struct iqt_bench_matrix *w)
+{
+    enum iqt_status status;
+
+    w->owned = malloc(w->bytes);
+    if (w->owned == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "tensor %s: no memory for %llu bytes",
+                        w->origin, (unsigned long long)w->bytes);
+    status = iqt_rows_separate(t->format, w->m, w->k, t->data, w->owned);
+    w->rows = w->owned;
+    if (status != IQT_OK)
+        iqt_bench_matrix_free(w);
+    return status;
 }
 
 enum iqt_status iqt_bench_matrix_of_tensor(const struct iqt_gguf_tensor *t,
@@ -47,13 +64,13 @@ enum iqt_status iqt_bench_matrix_of_tensor(const struct iqt_gguf_tensor *t,
         return iqt_fail(IQT_ERR_UNSUPPORTED,
                         "tensor %.*s: not a matrix of a known format", (int)t->name_bytes,
                         t->name);
-    *out = (struct iqt_bench_matrix){ .format = t->format,
+    *out = (struct iqt_bench_matrix){ .format = iqt_format_base(t->format),
                                       .m = iqt_gguf_rows(t),
                                       .k = t->ne[0],
                                       .bytes = t->bytes,
                                       .rows = t->data };
     snprintf(out->origin, sizeof(out->origin), "%.*s", (int)t->name_bytes, t->name);
-    return IQT_OK;
+    return t->format->base_type != 0 ? take_apart(t, out) : IQT_OK;
 }
 
 /* Walks all rows of all source tensors, round and round. */
@@ -61,13 +78,14 @@ struct cursor {
     const struct iqt_gguf_tensor *tensors;
     size_t count, tensor;
     uint64_t row;
+    uint8_t *apart; /* room for the longest row */
 };
 
 static const uint8_t *next_row(struct cursor *c, size_t *superblocks)
 {
     const struct iqt_gguf_tensor *t = &c->tensors[c->tensor];
     const uint64_t rows = iqt_gguf_rows(t);
-    const uint8_t *row = (const uint8_t *)t->data + t->bytes / rows * c->row;
+    const uint8_t *row = iqt_row_apart(t->format, t->ne[0], t->data, c->row, c->apart);
 
     *superblocks = t->ne[0] / t->format->superblock;
     if (++c->row == rows) {
@@ -95,6 +113,18 @@ static void tile_row(struct cursor *c, const struct iqt_format *f, size_t wanted
     }
 }
 
+static size_t longest_row(const struct iqt_gguf_tensor *tensors, size_t count)
+{
+    size_t longest = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const size_t bytes = tensors[i].bytes / iqt_gguf_rows(&tensors[i]);
+
+        longest = bytes > longest ? bytes : longest;
+    }
+    return longest;
+}
+
 enum iqt_status iqt_bench_matrix_tile(const struct iqt_gguf_tensor *tensors, size_t count,
                                       size_t m, size_t k, struct iqt_bench_matrix *out)
 {
@@ -105,9 +135,10 @@ enum iqt_status iqt_bench_matrix_tile(const struct iqt_gguf_tensor *tensors, siz
     if (count == 0)
         return iqt_fail(IQT_ERR_ARG, "tiling %zu x %zu: no tensor to take rows from", m,
                         k);
-    f = tensors[0].format;
+    f = iqt_format_base(tensors[0].format);
     for (size_t i = 0; i < count; i++) {
-        if (!iqt_bench_matrix_usable(&tensors[i], true) || tensors[i].format != f ||
+        if (!iqt_bench_matrix_usable(&tensors[i], true) ||
+            iqt_format_base(tensors[i].format) != f ||
             tensors[i].ne[0] % f->superblock != 0)
             return iqt_fail(IQT_ERR_ARG, "tiling %zu x %zu: tensor %.*s does not fit", m,
                             k, (int)tensors[i].name_bytes, tensors[i].name);
@@ -116,8 +147,14 @@ enum iqt_status iqt_bench_matrix_tile(const struct iqt_gguf_tensor *tensors, siz
         return iqt_fail(IQT_ERR_SHAPE, "%s needs k in multiples of %u, not %zu", f->name,
                         f->superblock, k);
     IQT_TRY(allocate(f, m, k, &w));
+    c.apart = malloc(longest_row(tensors, count));
+    if (c.apart == NULL) {
+        iqt_bench_matrix_free(&w);
+        return iqt_fail(IQT_ERR_NO_MEMORY, "tiling %zu x %zu: no memory for a row", m, k);
+    }
     for (size_t r = 0; r < m; r++)
         tile_row(&c, f, k / f->superblock, w.owned + w.bytes / m * r);
+    free(c.apart);
     snprintf(w.origin, sizeof(w.origin), "%zu tensors, tiled", count);
     *out = w;
     return IQT_OK;
@@ -164,13 +201,14 @@ static void add_tensor(const struct iqt_gguf_tensor *t, struct iqt_bench_shape *
     const size_t m = iqt_gguf_rows(t), k = t->ne[0];
 
     for (size_t i = 0; i < *total && i < cap; i++) {
-        if (out[i].format == t->format && out[i].m == m && out[i].k == k) {
+        if (out[i].format == iqt_format_base(t->format) && out[i].m == m &&
+            out[i].k == k) {
             out[i].tensors++;
             return;
         }
     }
     if (*total < cap)
-        out[*total] = (struct iqt_bench_shape){ .format = t->format,
+        out[*total] = (struct iqt_bench_shape){ .format = iqt_format_base(t->format),
                                                 .m = m,
                                                 .k = k,
                                                 .tensor = *t,

@@ -1,23 +1,24 @@
 /* The spellings of the GPU dialects: preludes, interface of a kernel, entry line. The one place
  * where languages differ; emitters write their common subset. */
-#include "codegen/emit.h"
+#include "codegen/emit_call.h"
 
 #include "kernels/quantized.h"
 #include "kernels/tile.h"
 
 #include <assert.h>
 
-static const char glsl_prelude[] =
-    "#version 450\n"
-    "#extension GL_EXT_control_flow_attributes : require\n"
-    "#define UNROLL [[unroll]]\n"
-    "#define BARRIER barrier()\n"
-    "#define FMA(a, b, c) fma(a, b, c)\n"
-    "#define EXP(x) exp(x)\n"
-    "#define F16(bits) unpackHalf2x16(bits).x\n"
-    "#define FLOAT_OF(bits) uintBitsToFloat(bits)\n"
-    "#define BITS_OF(value) floatBitsToUint(value)\n"
-    "#define ROUND(x) int(roundEven(x))\n"
+static const char glsl_prelude[] = "#version 450\n"
+                                   "#extension GL_EXT_control_flow_attributes : require\n"
+                                   "#define UNROLL [[unroll]]\n"
+                                   "#define BARRIER barrier()\n"
+                                   "#define FMA(a, b, c) fma(a, b, c)\n"
+                                   "#define EXP(x) exp(x)\n"
+                                   "#define F16(bits) unpackHalf2x16(bits).x\n"
+                                   "#define FLOAT_OF(bits) uintBitsToFloat(bits)\n"
+                                   "#define BITS_OF(value) floatBitsToUint(value)\n"
+                                   "#define ROUND(x) int(roundEven(x))\n";
+
+static const char glsl_sums[] =
     "int dot4(uint a, uint b, int c)\n"
     "{\n"
     "    ivec4 p = bitfieldExtract(ivec4(a, a >> 8, a >> 16, a >> 24), 0, 8)\n"
@@ -28,6 +29,21 @@ static const char glsl_prelude[] =
     "{\n"
     "    uint s = (a & 0x00ff00ffu) + (a >> 8 & 0x00ff00ffu);\n"
     "    return (s & 0xffffu) + (s >> 16);\n"
+    "}\n";
+
+/* OpSDot (4450) of packed words (format 0), capabilities DotProduct and
+ * DotProductInput4x8BitPacked, for which this glslc has no built-in function. */
+static const char glsl_dot_sums[] =
+    "#extension GL_EXT_spirv_intrinsics : require\n"
+    "spirv_instruction(extensions = [\"SPV_KHR_integer_dot_product\"],\n"
+    "                  capabilities = [6019, 6018], id = 4450)\n"
+    "int packed_dot(uint a, uint b, spirv_literal uint format);\n"
+    "int dot4(uint a, uint b, int c) { return packed_dot(a, b, 0u) + c; }\n"
+    "uint repeat(uint x, uint at)\n"
+    "{\n"
+    "    uint b = bitfieldExtract(x, int(at), 8);\n"
+    "    b |= b << 8;\n"
+    "    return b | b << 16;\n"
     "}\n";
 
 /* CUDA and HIP share all but the builtins. */
@@ -194,12 +210,29 @@ static const char hip_tiles[] =
     "#define SIGNS(x) PERM((x) << 8, x, 0x0b090a08u)\n"
     "#define REPEAT(x, i) PERM(x, x, 0x01010101u * (i))\n" TILES_COMMON;
 
+/* INT8(u, i): byte i of u less 128, exact. CUDA converts a quarter as often as it permutes and adds: the
+ * byte becomes the lowest one of a float above 2^23. AMD converts a byte in one instruction. */
+static const char cuda_floats[] =
+    "#define INT8(u, i) (__uint_as_float(__byte_perm(u, 0x4b000000u, 0x7540u + i)) - 8388736.0f)\n";
+static const char byte_floats[] =
+    "#define INT8(u, i) (float(u >> 8u * i & 255u) - 128.0f)\n";
+
 static const struct iqt_spelling spellings[IQT_DIALECTS] = {
-    [IQT_DIALECT_GLSL] = { glsl_prelude, "shared", "", glsl_subgroup, NULL },
-    [IQT_DIALECT_CUDA] = { cuda_prelude, "static __shared__", "FN ", "", cuda_tiles },
-    [IQT_DIALECT_HIP] = { hip_prelude, "static __attribute__((shared))", "FN ", "",
-                          hip_tiles },
+    [IQT_DIALECT_GLSL] = { glsl_prelude, "shared", NULL, "", glsl_subgroup, NULL,
+                           byte_floats },
+    [IQT_DIALECT_CUDA] = { cuda_prelude, "static __shared__", "static __constant__ const",
+                           "FN ", "", cuda_tiles, cuda_floats },
+    [IQT_DIALECT_HIP] = { hip_prelude, "static __attribute__((shared))",
+                          "static __attribute__((constant)) const", "FN ", "", hip_tiles,
+                          byte_floats },
 };
+
+const char *iqt_spelling_sums(const struct iqt_plan *plan)
+{
+    if (plan->dialect != IQT_DIALECT_GLSL)
+        return "";
+    return plan->compute == IQT_COMPUTE_DOT ? glsl_dot_sums : glsl_sums;
+}
 
 const struct iqt_spelling *iqt_spelling_of(enum iqt_dialect d)
 {
@@ -263,12 +296,24 @@ static void glsl_interface(struct iqt_emit *e)
                                          "w_base", "gate_base", "cols", "y_stride",
                                          "y_base", "flags",     "act",  "skip" };
 
-    iqt_emit_open(e, "layout(push_constant) uniform Params");
-    for (size_t i = 0; i < IQT_COUNT(names); i++)
-        iqt_emit_line(e, "uint %s;", names[i]);
-    iqt_emit_line(e, "float limit;");
-    e->indent--;
-    iqt_emit_line(e, "} p;");
+    if (iqt_emit_covers_more(e->plan)) {
+        iqt_emit_glsl_launch(e, names, IQT_COUNT(names));
+    } else {
+        iqt_emit_open(e, "layout(push_constant) uniform Params");
+        for (size_t i = 0; i < IQT_COUNT(names); i++)
+            iqt_emit_line(e, "uint %s;", names[i]);
+        iqt_emit_line(e, "float limit;");
+        e->indent--;
+        iqt_emit_line(e, "} p;");
+    }
+    if (e->plan->covers == IQT_COVERS_ROUTED)
+        iqt_emit_line(e,
+                      "layout(set = 0, binding = %d) readonly buffer BI { int ids[]; };",
+                      IQT_BIND_IDS);
+    if (e->plan->split > 1)
+        iqt_emit_line(
+            e, "layout(set = 0, binding = %d) coherent buffer BW { uint work[]; };",
+            IQT_BIND_WORK);
     for (size_t i = 0; i < IQT_COUNT(views); i++)
         iqt_emit_line(e, "layout(set = 0, binding = %d) %s buffer B%zu { %s %s[]; };",
                       views[i].binding, views[i].written ? "writeonly" : "readonly", i,
@@ -308,11 +353,38 @@ void iqt_emit_interface(struct iqt_emit *e)
         cxx_accessors(e, "gate");
 }
 
-static bool crowded(const struct iqt_plan *p)
+/* Threads that a multiprocessor is to hold, of the kernels that their format's entry names; else 0. */
+static uint32_t crowded(const struct iqt_plan *p)
 {
-    return p && p->dialect == IQT_DIALECT_CUDA && p->layout == IQT_LAYOUT_PACKED &&
-           (p->n > 4 || p->op == IQT_OP_GATED) &&
-           iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_NONE;
+    for (size_t i = 0; p->format != NULL && i < IQT_COUNT(p->format->crowded); i++) {
+        const struct iqt_crowded *c = &p->format->crowded[i];
+
+        if (c->n == p->n && c->rows_thread == p->rows_thread &&
+            c->gated == (p->op == IQT_OP_GATED))
+            return c->threads;
+    }
+    return 0;
+}
+
+/* Workgroups that a multiprocessor must have room for; 0: not told. Kernels on matrix units want two, where
+ * their decoder leaves the registers; others on tiles are told one, lest ptxas spills for a third one. */
+static uint32_t workgroups(const struct iqt_plan *p, uint32_t threads)
+{
+    enum { FEW = 1u << IQT_TILE_Q2 | 1u << IQT_TILE_Q4_GRAY | 1u << IQT_TILE_KT3 };
+
+    if (p == NULL || p->dialect != IQT_DIALECT_CUDA)
+        return 0;
+    const enum iqt_tile_family family = p->layout == IQT_LAYOUT_PACKED
+                                            ? iqt_tile_family_of(p->format, p->dialect)
+                                            : IQT_TILE_NONE;
+
+    if (family == IQT_TILE_NONE)
+        return crowded(p) / threads;
+    if (p->n <= 4 && p->op != IQT_OP_GATED && p->compute != IQT_COMPUTE_MMA)
+        return 0;
+    const bool few =
+        (FEW >> family & 1) || (family == IQT_TILE_Q4 && p->format->block == 16);
+    return p->compute == IQT_COMPUTE_MMA && p->n <= 8 && few ? 2 : 1;
 }
 
 void iqt_emit_entry(struct iqt_emit *e, const char *symbol, const char *params,
@@ -327,15 +399,26 @@ void iqt_emit_entry(struct iqt_emit *e, const char *symbol, const char *params,
         iqt_emit_open(e, "void main()");
         return;
     }
-    /* Not told of workgroups, ptxas spills a word or two for a third one on the multiprocessor. */
-    iqt_emit_line(e, crowded(e->plan) ? "KERNEL(%u, 1)" : "KERNEL(%u)", threads);
+    if (workgroups(e->plan, threads))
+        iqt_emit_line(e, "KERNEL(%u, %u)", threads, workgroups(e->plan, threads));
+    else
+        iqt_emit_line(e, "KERNEL(%u)", threads);
     iqt_emit_line(
         e, "%s(const uchar *__restrict__ w_bytes, const uchar *__restrict__ gate_bytes,",
         symbol);
     iqt_emit_line(e, "    const uvec4 *__restrict__ xq4, const uvec2 *__restrict__ xs2,");
     iqt_emit_line(
         e, "    const float *__restrict__ bias, const float *__restrict__ gate_bias,");
-    iqt_emit_open(e, "    const float *residual, float *y, const %s p)", params);
+    if (e->plan && iqt_emit_covers_more(e->plan)) {
+        const bool set = e->plan->covers == IQT_COVERS_SET;
+
+        iqt_emit_line(e, "    const float *residual, float *y, const Launch %s,",
+                      set ? "first_launch" : "launch");
+        iqt_emit_open(e, "    const int *__restrict__ ids, uint *work%s)",
+                      set ? ", const Set set" : "");
+    } else {
+        iqt_emit_open(e, "    const float *residual, float *y, const %s p)", params);
+    }
     iqt_emit_line(e, "const vec4 *xf4 = (const vec4 *)xq4;");
     iqt_emit_line(e, "(void)xf4; (void)gate_bytes;");
 }

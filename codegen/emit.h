@@ -10,11 +10,15 @@
 struct iqt_spelling {
     const char *prelude;  /* types, macros and functions, before anything else */
     const char *shared;   /* declares shared memory: "shared" */
+    const char *constant; /* declares an array of constants; NULL: avoid them */
     const char *function; /* in front of functions */
     const char *subgroup; /* extra prelude of plans that reduce by shuffles */
     const char *tiles;    /* extra prelude of plans over tiles; NULL: there are none */
+    const char *floats;   /* extra prelude of plans with float activations */
 };
 const struct iqt_spelling *iqt_spelling_of(enum iqt_dialect d);
+/* dot4() and byte_sum() of GLSL, which depend on the plan. */
+const char *iqt_spelling_sums(const struct iqt_plan *plan);
 
 struct iqt_emit {
     struct iqt_buf *out;
@@ -39,6 +43,8 @@ void iqt_emit_entry(struct iqt_emit *e, const char *symbol, const char *params,
 
 /* Table functions: lut(codes) for codebooks, scale_value(code) for tables of scales, trellis. */
 void iqt_emit_lookup(struct iqt_emit *e);
+/* What lut()'s values lack. */
+int iqt_emit_lookup_offset(const struct iqt_plan *p);
 /* Body lines that fill shared tables; before the first barrier. */
 void iqt_emit_lookup_fill(struct iqt_emit *e);
 

@@ -3,10 +3,7 @@
  * (L * d) * dx * sum, in this order, whatever the layout: equal plans give equal bits. */
 #include "codegen/emit_block.h"
 
-static bool has_min(const struct iqt_format *f)
-{
-    return !iqt_field_empty(&f->min.raw);
-}
+#include <stdio.h>
 
 static bool has_scale(const struct iqt_format *f)
 {
@@ -45,6 +42,47 @@ static void emit_linear(struct iqt_emit *e, uint32_t word, const char *codes)
         iqt_emit_line(e, "v[r * 8u + %uu] = %s;", word, codes);
 }
 
+/* How a block's 32 weights stand in words of four int8: the trellis on a dot product instruction has
+ * a word a weight, the bytes of its state, or two words for four weights that are added. */
+static bool has_states(const struct iqt_plan *p)
+{
+    return p->compute == IQT_COMPUTE_DOT && p->format->decode == IQT_DECODE_TRELLIS &&
+           !p->format->trellis->magnitude && p->n == 1;
+}
+
+static uint32_t parts(const struct iqt_plan *p)
+{
+    return p->compute == IQT_COMPUTE_DOT && p->format->decode == IQT_DECODE_TRELLIS &&
+                   p->format->trellis->magnitude
+               ? 2
+               : 1;
+}
+
+/* Words of the group of seed for a dot product instruction. The magnitude gets the sign bit's sign: it
+ * is turned around, (s ^ m) + (m & 1), where the signs of the sum and of the bit differ. */
+static void emit_trellis_dot(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_format *f = e->plan->format;
+    const uint32_t group = f->trellis->group;
+    char expr[IQT_EXPR_BYTES];
+
+    for (uint32_t n = 0; n < group && has_states(e->plan); n++)
+        iqt_emit_line(e, "dot0 = dot4(state%u(seed, low), xr[%u], dot0);", n, i % 32 + n);
+    for (uint32_t j = 0; j < group / 4 && !has_states(e->plan); j++) {
+        const uint32_t word = i % 32 / 4 + j;
+
+        if (!f->trellis->magnitude) {
+            iqt_emit_line(e, "v[r * 8u + %uu] = sums%u(seed, low);", word, j);
+            continue;
+        }
+        iqt_expr_codes(e, &f->sign, i + 4 * j, 1, expr);
+        iqt_emit_line(e, "sum = sums%u(seed, low);", j);
+        iqt_emit_line(e, "turn = (sum ^ (%s) << 7) & 0x80808080u;", expr);
+        iqt_emit_line(e, "v[r * 16u + %uu] = sum ^ (turn << 1) - (turn >> 7);", 2 * word);
+        iqt_emit_line(e, "v[r * 16u + %uu] = turn >> 7;", 2 * word + 1);
+    }
+}
+
 static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
@@ -52,10 +90,18 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
     char expr[IQT_EXPR_BYTES];
 
     iqt_expr_field(e, &f->code, i, expr);
-    iqt_emit_line(e, "seed = (%s) + %uu;", expr, t->seed_add);
+    if (e->plan->compute == IQT_COMPUTE_DOT) /* its states add the constant */
+        iqt_emit_line(e, "seed = %s;", expr);
+    else
+        iqt_emit_line(e, "seed = (%s) + %uu;", expr, t->seed_add);
     if (t->shift_add) {
         iqt_expr_field(e, &f->shift, i, expr);
         iqt_emit_line(e, "seed += (%s) * %uu;", expr, t->shift_add);
+    }
+    if (e->plan->compute == IQT_COMPUTE_DOT) {
+        iqt_emit_line(e, "low = seed << 15 & 0xff8000u;");
+        emit_trellis_dot(e, i);
+        return;
     }
     for (uint32_t j = 0; j < t->group / 4u; j++) {
         if (t->magnitude)
@@ -65,6 +111,17 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
     }
 }
 
+/* Magnitudes above 0: no byte carries into the next when it is negated. */
+static void emit_four(struct iqt_emit *e, uint32_t i, uint32_t word)
+{
+    const struct iqt_format *f = e->plan->format;
+    char code[IQT_EXPR_BYTES], sign[IQT_EXPR_BYTES];
+
+    iqt_expr_field(e, &f->code, i + 4 * word, code);
+    iqt_expr_codes(e, &f->sign, i + 4 * word, 1, sign);
+    iqt_emit_line(e, "v[r * 8u + %uu] = negate(lut(%s), %s);", word, code, sign);
+}
+
 /* v[r * 8 ..]: the 32 weights from weight i of the span. */
 static void emit_values(struct iqt_emit *e, uint32_t i)
 {
@@ -72,7 +129,9 @@ static void emit_values(struct iqt_emit *e, uint32_t i)
     char codes[IQT_EXPR_BYTES];
 
     if (f->decode == IQT_DECODE_TRELLIS) {
-        iqt_emit_line(e, "uint seed;");
+        iqt_emit_line(e, parts(e->plan) > 1 ? "uint seed, low, sum, turn;"
+                         : e->plan->compute == IQT_COMPUTE_DOT ? "uint seed, low;"
+                                                               : "uint seed;");
         for (uint32_t g = 0; g < 32; g += f->trellis->group)
             emit_trellis_group(e, i + g);
         return;
@@ -85,6 +144,11 @@ static void emit_values(struct iqt_emit *e, uint32_t i)
             iqt_emit_line(e, "v[r * 8u + %uu] = lut0(codes);", word);
             iqt_emit_line(e, "v[r * 8u + %uu] = lut1(codes);", word + 1);
         }
+        return;
+    }
+    if (f->decode == IQT_DECODE_CODEBOOK && f->codebook->dim == 4) {
+        for (uint32_t word = 0; word < 8; word++)
+            emit_four(e, i, word);
         return;
     }
     for (uint32_t word = 0; word < 8; word++) {
@@ -106,8 +170,11 @@ static bool is_local(const struct iqt_format *f)
 static void emit_block_fields(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
-    char expr[IQT_EXPR_BYTES];
+    const int lack = iqt_emit_lookup_offset(e->plan);
+    char expr[IQT_EXPR_BYTES], offset[16] = "";
 
+    if (lack)
+        snprintf(offset, sizeof offset, " + %d", lack);
     for (uint32_t h = 0; h < 32u / f->block; h++) {
         const uint32_t weight = i + h * f->block;
 
@@ -120,9 +187,10 @@ static void emit_block_fields(struct iqt_emit *e, uint32_t i)
         }
         if (has_correction(f)) {
             iqt_expr_field(e, &f->shift, weight, expr);
-            iqt_emit_line(e, "shift%u[r] = int(%s) * %d;", h, expr, f->codebook->shift);
+            iqt_emit_line(e, "shift%u[r] = int(%s) * %d%s;", h, expr, f->codebook->shift,
+                          offset);
         }
-        if (has_min(f)) {
+        if (iqt_has_min(f)) {
             iqt_expr_scale(e, &f->min, weight, expr);
             iqt_emit_line(e, "least%u[r] = float(%s) * dmin[r];", h, expr);
         }
@@ -133,32 +201,64 @@ static void emit_declarations(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
 
-    iqt_emit_line(e, "uint v[R * 8u];");
+    if (!has_states(e->plan))
+        iqt_emit_line(e, "uint v[R * %uu];", 8 * parts(e->plan));
     for (uint32_t h = 0; h < 32u / f->block; h++) {
         iqt_emit_line(e, "float scale%u[R];", h);
         if (has_correction(f))
             iqt_emit_line(e, "int shift%u[R];", h);
-        if (has_min(f))
+        if (iqt_has_min(f))
             iqt_emit_line(e, "float least%u[R];", h);
     }
 }
 
+static const char *const x_word[8] = { "xa.x", "xa.y", "xa.z", "xa.w",
+                                       "xb.x", "xb.y", "xb.z", "xb.w" };
+
+/* Bytes of x, each four times: a state's four bytes are one weight. Rows share them. */
+static void emit_repeats(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "uint xr[32];");
+    for (uint32_t i = 0; i < 32; i++)
+        iqt_emit_line(e, "xr[%u] = repeat(%s, %u);", i, x_word[i / 4], 8 * (i % 4));
+}
+
+/* Each state is used at once: those of four rows would not fit the registers. */
+static void emit_state_dots(struct iqt_emit *e, uint32_t i)
+{
+    iqt_emit_line(e, "int dot0 = (x_sum0 + x_sum1) * -%d;",
+                  e->plan->format->trellis->centre);
+    emit_values(e, i);
+    emit_block_fields(e, i);
+}
+
+static void emit_word_dots(struct iqt_emit *e)
+{
+    const bool halves = e->plan->format->block == 16;
+    const uint32_t each = parts(e->plan);
+
+    iqt_emit_line(e, "int dot0 = dot4(v[r * %uu], xa.x, 0);", 8 * each);
+    for (uint32_t w = 1; w < 8 * each; w++) {
+        const bool second = halves && w >= 4 * each;
+
+        if (halves && w == 4 * each)
+            iqt_emit_line(e, "int dot1 = dot4(v[r * %uu + %uu], xb.x, 0);", 8 * each, w);
+        else
+            iqt_emit_line(e, "dot%d = dot4(v[r * %uu + %uu], %s, dot%d);", second,
+                          8 * each, w, x_word[w / each], second);
+    }
+}
+
 /* Integer sums of one row and column: dot<h>, corrected, and its term of the result. */
-static void emit_dots(struct iqt_emit *e)
+static void emit_dots(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
     const bool halves = f->block == 16;
 
-    iqt_emit_line(e, "int dot0 = dot4(v[r * 8u], xa.x, 0);");
-    for (uint32_t w = 1; w < 8; w++) {
-        const bool second = halves && w >= 4;
-
-        if (halves && w == 4)
-            iqt_emit_line(e, "int dot1 = dot4(v[r * 8u + 4u], xb.x, 0);");
-        else
-            iqt_emit_line(e, "dot%d = dot4(v[r * 8u + %uu], %s.%c, dot%d);", second, w,
-                          w < 4 ? "xa" : "xb", "xyzw"[w % 4], second);
-    }
+    if (has_states(e->plan))
+        emit_state_dots(e, i);
+    else
+        emit_word_dots(e);
     for (uint32_t h = 0; h < 32u / f->block; h++) {
         const char *sum = halves ? h ? "x_sum1" : "x_sum0" : "(x_sum0 + x_sum1)";
 
@@ -168,7 +268,7 @@ static void emit_dots(struct iqt_emit *e)
             e,
             "%s_sum[r * N + c] = FMA(scale%u[r] * dx, float(dot%u), %s_sum[r * N + c]);",
             e->prefix, h, h, e->prefix);
-        if (has_min(f))
+        if (iqt_has_min(f))
             iqt_emit_line(
                 e,
                 "%s_sum[r * N + c] = FMA(least%u[r] * dx, -float(%s), %s_sum[r * N + c]);",
@@ -176,37 +276,101 @@ static void emit_dots(struct iqt_emit *e)
     }
 }
 
-static void emit_columns(struct iqt_emit *e, uint32_t block)
+/* Of x; in C++ the pointer to a routed product's activations has been moved. */
+static const char *column(const struct iqt_emit *e)
+{
+    return e->plan->covers == IQT_COVERS_ROUTED && e->plan->dialect == IQT_DIALECT_GLSL
+               ? "(vector + col)"
+               : "col";
+}
+
+/* x of a block of 32, and its sums where something is added to all weights of a block. */
+static void emit_float_x(struct iqt_emit *e, uint32_t block)
 {
     const struct iqt_format *f = e->plan->format;
 
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
-    iqt_emit_line(e, "uint col = c < p.cols ? c : p.cols - 1u;");
-    iqt_emit_line(e, "uint block = col * (p.k / 32u) + u * %uu + %uu;",
+    iqt_emit_line(e, "uint x_at = (%s * p.k + u * S + %uu) / 4u;", column(e), 32 * block);
+    for (uint32_t i = 0; i < 8; i++)
+        iqt_emit_line(e, "vec4 x%u = xf4[x_at + %uu];", i, i);
+    for (uint32_t h = 0; h < 32u / f->block && (has_correction(f) || iqt_has_min(f));
+         h++) {
+        const uint32_t first = 4 * h, last = first + f->block / 4 - 1;
+
+        iqt_emit_line(e, "float x_sum%u = sum4(x%u);", h, first);
+        for (uint32_t i = first + 1; i <= last; i++)
+            iqt_emit_line(e, "x_sum%u += sum4(x%u);", h, i);
+    }
+}
+
+/* As emit_dots(), of float activations. */
+static void emit_float_dots(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+    const uint32_t words = f->block / 4;
+
+    for (uint32_t h = 0; h < 32u / f->block; h++) {
+        iqt_emit_line(e, "float dot%u = dot_floats(v[r * 8u + %uu], x%u, 0.0f);", h,
+                      h * words, h * words);
+        for (uint32_t w = h * words + 1; w < (h + 1) * words; w++)
+            iqt_emit_line(e, "dot%u = dot_floats(v[r * 8u + %uu], x%u, dot%u);", h, w, w,
+                          h);
+        if (has_correction(f))
+            iqt_emit_line(e, "dot%u = FMA(float(shift%u[r]), x_sum%u, dot%u);", h, h, h,
+                          h);
+        iqt_emit_line(e, "%s_sum[r * N + c] = FMA(scale%u[r], dot%u, %s_sum[r * N + c]);",
+                      e->prefix, h, h, e->prefix);
+        if (iqt_has_min(f))
+            iqt_emit_line(
+                e, "%s_sum[r * N + c] = FMA(least%u[r], -x_sum%u, %s_sum[r * N + c]);",
+                e->prefix, h, h, e->prefix);
+    }
+}
+
+static void emit_int_x(struct iqt_emit *e, uint32_t block)
+{
+    const struct iqt_format *f = e->plan->format;
+
+    iqt_emit_line(e, "uint block = %s * (p.k / 32u) + u * %uu + %uu;", column(e),
                   e->plan->span / 32, block);
     iqt_emit_line(e, "uvec4 xa = xq4[block * 2u], xb = xq4[block * 2u + 1u];");
     iqt_emit_line(e, "uvec2 xs = xs2[block];");
     iqt_emit_line(e, "float dx = FLOAT_OF(xs.x);");
-    if (has_correction(f) || has_min(f))
+    if (has_correction(f) || iqt_has_min(f) || has_states(e->plan))
         iqt_emit_line(e, "int x_sum0 = int(xs.y << 16) >> 16, x_sum1 = int(xs.y) >> 16;");
+    if (has_states(e->plan))
+        emit_repeats(e);
+}
+
+static void emit_columns(struct iqt_emit *e, uint32_t block)
+{
+    const bool floats = iqt_plan_takes_floats(e->plan);
+
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
+    iqt_emit_line(e, "uint col = c < p.cols ? c : p.cols - 1u;");
+    (floats ? emit_float_x : emit_int_x)(e, block);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
-    emit_dots(e);
+    if (floats)
+        emit_float_dots(e);
+    else
+        emit_dots(e, 32 * block);
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
 
-static void emit_int_block(struct iqt_emit *e, uint32_t block)
+static void emit_coded_block(struct iqt_emit *e, uint32_t block)
 {
     iqt_emit_line(e, "// weights %u .. %u", 32 * block, 32 * block + 31);
     iqt_emit_scope(e);
     emit_declarations(e);
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
-    emit_values(e, 32 * block);
-    emit_block_fields(e, 32 * block);
-    iqt_emit_close(e);
+    if (!has_states(e->plan)) {
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
+        emit_values(e, 32 * block);
+        emit_block_fields(e, 32 * block);
+        iqt_emit_close(e);
+    }
     emit_columns(e, block);
     iqt_emit_close(e);
 }
@@ -234,7 +398,7 @@ static void emit_float_eight(struct iqt_emit *e, uint32_t i)
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
     iqt_emit_line(e, "uint col = c < p.cols ? c : p.cols - 1u;");
-    iqt_emit_line(e, "uint x_at = (col * p.k + u * S + %uu) / 4u;", i);
+    iqt_emit_line(e, "uint x_at = (%s * p.k + u * S + %uu) / 4u;", column(e), i);
     iqt_emit_line(e, "vec4 xa = xf4[x_at], xb = xf4[x_at + 1u];");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
@@ -254,12 +418,12 @@ static void emit_super(struct iqt_emit *e, uint32_t i)
     const struct iqt_format *f = e->plan->format;
     char expr[IQT_EXPR_BYTES];
 
-    iqt_emit_line(e, "float d[R]%s;", has_min(f) ? ", dmin[R]" : "");
+    iqt_emit_line(e, "float d[R]%s;", iqt_has_min(f) ? ", dmin[R]" : "");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     iqt_expr_scalar(e, &f->super, i, expr);
     iqt_emit_line(e, "d[r] = %s;", expr);
-    if (has_min(f)) {
+    if (iqt_has_min(f)) {
         iqt_expr_scalar(e, &f->super_min, i, expr);
         iqt_emit_line(e, "dmin[r] = %s;", expr);
     }
@@ -282,6 +446,6 @@ void iqt_emit_superblock(struct iqt_emit *e, uint32_t s)
     if (is_local(f))
         emit_super(e, begin);
     for (uint32_t i = begin; i < end; i += 32)
-        emit_int_block(e, i / 32);
+        emit_coded_block(e, i / 32);
     iqt_emit_close(e);
 }

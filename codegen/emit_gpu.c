@@ -1,6 +1,10 @@
 /* Skeleton of a GPU kernel: threads, loop over spans, reduction, epilogue. Writes the common subset of
  * GLSL and C++; how a block's weights are decoded is in emit_block.c. */
+#include "codegen/emit_gpu.h"
+
 #include "codegen/emit_block.h"
+#include "codegen/emit_call.h"
+#include "codegen/emit_mma.h"
 #include "codegen/emit_tile.h"
 
 #include <assert.h>
@@ -153,13 +157,13 @@ static void emit_span(struct iqt_emit *e)
 static void emit_spans(struct iqt_emit *e)
 {
     emit_rows(e);
-    iqt_emit_open(e, "for (uint u = lane; u < spans; u += T)");
+    iqt_emit_open(e, "for (uint u = %s; u < spans; u += %s)",
+                  iqt_emit_first_span(e->plan), iqt_emit_span_step(e->plan));
     emit_span(e);
     iqt_emit_close(e);
 }
 
-/* Factor of the finished sum: the row header and the gain of the format. `row`: where row r is. */
-static void emit_row_factor(struct iqt_emit *e, const char *row)
+void iqt_emit_row_factor(struct iqt_emit *e, const char *row)
 {
     static const char *const spelling[] = {
         [IQT_F16] = "F16(%s_u16(%s + %s + %uu))",
@@ -181,7 +185,7 @@ static void emit_row_factor(struct iqt_emit *e, const char *row)
     iqt_buf_free(&factor);
 }
 
-static void emit_store(struct iqt_emit *e)
+void iqt_emit_store(struct iqt_emit *e)
 {
     iqt_emit_line(e, "float value = FMA(w_total, w_factor, "
                      "(p.flags & 1u) != 0u ? bias[p.row0 + row] : 0.0f);");
@@ -200,18 +204,32 @@ static uint32_t prefixes(const struct iqt_emit *e)
 }
 static const char *const prefix_of[] = { "w", "gate" };
 
+/* The part's sums of row r of the thread group, column c: the values are named by matrix and `end`. */
+static void emit_partials(struct iqt_emit *e, const char *end)
+{
+    for (uint32_t i = 0; i < prefixes(e); i++) {
+        char value[32];
+
+        snprintf(value, sizeof value, "%s%s", prefix_of[i], end);
+        iqt_emit_partial(e, i, "tid / T * R + r", value);
+    }
+}
+
 /* The first thread of a row group has all its sums and writes them one after the other. */
 static void emit_epilogue_first(struct iqt_emit *e)
 {
+    const bool split = e->plan->split > 1;
     char row[32];
 
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
-    iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
-    for (uint32_t i = 0; i < prefixes(e); i++) {
+    if (!split)
+        iqt_emit_line(
+            e, "uint row = first + r - p.skip; // wraps in front of the first row");
+    for (uint32_t i = 0; i < prefixes(e) && !split; i++) {
         e->prefix = prefix_of[i];
         snprintf(row, sizeof row, "%s_row[r]", e->prefix);
-        emit_row_factor(e, row);
+        iqt_emit_row_factor(e, row);
     }
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint i = 0u; i < N; i++)");
@@ -220,8 +238,13 @@ static void emit_epilogue_first(struct iqt_emit *e)
                       prefix_of[i]);
     iqt_emit_line(e, "uint c = %si;",
                   iqt_plan_columns(e->plan) < e->plan->n ? "sweep + " : "");
-    iqt_emit_open(e, "if (lane == 0u && row < p.rows && c < p.cols)");
-    emit_store(e);
+    if (split) {
+        iqt_emit_open(e, "if (lane == 0u && c < p.cols)");
+        emit_partials(e, "_total");
+    } else {
+        iqt_emit_open(e, "if (lane == 0u && row < p.rows && c < p.cols)");
+        iqt_emit_store(e);
+    }
     iqt_emit_close(e);
     iqt_emit_close(e);
     iqt_emit_close(e);
@@ -251,6 +274,13 @@ static void emit_epilogue_spread(struct iqt_emit *e, const struct iqt_tile *tile
     iqt_emit_open(e, "for (uint j = 0u; j < EACH; j++)");
     iqt_emit_line(e, "uint i = lane + j * T, r = i / N, c = %si %% N;",
                   iqt_plan_columns(e->plan) < e->plan->n ? "sweep + " : "");
+    if (e->plan->split > 1) {
+        iqt_emit_open(e, "if (i < R * N && c < p.cols)");
+        emit_partials(e, "_mine[j]");
+        iqt_emit_close(e);
+        iqt_emit_close(e);
+        return;
+    }
     iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
     iqt_emit_open(e, "if (i < R * N && row < p.rows && c < p.cols)");
     for (uint32_t i = 0; i < prefixes(e); i++) {
@@ -260,10 +290,37 @@ static void emit_epilogue_spread(struct iqt_emit *e, const struct iqt_tile *tile
                      e->plan->format->row_head);
         else
             snprintf(row, sizeof row, "p.%s_base + row * p.row_bytes", e->prefix);
-        emit_row_factor(e, row);
+        iqt_emit_row_factor(e, row);
         iqt_emit_line(e, "float %s_total = %s_mine[j];", e->prefix, e->prefix);
     }
-    emit_store(e);
+    iqt_emit_store(e);
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+/* Sum i of a lane is finished by one of the warps that share its rows: the sum over these, in order. */
+static void emit_epilogue_parts(struct iqt_emit *e)
+{
+    char row[128];
+
+    iqt_emit_line(e, "BARRIER;");
+    iqt_emit_open(e, "for (uint i = chunk; i < EACH; i += CHUNKS)");
+    iqt_emit_line(
+        e, "uint r = i / (2u * TILES), c = i / 2u %% TILES * 8u + 2u * part + i %% 2u;");
+    iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
+    iqt_emit_open(e, "if (row < p.rows && c < p.cols)");
+    for (uint32_t i = 0; i < prefixes(e); i++) {
+        e->prefix = prefix_of[i];
+        snprintf(row, sizeof row, "p.%s_base + tile + r * %uu", e->prefix,
+                 e->plan->format->row_head);
+        iqt_emit_row_factor(e, row);
+        iqt_emit_line(e, "float %s_total = 0.0f;", e->prefix);
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_line(e, "for (uint j = 0u; j < CHUNKS; j++)");
+        iqt_emit_line(e, "    %s_total += %s_parts[warp - chunk + j][i][THREAD %% 32u];",
+                      e->prefix, e->prefix);
+    }
+    iqt_emit_store(e);
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
@@ -294,11 +351,28 @@ static void emit_sweep(struct iqt_emit *e, const struct iqt_tile *tile,
         emit_epilogue_first(e);
 }
 
+static void emit_mma_body(struct iqt_emit *e, const struct iqt_tile *tile,
+                          const struct iqt_mma_values *values)
+{
+    iqt_emit_mma_threads(e);
+    iqt_emit_tile_table(e, tile);
+    iqt_emit_tile_geometry(e, tile);
+    for (uint32_t i = 0; i < prefixes(e); i++) {
+        e->prefix = prefix_of[i];
+        iqt_emit_mma_spans(e, tile, values);
+    }
+    emit_epilogue_parts(e);
+}
+
 static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
                       const struct iqt_tile_values *values)
 {
-    iqt_emit_line(e,
-                  "uint tid = THREAD, lane = tid %% T, first = GROUP * G + tid / T * R;");
+    const bool more = iqt_emit_covers_more(e->plan);
+
+    if (more)
+        iqt_emit_call_begin(e);
+    iqt_emit_line(e, "uint tid = THREAD, lane = tid %% T, first = %s * G + tid / T * R;",
+                  more ? "group" : "GROUP");
     if (tile) {
         iqt_emit_tile_table(e, tile);
         iqt_emit_tile_geometry(e, tile);
@@ -308,13 +382,15 @@ static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
     }
     if (iqt_plan_columns(e->plan) == e->plan->n) {
         emit_sweep(e, tile, values);
-        return;
+    } else {
+        iqt_emit_open(e, "for (uint sweep = 0u; sweep < p.cols; sweep += N)");
+        emit_sweep(e, tile, values);
+        iqt_emit_line(e, "xq4 += N * (p.k / 16u);");
+        iqt_emit_line(e, "xs2 += N * (p.k / 32u);");
+        iqt_emit_close(e);
     }
-    iqt_emit_open(e, "for (uint sweep = 0u; sweep < p.cols; sweep += N)");
-    emit_sweep(e, tile, values);
-    iqt_emit_line(e, "xq4 += N * (p.k / 16u);");
-    iqt_emit_line(e, "xs2 += N * (p.k / 32u);");
-    iqt_emit_close(e);
+    if (e->plan->split > 1)
+        iqt_emit_combine(e, tile);
 }
 
 /* Functions that turn codes into values. */
@@ -332,10 +408,21 @@ static void emit_decoder(struct iqt_emit *e, const struct iqt_tile *tile,
     iqt_emit_tile_functions(e, tile, values);
 }
 
+static void emit_mma_decoder(struct iqt_emit *e, const struct iqt_tile *tile,
+                             struct iqt_mma_values *values)
+{
+    iqt_buf_printf(e->out, "%s", e->spell->tiles);
+    iqt_emit_mma_values(e, tile, values);
+    iqt_emit_tile_functions(e, tile, NULL);
+    iqt_emit_mma_functions(e);
+}
+
 void iqt_emit_gpu(struct iqt_emit *e)
 {
     char symbol[IQT_PLAN_NAME_BYTES];
+    const bool mma = e->plan->compute == IQT_COMPUTE_MMA;
     struct iqt_tile_values values = { 0 };
+    struct iqt_mma_values quarters = { 0 };
     struct iqt_tile storage;
     const struct iqt_tile *tile =
         e->plan->layout == IQT_LAYOUT_PACKED &&
@@ -345,15 +432,24 @@ void iqt_emit_gpu(struct iqt_emit *e)
 
     e->spell = iqt_spelling_of(e->plan->dialect);
     iqt_kernel_symbol(e->plan, symbol);
-    iqt_buf_printf(e->out, "%s", e->spell->prelude);
+    iqt_buf_printf(e->out, "%s%s", e->spell->prelude, iqt_spelling_sums(e->plan));
     if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
         iqt_buf_printf(e->out, "%s", e->spell->subgroup);
     emit_constants(e);
+    if (iqt_emit_covers_more(e->plan))
+        iqt_emit_call_types(e);
     iqt_emit_interface(e);
-    emit_decoder(e, tile, &values);
-    emit_reduce(e);
+    if (mma) {
+        emit_mma_decoder(e, tile, &quarters);
+    } else {
+        emit_decoder(e, tile, &values);
+        emit_reduce(e);
+    }
     emit_activation(e);
     iqt_emit_entry(e, symbol, "Params", iqt_plan_threads(e->plan));
-    emit_body(e, tile, &values);
+    if (mma)
+        emit_mma_body(e, tile, &quarters);
+    else
+        emit_body(e, tile, &values);
     iqt_emit_close(e);
 }

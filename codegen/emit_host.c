@@ -70,8 +70,7 @@ static void emit_superblock(struct iqt_emit *e)
 static void emit_dots(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
-    const bool min = !iqt_field_empty(&f->min.raw),
-               packed = e->plan->layout == IQT_LAYOUT_PACKED;
+    const bool min = iqt_has_min(f), packed = e->plan->layout == IQT_LAYOUT_PACKED;
 
     iqt_emit_line(
         e, "static void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
@@ -128,6 +127,15 @@ static void emit_table(struct iqt_emit *e, const char *name, const int8_t *value
     iqt_buf_printf(e->out, "\n};\n");
 }
 
+static void emit_fours(struct iqt_emit *e, const struct iqt_codebook *c)
+{
+    iqt_buf_printf(e->out, "static const uint32_t fours[] = {");
+    for (uint32_t i = 0; i < c->count; i++)
+        iqt_buf_printf(e->out, "%s0x%08xu,", i % 8 ? " " : "\n    ",
+                       iqt_read_u32(c->value + 4 * i));
+    iqt_buf_printf(e->out, "\n};\n");
+}
+
 static void emit_tables(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
@@ -148,6 +156,10 @@ static void emit_tables(struct iqt_emit *e)
     }
     if (f->decode != IQT_DECODE_CODEBOOK)
         return;
+    if (c->dim == 4) {
+        emit_fours(e, c);
+        return;
+    }
     const uint32_t pad = c->count < 16 ? 16 : c->count;
     const bool two = c->count <= 16 && !iqt_field_empty(&f->shift);
     emit_table(e, "table", c->value, c->count, c->dim, pad, two ? c->shift : 0);
@@ -235,8 +247,8 @@ void iqt_emit_host(struct iqt_emit *e)
 }
 
 /* Names that every kernel's text defines anew. */
-static const char *const statics[] = { "dots", "table", "table_odd", "power",
-                                       "scale_table" };
+static const char *const statics[] = { "dots",  "table",       "table_odd",
+                                       "power", "scale_table", "fours" };
 static const char *const macros[] = { "R", "N", "COLS", "GATED" };
 
 void iqt_emit_host_again(struct iqt_emit *e, size_t number, bool fresh)

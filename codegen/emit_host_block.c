@@ -172,12 +172,31 @@ static void emit_shifts(struct iqt_emit *e, uint32_t i)
         emit_scalar_line(e, "const uint32_t shift1 = ", &f->shift, i + 16, ";");
 }
 
+static void emit_fours(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_format *f = e->plan->format;
+
+    iqt_emit_line(e, "uint32_t four[8];");
+    for (uint32_t word = 0; word < 8; word++) {
+        char left[64];
+
+        snprintf(left, sizeof(left), "four[%u] = fours[", word);
+        emit_scalar_line(e, left, &f->code, i + 4 * word, "];");
+    }
+    emit_codes(e, &f->sign, i, 1, "sign");
+    iqt_emit_line(e, "v32 value = magnitude(load32((const uint8_t *)four), sign);");
+}
+
 static void emit_codebook(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
     const struct iqt_codebook *c = f->codebook;
     const bool shifts = !iqt_field_empty(&f->shift);
 
+    if (c->dim == 4) {
+        emit_fours(e, i);
+        return;
+    }
     emit_codes(e, &f->code, i, c->dim, "code");
     if (shifts)
         emit_shifts(e, i);
@@ -220,6 +239,10 @@ static void emit_int_scale(struct iqt_emit *e, const char *name,
 {
     struct iqt_buf raw = { 0 }, sign = { 0 };
 
+    if (iqt_field_empty(&s->raw)) {
+        iqt_emit_line(e, "int %s = %d;", name, s->add);
+        return;
+    }
     scalar_field(e, &s->raw, i, &raw);
     if (s->table)
         iqt_emit_line(e, "int %s = scale_table[%s];", name, iqt_buf_text(&raw));
@@ -275,7 +298,7 @@ static void emit_minimum(struct iqt_emit *e, uint32_t i)
 void iqt_emit_host_block(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
-    const bool min = !iqt_field_empty(&f->min.raw);
+    const bool min = iqt_has_min(f);
 
     iqt_emit_line(e, "{ // weights %u .. %u", i, i + 31);
     e->indent++;

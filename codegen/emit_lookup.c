@@ -50,6 +50,13 @@ static void emit_shmem(struct iqt_emit *e)
     const struct iqt_codebook *c = e->plan->format->codebook;
 
     iqt_emit_line(e, "%s uint table[%u];", e->spell->shared, c->count);
+    if (c->dim == 4) {
+        iqt_emit_line(e, "%suint lut(uint c) { return table[c]; }", e->spell->function);
+        iqt_emit_line(
+            e, "%suint negate(uint v, uint sign) { return (v ^ sign * 255u) + sign; }",
+            e->spell->function);
+        return;
+    }
     if (c->dim == 2) { /* an entry holds a pair; four codes give two words */
         iqt_emit_line(e,
                       "%suint lut0(uint c) { return table[c & 255u] | "
@@ -67,22 +74,98 @@ static void emit_shmem(struct iqt_emit *e)
     iqt_emit_close(e);
 }
 
+static uint32_t entry_of(const struct iqt_codebook *c, uint32_t code)
+{
+    uint32_t entry = 0;
+
+    for (uint32_t n = 0; n < c->dim; n++)
+        entry |= (uint32_t)(uint8_t)c->value[code * c->dim + n] << (8 * n);
+    return entry;
+}
+
+static uint32_t two_entries(const struct iqt_codebook *c, uint32_t code)
+{
+    return entry_of(c, code) | entry_of(c, code + 1) << 4;
+}
+
+/* entry(i): a long table's entry. Two of them share a word: values are below 16. */
+static void emit_entry_array(struct iqt_emit *e)
+{
+    const struct iqt_codebook *c = e->plan->format->codebook;
+
+    iqt_emit_line(e, "%s uint entries[%u] = {", e->spell->constant, c->count / 2u);
+    for (uint32_t i = 0; i < c->count; i += 16) {
+        struct iqt_buf line = { 0 };
+
+        for (uint32_t n = i; n < i + 16; n += 2)
+            iqt_buf_printf(&line, " 0x%08xu,", two_entries(c, n));
+        iqt_emit_line(e, "   %s", iqt_buf_text(&line));
+        iqt_buf_free(&line);
+    }
+    iqt_emit_line(e, "};");
+    iqt_emit_open(e, "%suint entry(uint i)", e->spell->function);
+    iqt_emit_line(e, "return entries[i / 2u] >> (i & 1u) * 4u & 0x0f0f0f0fu;");
+    iqt_emit_close(e);
+}
+
+/* The same as selects among constants, by bit 1 of the number and those above: lavapipe takes seconds to
+ * compile an array. */
+static void emit_entry_selects(struct iqt_emit *e)
+{
+    const struct iqt_codebook *c = e->plan->format->codebook;
+
+    iqt_emit_open(e, "uint entry(uint i)");
+    for (uint32_t n = 0; n < c->count / 4u; n++)
+        iqt_emit_line(e, "uint t%u = (i & 2u) != 0u ? 0x%08xu : 0x%08xu;", n,
+                      two_entries(c, 4 * n + 2), two_entries(c, 4 * n));
+    for (uint32_t left = c->count / 8u, bit = 4; left >= 1; left /= 2, bit *= 2)
+        for (uint32_t n = 0; n < left; n++)
+            iqt_emit_line(e, "t%u = (i & %uu) != 0u ? t%u : t%u;", n, bit, 2 * n + 1,
+                          2 * n);
+    iqt_emit_line(e, "return t0 >> (i & 1u) * 4u & 0x0f0f0f0fu;");
+    iqt_emit_close(e);
+}
+
+static bool is_long(const struct iqt_codebook *c)
+{
+    return c->count > 64;
+}
+
+/* Two bits: 16 c + 2 [c = 1] is the entry less the first one, which the block's correction adds. */
+static void emit_arith(struct iqt_emit *e)
+{
+    iqt_emit_line(e,
+                  "%suint lut(uint c) { return c << 4 | (c << 1 & ~c & 0x02020202u); }",
+                  e->spell->function);
+}
+
+int iqt_emit_lookup_offset(const struct iqt_plan *p)
+{
+    return p->lookup == IQT_LOOKUP_ARITH ? p->format->codebook->value[0] : 0;
+}
+
 void iqt_emit_lookup_fill(struct iqt_emit *e)
 {
     const struct iqt_codebook *c = e->plan->format->codebook;
 
+    if (iqt_plan_shared_scales(e->plan)) {
+        iqt_emit_line(e, "for (uint i = tid; i < 16u; i += %uu)",
+                      iqt_plan_threads(e->plan));
+        iqt_emit_line(e, "    scales[i] = int(pick_scale(i) << 24) >> 24;");
+        iqt_emit_line(e, "BARRIER;");
+    }
     if (e->plan->lookup != IQT_LOOKUP_SHMEM)
         return;
-    for (uint32_t i = 0; i < c->count; i++) {
-        uint32_t entry = (uint8_t)c->value[i * c->dim];
-
-        if (c->dim == 2)
-            entry |= (uint32_t)(uint8_t)c->value[i * 2 + 1] << 8;
-        if (i == 0)
-            iqt_emit_open(e, "if (tid == 0u)");
-        iqt_emit_line(e, "table[%u] = 0x%xu;", i, entry);
+    if (is_long(c)) {
+        iqt_emit_line(e, "for (uint i = tid; i < %uu; i += %uu)", c->count,
+                      iqt_plan_threads(e->plan));
+        iqt_emit_line(e, "    table[i] = entry(i);");
+    } else {
+        iqt_emit_open(e, "if (tid == 0u)");
+        for (uint32_t i = 0; i < c->count; i++)
+            iqt_emit_line(e, "table[%u] = 0x%xu;", i, entry_of(c, i));
+        iqt_emit_close(e);
     }
-    iqt_emit_close(e);
     iqt_emit_line(e, "BARRIER;");
 }
 
@@ -131,6 +214,38 @@ static void emit_perm(struct iqt_emit *e)
     iqt_emit_line(e, "%suint lut1(uint c) { return lut0(c >> 16); }", e->spell->function);
 }
 
+/* With a dot product instruction: state<n>(seed, low), four bytes 0 .. 63. Where 32-bit
+ * multiplications are slow, as on AMD, two of 24 bits do: a seed has 17 bits, low are its lowest nine,
+ * 15 bits up, and TOP() is the power's highest nine bits, 8 bits up. sums<j>: four sums of bytes, less
+ * the centre, as bytes. */
+static void emit_trellis_dot(struct iqt_emit *e)
+{
+    const struct iqt_trellis *t = e->plan->format->trellis;
+    const int less = 128 - t->centre;
+    uint32_t power = 1;
+
+    /* Not known to the compiler, which would make one multiplication of 32 bits of the two, and an
+     * addition of its own of what the seed lacks. */
+    iqt_emit_line(e, "#define HIDE(c) (c ^ p.rows >> 31)");
+    iqt_emit_line(e, "#define TOP(c) (HIDE(c) & 0x1ff00u)");
+    for (uint32_t n = 0; n < t->group; n++) {
+        power *= t->multiplier;
+        iqt_emit_open(e, "uint state%u(uint seed, uint low)", n);
+        iqt_emit_line(
+            e, "return seed * 0x%06xu + (low * TOP(0x%05xu) + HIDE(0x%08xu)) & 0x%08xu;",
+            power & 0x7fffff, power >> 23 << 8, t->seed_add * power, t->mask);
+        iqt_emit_close(e);
+    }
+    for (uint32_t j = 0; j < t->group; j += 4) {
+        iqt_emit_open(e, "uint sums%u(uint seed, uint low)", j / 4);
+        for (uint32_t n = 0; n < 4; n++)
+            iqt_emit_line(e, "%s uint(dot4(state%u(seed, low), 0x01010101u, %d)) << %u;",
+                          n == 0 ? "uint s =" : "s |=", j + n, less, 8 * n);
+        iqt_emit_line(e, "return s ^ 0x80808080u;");
+        iqt_emit_close(e);
+    }
+}
+
 /* Value words of a group: lut<j>(seed, signs) gives weights 4j .. 4j+3. State n is the seed times
  * multiplier^(n+1), so all are independent of each other. */
 static void emit_trellis(struct iqt_emit *e)
@@ -157,14 +272,35 @@ static void emit_trellis(struct iqt_emit *e)
     }
 }
 
+/* Four int8 times four float activations. */
+static void emit_dot_floats(struct iqt_emit *e)
+{
+    iqt_buf_printf(e->out, "%s", e->spell->floats);
+    iqt_emit_open(e, "%sfloat dot_floats(uint v, vec4 x, float sum)", e->spell->function);
+    iqt_emit_line(e, "uint u = v ^ 0x80808080u;");
+    for (uint32_t i = 0; i < 4; i++)
+        iqt_emit_line(e, "sum = FMA(INT8(u, %uu), x.%c, sum);", i, "xyzw"[i]);
+    iqt_emit_line(e, "return sum;");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "%sfloat sum4(vec4 x) { return (x.x + x.y) + (x.z + x.w); }",
+                  e->spell->function);
+}
+
 void iqt_emit_lookup(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
 
+    if (iqt_plan_takes_floats(e->plan) && f->decode != IQT_DECODE_FLOAT)
+        emit_dot_floats(e);
     if (f->scale.table) {
         emit_pick(e, "pick_scale", f->scale.table, 16);
+        if (iqt_plan_shared_scales(e->plan))
+            iqt_emit_line(e, "%s int scales[16];", e->spell->shared);
         iqt_emit_line(
-            e, "%sint scale_value(uint c) { return int(pick_scale(c) << 24) >> 24; }",
+            e,
+            iqt_plan_shared_scales(e->plan)
+                ? "%sint scale_value(uint c) { return scales[c]; }"
+                : "%sint scale_value(uint c) { return int(pick_scale(c) << 24) >> 24; }",
             e->spell->function);
     }
     if (f->gray)
@@ -172,12 +308,18 @@ void iqt_emit_lookup(struct iqt_emit *e)
                       "%suint degray(uint w) { return (w & 0xfffefffeu) ^ "
                       "(w >> 1 & 0x7fff7fffu); }",
                       e->spell->function);
-    if (f->decode == IQT_DECODE_TRELLIS)
+    if (f->decode == IQT_DECODE_TRELLIS && e->plan->compute == IQT_COMPUTE_DOT)
+        emit_trellis_dot(e);
+    else if (f->decode == IQT_DECODE_TRELLIS)
         emit_trellis(e);
     if (e->plan->lookup == IQT_LOOKUP_SEL)
         emit_sel(e);
+    if (e->plan->lookup == IQT_LOOKUP_SHMEM && is_long(f->codebook))
+        (e->spell->constant ? emit_entry_array : emit_entry_selects)(e);
     if (e->plan->lookup == IQT_LOOKUP_SHMEM)
         emit_shmem(e);
     if (e->plan->lookup == IQT_LOOKUP_PERM)
         emit_perm(e);
+    if (e->plan->lookup == IQT_LOOKUP_ARITH)
+        emit_arith(e);
 }

@@ -2,6 +2,9 @@
  * codes mean is in emit_tile_values.c. */
 #include "codegen/emit_tile.h"
 
+#include "codegen/emit_call.h"
+#include "kernels/tile_mma.h"
+
 #include <stdio.h>
 
 enum { R = IQT_TILE_ROWS };
@@ -24,7 +27,7 @@ static const char spare_fields[] =
 
 static bool in_words(const struct iqt_tile *t)
 {
-    return t->family == IQT_TILE_Q4_GRAY || t->family == IQT_TILE_KT4;
+    return iqt_tile_scales_in_words(t->family);
 }
 
 static bool has_shift(const struct iqt_tile *t)
@@ -117,6 +120,8 @@ void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_close(e);
     }
     emit_scale(e, t);
+    if (v == NULL)
+        return;
     if (lacks(t, v) && has_shift(t))
         emit_lack(e, t, v);
     if (takes_shift(t, v))
@@ -125,12 +130,13 @@ void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
 
 /* ---- Loads ---- */
 
-static void emit_code_loads(struct iqt_emit *e, const struct iqt_tile *t)
+void iqt_emit_tile_codes(struct iqt_emit *e, const struct iqt_tile *t, const char *at)
 {
     iqt_emit_line(e, "uint q[%u];", R * t->words);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint j = 0u; j < %uu; j++)", t->words);
-    iqt_emit_line(e, "uvec4 c = *(const uvec4 *)(%s_codes + 64u * j);", e->prefix);
+    iqt_emit_line(e, "uvec4 c = *(const uvec4 *)(%s_codes + 64u * j%s%s);", e->prefix,
+                  at ? " + " : "", at ? at : "");
     iqt_emit_line(
         e,
         "q[4u * j] = c.x; q[4u * j + 1u] = c.y; q[4u * j + 2u] = c.z; q[4u * j + 3u] = c.w;");
@@ -176,11 +182,28 @@ static void emit_super_loads(struct iqt_emit *e, const struct iqt_tile *t)
         e, "    d[r] = F16((r < 2u ? super.x : super.y) >> r %% 2u * 16u & 0xffffu);");
 }
 
+void iqt_emit_tile_record(struct iqt_emit *e, const struct iqt_tile *t)
+{
+    emit_record_loads(e, t);
+    emit_super_loads(e, t);
+}
+
 /* ---- A block of 32 ---- */
 
 static uint32_t halves(const struct iqt_tile *t)
 {
     return 32u / t->format->block;
+}
+
+void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *t)
+{
+    if (in_words(t))
+        iqt_emit_line(e, "uint f = fields(q + %uu * r, b), g = f;", t->words);
+    else if (t->split < t->row_bits)
+        iqt_emit_line(e, "uint f = bits(e, %uu * r), g = bits(e, %uu + %uu * r);",
+                      t->split, R * t->split, t->row_bits - t->split);
+    else
+        iqt_emit_line(e, "uint f = bits(e, %uu * r), g = f;", t->row_bits);
 }
 
 /* Fields, scales, shift masks and value words of row r: everything that columns share. */
@@ -190,13 +213,7 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
     const uint32_t h = halves(t);
     const char *row = all_rows ? "r" : "0u";
 
-    if (in_words(t))
-        iqt_emit_line(e, "uint f = fields(q + %uu * r, b), g = f;", t->words);
-    else if (t->split < t->row_bits)
-        iqt_emit_line(e, "uint f = bits(e, %uu * r), g = bits(e, %uu + %uu * r);",
-                      t->split, R * t->split, t->row_bits - t->split);
-    else
-        iqt_emit_line(e, "uint f = bits(e, %uu * r), g = f;", t->row_bits);
+    iqt_emit_tile_fields(e, t);
     iqt_emit_line(e, "uint s[2] = { 0u, 0u };");
     for (uint32_t i = 0; i < 2; i++) {
         if (takes_shift(t, v))
@@ -347,7 +364,7 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
 
 static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
 {
-    const char *p = e->prefix;
+    const char *p = e->prefix, *from = iqt_emit_first_span(e->plan);
 
     iqt_emit_line(e, "float %s_sum[R * N];", p);
     iqt_emit_line(e, "UNROLL");
@@ -360,12 +377,12 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
                   t->format->row_head);
     iqt_emit_line(
         e,
-        "const uchar *%s_codes = %s_bytes + p.%s_base + tile + lane / 4u * %uu + lane %% 4u * 16u;",
-        p, p, p, 64u * t->words);
+        "const uchar *%s_codes = %s_bytes + p.%s_base + tile + %s / 4u * %uu + lane %% 4u * 16u;",
+        p, p, p, from, 64u * t->words);
     iqt_emit_line(
         e,
-        "const uchar *%s_record = %s_bytes + p.%s_base + tile + p.k / 256u * %uu + lane / 4u * %uu;",
-        p, p, p, 64u * t->words, t->record_bytes);
+        "const uchar *%s_record = %s_bytes + p.%s_base + tile + p.k / 256u * %uu + %s / 4u * %uu;",
+        p, p, p, 64u * t->words, from, t->record_bytes);
     iqt_emit_line(e, "(void)%s_record;", p);
 }
 
@@ -374,7 +391,7 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
 void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *t)
 {
     uint32_t word[IQT_TILE_TABLE_WORDS];
-    const uint32_t n = iqt_tile_table(t, e->plan->dialect, e->plan->n > 1, word);
+    const uint32_t n = iqt_tile_table(t, e->plan->dialect, iqt_emit_tile_merges(e), word);
 
     iqt_emit_line(
         e, "uint zero = first >> 31; // always 0, but no constant and not uniform");
@@ -399,19 +416,20 @@ void iqt_emit_tile_geometry(struct iqt_emit *e, const struct iqt_tile *t)
 void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *t,
                          const struct iqt_tile_values *v)
 {
+    const char *from = iqt_emit_first_span(e->plan), *step = iqt_emit_span_step(e->plan);
+
     emit_start(e, t);
     iqt_emit_scope(e);
-    iqt_emit_line(e, "const uvec4 *x4 = xq4 + lane * 4u;");
-    iqt_emit_line(e, "const uvec2 *x2 = xs2 + lane * 2u;");
-    iqt_emit_open(e, "for (uint u = lane; u < spans; u += T)");
-    emit_code_loads(e, t);
-    emit_record_loads(e, t);
-    emit_super_loads(e, t);
+    iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s * 4u;", from);
+    iqt_emit_line(e, "const uvec2 *x2 = xs2 + %s * 2u;", from);
+    iqt_emit_open(e, "for (uint u = %s; u < spans; u += %s)", from, step);
+    iqt_emit_tile_codes(e, t, NULL);
+    iqt_emit_tile_record(e, t);
     emit_block(e, t, v);
-    iqt_emit_line(e, "%s_codes += T / 4u * %uu;", e->prefix, 64u * t->words);
-    iqt_emit_line(e, "%s_record += T / 4u * %uu;", e->prefix, t->record_bytes);
-    iqt_emit_line(e, "x4 += T * 4u;");
-    iqt_emit_line(e, "x2 += T * 2u;");
+    iqt_emit_line(e, "%s_codes += %s / 4u * %uu;", e->prefix, step, 64u * t->words);
+    iqt_emit_line(e, "%s_record += %s / 4u * %uu;", e->prefix, step, t->record_bytes);
+    iqt_emit_line(e, "x4 += %s * 4u;", step);
+    iqt_emit_line(e, "x2 += %s * 2u;", step);
     iqt_emit_close(e);
     iqt_emit_close(e);
 }

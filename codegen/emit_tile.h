@@ -5,6 +5,15 @@
 #include "codegen/emit.h"
 #include "kernels/tile.h"
 
+/* iq6_k's function of two codes: emit_tile_values.c. */
+#define IQT_TILE_CUBIC                                       \
+    "FN uint cubic(uint x, uint last)\n{\n"                  \
+    "    uint z = FMA_HALF2(x, 0x2c002c00u, 0xd5f1d5f1u);\n" \
+    "    uint p = FMA_HALF2(0x14e514e5u, z, 0x910c910cu);\n" \
+    "    p = FMA_HALF2(p, z, 0x41824182u);\n"                \
+    "    return FMA_HALF2(p, z, last);\n"                    \
+    "}\n"
+
 /* How a decoder hands over 32 weights of a row. */
 struct iqt_tile_values {
     uint8_t parts; /* words of four int8 for the same four weights, whose sum counts */
@@ -17,12 +26,19 @@ struct iqt_tile_values {
  * s[2] of the block, table words t, to v. For n columns. */
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_tile_values *out);
-/* Functions beside it: scales, shift bits. */
+/* Several columns share the decoded words, so these are worth more work; matrix units add parts. */
+bool iqt_emit_tile_merges(const struct iqt_emit *e);
+/* Functions beside it: scales; for a decoder of whole tiles (else NULL) its shift bits. */
 void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *tile,
                              const struct iqt_tile_values *values);
 /* Body: table words; offsets inside a group of rows. */
 void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *tile);
 void iqt_emit_tile_geometry(struct iqt_emit *e, const struct iqt_tile *tile);
+/* Pieces of the loop. q: all words of a tile, from `at` behind the pointer to codes (NULL: 0); e and d: its
+ * fields and superblock scales; f and g: fields of row r, block b. */
+void iqt_emit_tile_codes(struct iqt_emit *e, const struct iqt_tile *tile, const char *at);
+void iqt_emit_tile_record(struct iqt_emit *e, const struct iqt_tile *tile);
+void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *tile);
 /* Adds the row and span loop of matrix e->prefix to its sums. */
 void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *tile,
                          const struct iqt_tile_values *values);

@@ -120,25 +120,22 @@ static const char cuda_pairs_merged[] = CUDA_LOOK VALUES UNUSED LOOP(
  * in a shifted block, 1532, where halves are integers, so it rounds to the table's entry + 1536:
  * the low byte. The constants were found by trying neighbours of the cubic's (kernels.md). */
 #define Q6_TEXT(low_bytes)                                                                               \
-    "FN uint cubic(uint x, uint last)\n{\n"                                                              \
-    "    uint z = FMA_HALF2(x, 0x2c002c00u, 0xd5f1d5f1u);\n"                                             \
-    "    uint p = FMA_HALF2(0x14e514e5u, z, 0x910c910cu);\n"                                             \
-    "    p = FMA_HALF2(p, z, 0x41824182u);\n"                                                            \
-    "    return FMA_HALF2(p, z, last);\n"                                                                \
-    "}\n" VALUES "    (void)f; (void)t;\n" LOOP(                                                         \
+    IQT_TILE_CUBIC                                                                                       \
+    VALUES "    (void)f; (void)t;\n" LOOP(                                                               \
         "j",                                                                                             \
-        "2") "        uint a = q[6u * b + 3u * j], c = q[6u * b + 3u * j + 1u];\n"                       \
-             "        uint d = q[6u * b + 3u * j + 2u];\n"                                               \
-             "        uint x[8] = { a & 0x03f003f0u, c & 0x03f003f0u, d & 0x03f003f0u,\n"                \
-             "                      a >> 6 & 0x03f003f0u, c >> 6 & 0x03f003f0u, d >> 6 & 0x03f003f0u,\n" \
-             "                      (a << 4 & 0x00f000f0u) | (d << 8 & 0x03000300u),\n"                  \
-             "                      (c << 4 & 0x00f000f0u) | (d << 6 & 0x03000300u) };\n"                \
+        "2") "        uint a = q[6u * b + 2u * j], c = q[6u * b + 2u * j + 1u];\n"                       \
+             "        uint d = q[6u * b + 4u + j];\n"                                                    \
+             "        uint x[8] = { a & 0x03f003f0u, a >> 6 & 0x03f003f0u,\n"                            \
+             "                      c & 0x03f003f0u, c >> 6 & 0x03f003f0u,\n"                            \
+             "                      (a << 4 & 0x00f000f0u) | (d << 8 & 0x03000300u), d & 0x03f003f0u,\n" \
+             "                      (c << 4 & 0x00f000f0u) | (d << 6 & 0x03000300u),\n"                  \
+             "                      d >> 6 & 0x03f003f0u };\n"                                           \
              "        UNROLL\n"                                                                          \
              "        for (uint i = 0u; i < 8u; i++)\n"                                                  \
-             "            x[i] = cubic(x[i] | 0x64006400u, s[j]);\n"                                     \
+             "            x[i] = cubic(x[i] | 0x64006400u, s[i / 4u]);\n"                                \
              "        UNROLL\n"                                                                          \
              "        for (uint i = 0u; i < 4u; i++)\n"                                                  \
-             "            v[4u * j + i] = PERM(x[2u * i], x[2u * i + 1u], " low_bytes                    \
+             "            v[i / 2u * 4u + 2u * j + i % 2u] = PERM(x[2u * i], x[2u * i + 1u], " low_bytes \
              ");\n"                                                                                      \
              "    }\n}\n"
 
@@ -381,16 +378,16 @@ static const struct {
                        { 1, true, 0, true } },
 };
 
-/* Several columns share the decoded words, so these are worth more work. */
-static bool merges(const struct iqt_emit *e)
+bool iqt_emit_tile_merges(const struct iqt_emit *e)
 {
-    return e->plan->n > 1;
+    return e->plan->n > 1 && e->plan->compute != IQT_COMPUTE_MMA;
 }
 
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_tile_values *out)
 {
-    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA, merged = merges(e);
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA,
+               merged = iqt_emit_tile_merges(e);
     const bool trellis = tile->format->decode == IQT_DECODE_TRELLIS;
 
     if (trellis) {

@@ -244,6 +244,10 @@ void iqt_expr_scale(const struct iqt_emit *e, const struct iqt_scale *s, uint32_
     char raw[IQT_EXPR_BYTES], negative[IQT_EXPR_BYTES];
     struct expr x = { out, 0 };
 
+    if (iqt_field_empty(&s->raw)) {
+        put(&x, "%d", s->add);
+        return;
+    }
     iqt_expr_field(e, &s->raw, i, raw);
     if (!iqt_field_empty(&s->negative)) {
         iqt_expr_field(e, &s->negative, i, negative);

@@ -318,6 +318,16 @@ struct iqt_gguf_tensor iqt_gguf_tensor_at(const struct iqt_gguf *g, size_t i)
     return t;
 }
 
+void iqt_gguf_release(const struct iqt_gguf *g, const struct iqt_gguf_tensor *t,
+                      uint64_t at, uint64_t bytes)
+{
+    const struct iqt_gguf_file *f = &g->files[t->file];
+
+    if (t->data != NULL && f->map.data != NULL)
+        iqt_map_release(&f->map, (size_t)((const uint8_t *)t->data - f->data + at),
+                        (size_t)bytes);
+}
+
 /* ---- Search ---- */
 
 /* Letters to insert, delete or replace to get from one name to the other. */

@@ -2,6 +2,7 @@
  * Linear in the size of the files but for the sorts of the tables. Beyond the tables it takes 8
  * bytes an entry. Repairs nothing. */
 #include "io/gguf_doctor.h"
+#include "kernels/interleave.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,9 @@ static void check_size(struct iqt_gguf_report *r, const struct iqt_gguf_tensor *
         iqt_gguf_report(r, t, entry,
                         "has rows of %llu, expected a multiple of %llu for %s", ne[0],
                         (unsigned long long)size->granule, t->type_name);
+    else if (size->flaw == IQT_GGUF_BAD_UNIT)
+        iqt_gguf_report(r, t, entry, "has %llu rows, expected a multiple of %d for %s",
+                        ne[1], IQT_UNIT_ROWS, t->type_name);
     else if (size->flaw == IQT_GGUF_TOO_LARGE)
         iqt_gguf_report(r, t, entry,
                         "is %llu x %llu x %llu x %llu: more bytes than 64 bits can count",

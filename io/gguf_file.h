@@ -53,6 +53,7 @@ enum iqt_gguf_flaw {
     IQT_GGUF_UNKNOWN_TYPE,
     IQT_GGUF_EMPTY,     /* no dimension, or one that is 0 */
     IQT_GGUF_BAD_ROW,   /* ne[0] is not a multiple of granule */
+    IQT_GGUF_BAD_UNIT,  /* ne[1] is not a multiple of the rows that are interleaved */
     IQT_GGUF_TOO_LARGE, /* beyond 64 bits */
 };
 struct iqt_gguf_size {
@@ -67,6 +68,9 @@ struct iqt_gguf_size iqt_gguf_size_of(const struct iqt_gguf_tensor *t);
 
 /* Tensor i of the set, only what its entry says. */
 struct iqt_gguf_tensor iqt_gguf_entry_at(const struct iqt_gguf *g, size_t i);
+/* Bytes [at, at + bytes) of the tensor's data are not needed for now: mapped pages leave memory. */
+void iqt_gguf_release(const struct iqt_gguf *g, const struct iqt_gguf_tensor *t,
+                      uint64_t at, uint64_t bytes);
 /* A file that lies in memory and outlives *out; not one of a split set. */
 IQT_MUST_USE enum iqt_status iqt_gguf_open_memory(const void *data, size_t bytes,
                                                   struct iqt_gguf **out);

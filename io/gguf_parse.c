@@ -1,7 +1,7 @@
 /* Header, keys and tensor table of one GGUF file, and the sizes that follow from them.
  * Every byte is hostile. Knows nothing of split sets and does not touch tensor data. */
 #include "io/gguf_file.h"
-#include "kernels/format.h"
+#include "kernels/interleave.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -299,6 +299,9 @@ struct iqt_gguf_size iqt_gguf_size_of(const struct iqt_gguf_tensor *t)
         size.flaw = IQT_GGUF_EMPTY;
     else if (t->ne[0] % unit.granule != 0)
         size.flaw = IQT_GGUF_BAD_ROW;
+    else if (t->format != NULL && t->format->base_type != 0 &&
+             t->ne[1] % IQT_UNIT_ROWS != 0)
+        size.flaw = IQT_GGUF_BAD_UNIT;
     else if (size.rows == 0 ||
              !iqt_mul(t->ne[0] / unit.granule, unit.bytes, &size.row_bytes) ||
              !iqt_add(size.row_bytes, unit.row_head, &size.row_bytes) ||

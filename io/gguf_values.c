@@ -1,7 +1,7 @@
 /* Looks for NaN and infinity in the float scales of quantized tensors and in float tensors.
  * Where scales lie comes from the format table; types outside of it are not looked at. */
 #include "io/gguf_doctor.h"
-#include "kernels/format.h"
+#include "kernels/interleave.h"
 
 enum { SHOWN = 3 }; /* defects of one tensor that are told one by one */
 
@@ -86,37 +86,46 @@ static void scan_floats(struct scan *s)
 
 /* ---- Scales ---- */
 
-static void scan_scalar(struct scan *s, const struct iqt_scalar *scalar, const char *what)
+/* Where a row's scalar for a column is. */
+static const uint8_t *scalar_at(const struct scan *s, const struct iqt_scalar *scalar,
+                                uint64_t row, uint64_t column)
 {
     const struct iqt_format *f = s->t.format;
-    const uint8_t *row = s->t.data;
+    const uint64_t unit = f->base_type != 0 ? IQT_UNIT_ROWS : 1, in_unit = row % unit;
+    const uint8_t *begin =
+        (const uint8_t *)s->t.data + (row - in_unit) * s->size.row_bytes;
 
-    for (uint64_t i = 0; i < s->size.rows; i++, row += s->size.row_bytes) {
-        if (scalar->at == IQT_AT_ROW) {
-            if (!is_finite(scalar->type, row + scalar->byte))
-                found(s, what, scalar->type, row + scalar->byte, i, 0);
-            continue;
-        }
-        for (uint64_t column = 0; column < s->t.ne[0]; column += f->superblock) {
-            const uint8_t *p =
-                row + f->row_head + column / f->superblock * f->bytes + scalar->byte;
+    if (scalar->at == IQT_AT_ROW)
+        return begin + in_unit * f->row_head + scalar->byte;
+    /* A unit begins with the scalars of its rows. */
+    return begin + unit * (f->row_head + column / f->superblock * f->bytes) +
+           (unit == 1 ? scalar->byte : in_unit * floats[scalar->type].bytes);
+}
+
+static void scan_scalar(struct scan *s, const struct iqt_scalar *scalar, const char *what)
+{
+    const uint64_t step = scalar->at == IQT_AT_ROW ? s->t.ne[0] : s->t.format->superblock;
+
+    for (uint64_t i = 0; i < s->size.rows; i++)
+        for (uint64_t column = 0; column < s->t.ne[0]; column += step) {
+            const uint8_t *p = scalar_at(s, scalar, i, column);
 
             if (!is_finite(scalar->type, p))
                 found(s, what, scalar->type, p, i, column);
         }
-    }
 }
 
 static void scan_tensor(struct iqt_gguf_report *r, const struct iqt_gguf_tensor *t)
 {
+    const struct iqt_format *f = iqt_format_base(t->format);
     struct scan s = { .r = r, .t = *t, .size = iqt_gguf_size_of(t) };
 
-    if (t->format->decode == IQT_DECODE_FLOAT)
+    if (f->decode == IQT_DECODE_FLOAT)
         scan_floats(&s);
-    if (t->format->super.at != IQT_AT_NONE)
-        scan_scalar(&s, &t->format->super, "scale");
-    if (t->format->super_min.at != IQT_AT_NONE)
-        scan_scalar(&s, &t->format->super_min, "scale of the minima");
+    if (f->super.at != IQT_AT_NONE)
+        scan_scalar(&s, &f->super, "scale");
+    if (f->super_min.at != IQT_AT_NONE)
+        scan_scalar(&s, &f->super_min, "scale of the minima");
     if (s.bad > SHOWN)
         iqt_gguf_report(r, t,
                         (uint64_t)((const uint8_t *)t->data - r->g->files[t->file].data),

@@ -1,6 +1,7 @@
 /* Describes GGUF files to write: keys and tensors, checked and encoded. Knows neither how tensors
  * are cut into files (gguf_write_head.c) nor any file (gguf_write_file.c). */
 #include "io/gguf_write.h"
+#include "kernels/interleave.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -253,6 +254,10 @@ static enum iqt_status check_tensor(const struct iqt_gguf_tensor *t, const char 
         return iqt_fail(IQT_ERR_SHAPE,
                         "tensor %s has rows of %llu, expected a multiple of %llu", name,
                         k, (unsigned long long)size.granule);
+    case IQT_GGUF_BAD_UNIT:
+        return iqt_fail(IQT_ERR_SHAPE,
+                        "tensor %s has %llu rows, expected a multiple of %d", name,
+                        (unsigned long long)t->ne[1], IQT_UNIT_ROWS);
     case IQT_GGUF_TOO_LARGE:
         break;
     }

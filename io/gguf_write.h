@@ -35,6 +35,7 @@ struct iqt_gguf_writer {
     uint64_t entry_done;        /* bytes of entry_now that are written */
     int fd;                     /* of part_now; -1: not open */
     bool begun, committed;
+    bool lasting;           /* temporary files have fixed names and may be kept */
     enum iqt_status failed; /* the first failure of writing */
 };
 
@@ -45,6 +46,42 @@ void iqt_gguf_put_text(struct iqt_buf *b, const char *text, size_t bytes);
 /* Room for one element more; doubles. */
 IQT_MUST_USE enum iqt_status iqt_gguf_grow(void **array, size_t count, size_t *capacity,
                                            size_t size);
+
+/* ---- gguf_write_file.c ---- */
+
+enum iqt_status iqt_gguf_fail_io(const char *verb, const char *path);
+/* Fills in the files of the set and their names, and looks for room; nothing is created. */
+IQT_MUST_USE enum iqt_status iqt_gguf_writer_aim(struct iqt_gguf_writer *w,
+                                                 const char *path,
+                                                 uint64_t split_max_bytes);
+/* A rename or a new file is durable once its folder is. */
+IQT_MUST_USE enum iqt_status iqt_gguf_sync_folder(const char *path);
+
+/* ---- gguf_write_lasting.c: files that outlive a killed program ---- */
+
+#define IQT_GGUF_PARTIAL ".partial"
+
+/* How far a set is written: all tensors before this one, and bytes of it. */
+struct iqt_gguf_mark {
+    size_t tensor;
+    uint64_t bytes;
+};
+/* As iqt_gguf_writer_begin(), but temporary files have the final name and IQT_GGUF_PARTIAL behind it, and
+ * are created (or replaced) by the first data: until then the caller may turn to _continue(). */
+IQT_MUST_USE enum iqt_status iqt_gguf_writer_begin_lasting(struct iqt_gguf_writer *w,
+                                                           const char *path,
+                                                           uint64_t split_max_bytes);
+/* Instead of the first data: goes on at a mark of an earlier writer with the same description and path, up
+ * to which everything was synced; what follows it in the files is cut off. A failure leaves the files. */
+IQT_MUST_USE enum iqt_status iqt_gguf_writer_continue(struct iqt_gguf_writer *w,
+                                                      const struct iqt_gguf_mark *mark);
+/* On-disk bytes of the temporary file that an earlier writer left for path; 0: none. */
+uint64_t iqt_gguf_partial_bytes(const char *path);
+/* Everything written so far is on the disk; *mark says how much that is. */
+IQT_MUST_USE enum iqt_status iqt_gguf_writer_sync(struct iqt_gguf_writer *w,
+                                                  struct iqt_gguf_mark *mark);
+/* Leaves the temporary files; of the writer only iqt_gguf_writer_destroy() may be called. */
+void iqt_gguf_writer_keep(struct iqt_gguf_writer *w);
 
 /* ---- gguf_write_head.c ---- */
 

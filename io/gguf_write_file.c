@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static enum iqt_status fail_io(const char *verb, const char *path)
+enum iqt_status iqt_gguf_fail_io(const char *verb, const char *path)
 {
     return iqt_fail(errno == ENOMEM ? IQT_ERR_NO_MEMORY : IQT_ERR_IO, "cannot %s %s: %s",
                     verb, path, strerror(errno));
@@ -49,7 +49,7 @@ static enum iqt_status resolve(char **path)
                         S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     real = realpath(*path, NULL);
     if (real == NULL)
-        return fail_io("resolve", *path);
+        return iqt_gguf_fail_io("resolve", *path);
     free(*path);
     *path = real;
     return IQT_OK;
@@ -86,10 +86,14 @@ static enum iqt_status check_room(const struct iqt_gguf_writer *w, const char *p
 
     folder_of(w->part[0].path, folder);
     if (statvfs(folder, &fs) != 0)
-        return fail_io("examine the folder", folder);
-    for (size_t i = 0; i < w->parts; i++)
-        if (!iqt_add(needed, w->part[i].bytes, &needed))
+        return iqt_gguf_fail_io("examine the folder", folder);
+    for (size_t i = 0; i < w->parts; i++) {
+        const uint64_t all = w->part[i].bytes,
+                       there = w->lasting ? iqt_gguf_partial_bytes(w->part[i].path) : 0;
+
+        if (!iqt_add(needed, all > there ? all - there : 0, &needed))
             needed = UINT64_MAX;
+    }
     if (!iqt_mul(fs.f_bavail, fs.f_frsize, &available) || needed <= available)
         return IQT_OK;
     return iqt_fail(
@@ -100,32 +104,37 @@ static enum iqt_status check_room(const struct iqt_gguf_writer *w, const char *p
 
 /* ---- Files ---- */
 
-static enum iqt_status create_temp(struct iqt_gguf_part *part, int *fd)
+/* Temporary files of a writer that may be killed and go on have names that can be found again. */
+static int open_temp(const struct iqt_gguf_writer *w, char *temp)
 {
-    static const char suffix[] = ".tmp-XXXXXX";
-    const size_t length = strlen(part->path);
-    char *temp = malloc(length + sizeof suffix);
+    return w->lasting ? open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
+                      : mkstemp(temp);
+}
+
+static enum iqt_status create_temp(struct iqt_gguf_writer *w, struct iqt_gguf_part *part)
+{
     const mode_t mask = umask(0);
+    struct iqt_buf temp = { 0 };
     struct stat old;
     mode_t mode = 0666 & ~mask;
 
     umask(mask);
-    if (temp == NULL)
-        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the name of %s", part->path);
-    memcpy(temp, part->path, length);
-    memcpy(temp + length, suffix, sizeof suffix);
-    *fd = mkstemp(temp);
-    if (*fd < 0) {
+    iqt_buf_printf(&temp, "%s%s", part->path,
+                   w->lasting ? IQT_GGUF_PARTIAL : ".tmp-XXXXXX");
+    IQT_TRY(iqt_buf_check(&temp));
+    w->fd = open_temp(w, temp.data);
+    if (w->fd < 0) {
         const enum iqt_status status =
-            fail_io("create a temporary file beside", part->path);
+            iqt_gguf_fail_io("create a temporary file beside", part->path);
 
-        free(temp);
+        iqt_buf_free(&temp);
         return status;
     }
-    part->temp = temp;
+    part->temp = temp.data;
     if (stat(part->path, &old) == 0)
         mode = old.st_mode & 07777;
-    return fchmod(*fd, mode) == 0 ? IQT_OK : fail_io("set the mode of", temp);
+    return fchmod(w->fd, mode) == 0 ? IQT_OK
+                                    : iqt_gguf_fail_io("set the mode of", part->temp);
 }
 
 static enum iqt_status write_all(struct iqt_gguf_writer *w, const void *data,
@@ -139,7 +148,7 @@ static enum iqt_status write_all(struct iqt_gguf_writer *w, const void *data,
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
-            return fail_io("write", w->part[w->part_now].temp);
+            return iqt_gguf_fail_io("write", w->part[w->part_now].temp);
         at += put;
         bytes -= (size_t)put;
     }
@@ -163,7 +172,7 @@ static enum iqt_status open_part(struct iqt_gguf_writer *w)
 {
     struct iqt_gguf_part *part = &w->part[w->part_now];
     struct iqt_buf head = { 0 };
-    enum iqt_status status = create_temp(part, &w->fd);
+    enum iqt_status status = create_temp(w, part);
 
     if (status == IQT_OK)
         status = iqt_gguf_writer_head(w, part, w->part_now, w->parts, &head);
@@ -182,10 +191,12 @@ static enum iqt_status close_part(struct iqt_gguf_writer *w)
     const char *temp = w->part[w->part_now].temp;
     enum iqt_status status = IQT_OK;
 
+    if (w->fd < 0) /* a complete set was found */
+        return IQT_OK;
     if (fsync(w->fd) != 0) /* a full disk may show only here */
-        status = fail_io("sync", temp);
+        status = iqt_gguf_fail_io("sync", temp);
     if (close(w->fd) != 0 && status == IQT_OK)
-        status = fail_io("close", temp);
+        status = iqt_gguf_fail_io("close", temp);
     w->fd = -1;
     return status;
 }
@@ -236,11 +247,9 @@ enum iqt_status iqt_gguf_writer_plan(struct iqt_gguf_writer *w, uint64_t split_m
     return IQT_OK;
 }
 
-enum iqt_status iqt_gguf_writer_begin(struct iqt_gguf_writer *w, const char *path,
-                                      uint64_t split_max_bytes)
+enum iqt_status iqt_gguf_writer_aim(struct iqt_gguf_writer *w, const char *path,
+                                    uint64_t split_max_bytes)
 {
-    enum iqt_status status;
-
     if (w == NULL || path == NULL || w->begun)
         return iqt_fail(IQT_ERR_ARG, "iqt_gguf_writer_begin: %s",
                         w == NULL      ? "the writer is NULL"
@@ -248,12 +257,15 @@ enum iqt_status iqt_gguf_writer_begin(struct iqt_gguf_writer *w, const char *pat
                                        : "writing has begun");
     IQT_TRY(iqt_gguf_writer_cut(w, split_max_bytes, &w->part, &w->parts));
     w->begun = true;
-    status = name_parts(w, path);
-    if (status == IQT_OK)
-        status = check_room(w, path);
-    if (status == IQT_OK)
-        status = open_part(w);
-    return give_up(w, status);
+    IQT_TRY(give_up(w, name_parts(w, path)));
+    return give_up(w, check_room(w, path));
+}
+
+enum iqt_status iqt_gguf_writer_begin(struct iqt_gguf_writer *w, const char *path,
+                                      uint64_t split_max_bytes)
+{
+    IQT_TRY(iqt_gguf_writer_aim(w, path, split_max_bytes));
+    return give_up(w, open_part(w));
 }
 
 /* Opens the file of the tensor that comes next. */
@@ -261,6 +273,8 @@ static enum iqt_status next_part(struct iqt_gguf_writer *w)
 {
     const struct iqt_gguf_part *part = &w->part[w->part_now];
 
+    if (w->fd < 0)
+        return open_part(w);
     if (w->entry_now < part->tensor0 + part->tensors)
         return IQT_OK;
     IQT_TRY(close_part(w));
@@ -315,7 +329,7 @@ enum iqt_status iqt_gguf_writer_data(struct iqt_gguf_writer *w, const void *data
 }
 
 /* A rename is durable once its folder is; file systems that cannot sync folders say EINVAL. */
-static enum iqt_status sync_folder(const char *path)
+enum iqt_status iqt_gguf_sync_folder(const char *path)
 {
     char folder[PATH_MAX];
     enum iqt_status status = IQT_OK;
@@ -324,21 +338,30 @@ static enum iqt_status sync_folder(const char *path)
     folder_of(path, folder);
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return fail_io("open", folder);
+        return iqt_gguf_fail_io("open", folder);
     if (fsync(fd) != 0 && errno != EINVAL)
-        status = fail_io("sync", folder);
+        status = iqt_gguf_fail_io("sync", folder);
     close(fd);
     return status;
 }
 
-/* The first file last: it is the one that users and readers look for. */
+/* The first file last, and the old one gone before: without it no reader takes a set that is half old. */
 static enum iqt_status rename_all(struct iqt_gguf_writer *w)
 {
+    if (w->parts > 1 && w->part[0].temp != NULL) {
+        if (unlink(w->part[0].path) != 0 && errno != ENOENT)
+            return iqt_gguf_fail_io("replace", w->part[0].path);
+        IQT_TRY(iqt_gguf_sync_folder(w->part[0].path));
+    }
     for (size_t i = w->parts; i-- > 0;) {
         struct iqt_gguf_part *part = &w->part[i];
 
+        if (part->temp == NULL)
+            continue;
+        if (i == 0 && w->parts > 1)
+            IQT_TRY(iqt_gguf_sync_folder(part->path));
         if (rename(part->temp, part->path) != 0) {
-            const enum iqt_status status = fail_io("replace", part->path);
+            const enum iqt_status status = iqt_gguf_fail_io("replace", part->path);
 
             for (size_t j = i + 1; j < w->parts; j++)
                 unlink(w->part[j].path);
@@ -359,12 +382,14 @@ enum iqt_status iqt_gguf_writer_commit(struct iqt_gguf_writer *w)
         status = iqt_fail(IQT_ERR_ARG, "only %zu of %zu tensors are complete",
                           w->entry_now, w->entries);
     else
+        status = w->entries == 0 && w->fd < 0 ? open_part(w) : IQT_OK;
+    if (status == IQT_OK)
         status = close_part(w);
     if (status == IQT_OK)
         status = rename_all(w);
     IQT_TRY(give_up(w, status));
     w->committed = true;
-    return sync_folder(w->part[0].path);
+    return iqt_gguf_sync_folder(w->part[0].path);
 }
 
 void iqt_gguf_writer_destroy(struct iqt_gguf_writer *w)

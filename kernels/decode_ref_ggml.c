@@ -1,5 +1,7 @@
-/* Reference decoders of ggml's own types that recipes mix in. */
+/* Reference decoders of ggml's own types that recipes mix in: 256 weights, 8 bits, floats. */
 #include "kernels/decode_ref.h"
+
+#include "kernels/codebook.h"
 
 #include <string.h>
 
@@ -29,7 +31,7 @@ IQT_REF(q6_k)
 }
 
 /* The 6-bit scale and minimum of block b out of 12 bytes. */
-static void q5_k_scale(const uint8_t *s, int b, int *scale, int *min)
+static void k4_scale(const uint8_t *s, int b, int *scale, int *min)
 {
     if (b < 4) {
         *scale = s[b] & 63;
@@ -49,7 +51,7 @@ IQT_REF(q5_k)
     for (int b = 0; b < 8; b++) {
         int scale, min;
 
-        q5_k_scale(p + 4, b, &scale, &min);
+        k4_scale(p + 4, b, &scale, &min);
         const float dl = super * (float)scale;
         const float dm = super_min * (float)min;
 
@@ -59,6 +61,97 @@ IQT_REF(q5_k)
 
             out[32 * b + j] = product - dm;
         }
+    }
+}
+
+IQT_REF(q4_k)
+{
+    const float super = iqt_f16_to_f32(iqt_read_u16(p));
+    const float super_min = iqt_f16_to_f32(iqt_read_u16(p + 2));
+    const uint8_t *low = p + 16;
+
+    for (int b = 0; b < 8; b++) {
+        int scale, min;
+
+        k4_scale(p + 4, b, &scale, &min);
+        const float dl = super * (float)scale;
+        const float dm = super_min * (float)min;
+
+        for (int j = 0; j < 32; j++) {
+            const float product = dl * (float)(low[32 * (b / 2) + j] >> 4 * (b % 2) & 15);
+
+            out[32 * b + j] = product - dm;
+        }
+    }
+}
+
+/* Two bits of weight i: of each half of the superblock 32 bytes, a pair of bits each quarter. */
+static int low_two(const uint8_t *p, int i)
+{
+    return p[32 * (i / 128) + i % 32] >> 2 * (i / 32 % 4) & 3;
+}
+
+/* 6-bit scales: the low nibbles of 16 in 8 bytes, then the high pairs in 4. */
+IQT_REF(q3_k)
+{
+    const float super = iqt_f16_to_f32(iqt_read_u16(p + 108));
+    const uint8_t *scales = p + 96;
+
+    for (int i = 0; i < 256; i++) {
+        const int s = i / 16;
+        const int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
+        const int high = scales[8 + s % 4] >> 2 * (s / 4) & 3;
+        const float dl = super * (float)((low | high << 4) - 32);
+        const int is_high = p[i % 32] >> i / 32 & 1;
+
+        out[i] = dl * (float)(low_two(p + 32, i) - (is_high ? 0 : 4));
+    }
+}
+
+IQT_REF(q2_k)
+{
+    const float super = iqt_f16_to_f32(iqt_read_u16(p + 80));
+    const float super_min = iqt_f16_to_f32(iqt_read_u16(p + 82));
+
+    for (int i = 0; i < 256; i++) {
+        const float dl = super * (float)(p[i / 16] & 15);
+        const float dm = super_min * (float)(p[i / 16] >> 4);
+        const float product = dl * (float)low_two(p + 16, i);
+
+        out[i] = product - dm;
+    }
+}
+
+IQT_REF(iq4_xs)
+{
+    const float super = iqt_f16_to_f32(iqt_read_u16(p));
+    const unsigned high = iqt_read_u16(p + 2);
+
+    for (int b = 0; b < 8; b++) {
+        const int low = p[4 + b / 2] >> 4 * (b % 2) & 15;
+        const float dl = super * (float)((low | (int)(high >> 2 * b & 3) << 4) - 32);
+
+        for (int j = 0; j < 32; j++) {
+            const int code = p[8 + 16 * b + j % 16] >> 4 * (j / 16) & 15;
+
+            out[32 * b + j] = dl * (float)iqt_values_q4[code];
+        }
+    }
+}
+
+/* Nine bits name four magnitudes: a byte, and a bit of the block's byte. */
+IQT_REF(iq3_s)
+{
+    const float super = iqt_f16_to_f32(iqt_read_u16(p));
+    const uint8_t *low = p + 2, *high = p + 66, *negative = p + 74, *scales = p + 106;
+
+    for (int i = 0; i < 256; i++) {
+        const int b = i / 32, four = i / 4;
+        const int code = low[four] | (high[b] >> four % 8 & 1) << 8;
+        const int value = iqt_values_fours[4 * code + i % 4];
+        const float dl = super * (float)(1 + 2 * (scales[b / 2] >> 4 * (b % 2) & 15));
+
+        out[i] = dl * (float)(negative[i / 8] >> i % 8 & 1 ? -value : value);
     }
 }
 

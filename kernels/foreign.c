@@ -7,22 +7,12 @@
 static const struct iqt_foreign_type types[] = {
     /*                type weights bytes head */
     /* ggml */
-    { "q4_0",         2,     32,    18,    0 },
-    { "q4_1",         3,     32,    20,    0 },
-    { "q5_0",         6,     32,    22,    0 },
-    { "q5_1",         7,     32,    24,    0 },
     { "q8_1",         9,     32,    36,    0 },
-    { "q2_k",        10,    256,    84,    0 },
-    { "q3_k",        11,    256,   110,    0 },
-    { "q4_k",        12,    256,   144,    0 },
     { "iq2_xxs",     16,    256,    66,    0 },
     { "iq2_xs",      17,    256,    74,    0 },
     { "iq3_xxs",     18,    256,    98,    0 },
     { "iq1_s",       19,    256,    50,    0 },
-    { "iq4_nl",      20,     32,    18,    0 },
-    { "iq3_s",       21,    256,   110,    0 },
     { "iq2_s",       22,    256,    82,    0 },
-    { "iq4_xs",      23,    256,   136,    0 },
     { "i8",          24,      1,     1,    0 },
     { "i16",         25,      1,     2,    0 },
     { "i32",         26,      1,     4,    0 },
@@ -38,7 +28,6 @@ static const struct iqt_foreign_type types[] = {
     { "nvfp4",       40,     64,    36,    0 },
     { "q1_0",        41,    128,    18,    0 },
     /* ik_llama.cpp */
-    { "q6_0",       133,     32,    26,    0 },
     { "iq1_bn",     134,     64,    13,    2 },
     { "iq2_bn",     135,     64,    16,    4 },
     { "q8_kv",      151,     32,    32,    8 },
@@ -63,12 +52,6 @@ static const struct iqt_foreign_type types[] = {
     { "bf16_r16",   230,      1,     2,    0 },
     { "q6_0_r4",    233,     32,    26,    0 },
     { "iq2_bn_r4",  335,     64,    16,    4 },
-    { "iq2_k_r4",   337,    256,    76,    0 },
-    { "iq3_k_r4",   338,    256,   110,    0 },
-    { "iq4_k_r4",   339,    256,   144,    0 },
-    { "iq5_k_r4",   340,    256,   176,    0 },
-    { "iq4_ks_r4",  344,    256,   136,    4 },
-    { "iq5_ks_r4",  352,    256,   168,    4 },
     { "mxfp4_r8",   353,     32,    17,    0 },
     { "q8_k_r16",   397,    256,   258,    0 },
     { "q8_kv_r8",   398,     32,    32,    4 },
@@ -83,4 +66,9 @@ const struct iqt_foreign_type *iqt_foreign_of_type(uint32_t gguf_type)
             return &types[i];
     }
     return NULL;
+}
+
+const struct iqt_foreign_type *iqt_foreign_at(size_t i)
+{
+    return i < IQT_COUNT(types) ? &types[i] : NULL;
 }

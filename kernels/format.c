@@ -2,6 +2,8 @@
  * format by name. */
 #include "kernels/format.h"
 
+#include "kernels/interleave.h"
+
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
@@ -15,22 +17,29 @@ const struct iqt_format *iqt_format_at(size_t i)
     return NULL;
 }
 
+static const struct iqt_format *const tables[] = { iqt_formats, iqt_interleaved };
+
 const struct iqt_format *iqt_format_find(const char *name)
 {
-    for (const struct iqt_format *f = iqt_formats; name != NULL && f->name != NULL; f++) {
-        if (strcasecmp(f->name, name) == 0)
-            return f;
-    }
+    for (size_t t = 0; t < IQT_COUNT(tables) && name != NULL; t++)
+        for (const struct iqt_format *f = tables[t]; f->name != NULL; f++)
+            if (strcasecmp(f->name, name) == 0)
+                return f;
     return NULL;
 }
 
 const struct iqt_format *iqt_format_of_type(uint32_t gguf_type)
 {
-    for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++) {
-        if (f->gguf_type == gguf_type)
-            return f;
-    }
+    for (size_t t = 0; t < IQT_COUNT(tables); t++)
+        for (const struct iqt_format *f = tables[t]; f->name != NULL; f++)
+            if (f->gguf_type == gguf_type)
+                return f;
     return NULL;
+}
+
+const struct iqt_format *iqt_format_base(const struct iqt_format *f)
+{
+    return f == NULL || f->base_type == 0 ? f : iqt_format_of_type(f->base_type);
 }
 
 const char *iqt_format_name(const struct iqt_format *f)
@@ -138,6 +147,11 @@ enum iqt_status iqt_decode_row(const struct iqt_format *f, const void *row, size
                         "iqt_decode_row: mode %d is neither compute nor reference",
                         (int)mode);
     IQT_TRY(iqt_format_row_bytes(f, k, &bytes));
+    if (f->base_type != 0)
+        return iqt_fail(IQT_ERR_UNSUPPORTED,
+                        "the rows of %s are interleaved by four: take them apart with "
+                        "iqt_rows_separate()",
+                        f->name);
     for (size_t i = 0; i < k; i += f->superblock) {
         const size_t left = k - i;
 

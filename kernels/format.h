@@ -28,7 +28,8 @@ struct iqt_field {
 };
 
 enum iqt_decode {
-    IQT_DECODE_CODEBOOK, /* v = table[code], plus shift when the block's shift bit is set */
+    IQT_DECODE_CODEBOOK, /* v = table[code], plus shift when the block's shift bit is set; negated
+                          * when the weight's sign bit is */
     IQT_DECODE_LINEAR, /* v = code + code_add (code sign-extended first if code_signed) */
     IQT_DECODE_TRELLIS, /* v = byte sum of a congruential state seeded by the code */
     IQT_DECODE_FLOAT,   /* the code is an IEEE float: no scales */
@@ -58,7 +59,7 @@ struct iqt_codebook {
     const char *name;    /* identifier in emitted text */
     const int8_t *value; /* count entries of dim values */
     uint16_t count;
-    uint8_t dim;  /* weights per code: 1, or 2 (value[2c] is the even weight's) */
+    uint8_t dim;  /* weights per code: 1, 2 (value[2c] is the even weight's) or 4 */
     int8_t shift; /* added to every value of a block whose shift bit is 1 */
 };
 
@@ -73,11 +74,22 @@ struct iqt_trellis {
 };
 
 /* How much an element's error counts for the reference's quantizer, with sigma2 = factor * mean(x^2)
- * of 256 weights: importance * sqrt(sigma2 + x^2); without importance |x|, or floor * sigma2 + x^2. */
+ * of 256 weights: importance * sqrt(sigma2 + x^2); without importance floor * sqrt(sigma2) + |x|, or
+ * floor * sigma2 + x^2, or 1. */
 struct iqt_weighting {
     float factor; /* 0: the format has no encoder */
     float floor;
     bool magnitude; /* |x| */
+    bool flat;      /* 1 */
+};
+
+/* A CUDA kernel without tiles where ptxas 13.0, left alone, aims at more threads than its registers allow and
+ * spills a word or two into the loop. threads: the most that a multiprocessor holds without a spill, swept on
+ * sm_90. */
+struct iqt_crowded {
+    bool gated;
+    uint8_t n, rows_thread;
+    uint16_t threads;
 };
 
 struct iqt_format {
@@ -90,9 +102,9 @@ struct iqt_format {
     uint8_t block;       /* weights that share a scale: 16 or 32 */
     enum iqt_decode decode;
 
-    struct iqt_field code;  /* dim 2, trellis: equal for all weights of a pair or group */
+    struct iqt_field code;  /* dim > 1, trellis: equal for all weights of a group */
     struct iqt_field shift; /* one bit per block (or empty) */
-    struct iqt_field sign;  /* one bit per weight (trellis magnitude only) */
+    struct iqt_field sign;  /* one bit per weight (trellis magnitude, dim 4) */
     bool gray;              /* each 16-bit word W of the code plane is first decoded:
                              * V = W & 0xfffe, T = V ^ (V >> 1); planes address T */
     const struct iqt_codebook *codebook;
@@ -103,11 +115,21 @@ struct iqt_format {
 
     struct iqt_scale scale;      /* empty raw: L = 1 */
     struct iqt_scalar super;     /* d */
-    struct iqt_scale min;        /* empty raw: no minimum; else w -= dmin * M */
-    struct iqt_scalar super_min; /* dmin */
+    struct iqt_scale min;        /* w -= dmin * M; empty raw: M = add */
+    struct iqt_scalar super_min; /* dmin; at IQT_AT_NONE: no minimum */
     float gain; /* factor of compute that the reference decode leaves out */
 
+    /* Interleaved types have these and the sizes of their base type, nothing else. */
+    uint32_t base_type; /* GGUF type; 0: rows stand alone */
+    const struct iqt_unit_plane *unit;
+
     struct iqt_weighting weighting;
+    /* Codes and scales of least error shrink a row: its projection on the original is below 1. How much of that
+     * the encoder undoes (0: nothing, 1: all) by a larger row or superblock scale. The error grows with the
+     * square of it; where it is below 1, the reference's error leaves no room for more. Half of it without
+     * an importance. */
+    float unshrink;
+    struct iqt_crowded crowded[2]; /* unused ones have n = 0 */
     uint16_t file_type; /* general.file_type of models that are mostly of it; 0: none */
 
     /* Hand-written reference: one superblock (or one row for row_head formats through d) to
@@ -121,6 +143,11 @@ extern const struct iqt_format iqt_formats[]; /* ends with name NULL */
 static inline bool iqt_field_empty(const struct iqt_field *f)
 {
     return f->plane[0].width == 0;
+}
+
+static inline bool iqt_has_min(const struct iqt_format *f)
+{
+    return f->super_min.at != IQT_AT_NONE;
 }
 
 /* Bit address of plane p for weight i of the superblock. */
@@ -152,6 +179,7 @@ struct iqt_foreign_type {
 };
 /* NULL: unknown. */
 const struct iqt_foreign_type *iqt_foreign_of_type(uint32_t gguf_type);
+const struct iqt_foreign_type *iqt_foreign_at(size_t i); /* NULL past the end */
 
 /* Exact y = W x in double over decoded weights; also sum |w x| per row when bound is not NULL.
  * row_stride in bytes. */

@@ -2,6 +2,8 @@
  * bits between the two. Knows nothing of kernels or devices. */
 #include "kernels/layout.h"
 
+#include "kernels/bit_moves.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -135,55 +137,120 @@ static uint32_t element_bit(uint32_t width, uint32_t e)
     return width < 8 ? 8 * (e % 16) + width * (e / 16) : width * e;
 }
 
+/* ---- Packing: sixteen superblocks at a time ---- */
+
+enum { MOST_BLOCK_WORDS = 64, MOST_SIDE = 4 * MOST_BLOCK_WORDS };
+
+struct row_moves {
+    const struct iqt_packing *p;
+    struct iqt_moves moves; /* of a superblock's vectors, plane by plane */
+    size_t units, superblocks;
+    uint16_t side[MOST_SIDE]; /* bytes of a superblock that stay bytes */
+};
+
+static void add_vector(struct row_moves *m, const struct iqt_vec_plane *v, uint32_t first,
+                       uint32_t word)
+{
+    const uint32_t width = v->plane->width;
+
+    for (uint32_t e = 0; e < 128 / width; e++)
+        for (uint32_t b = 0; b < width; b++)
+            iqt_moves_add(&m->moves, 32 * word + element_bit(width, e) + b,
+                          iqt_plane_bit(v->plane, first + e * v->element_weights) + b);
+}
+
+static uint32_t vectors_of(const struct iqt_packing *p, uint32_t n)
+{
+    return p->format->superblock / p->plane[n].vec_weights;
+}
+
+static void row_moves_init(struct row_moves *m, const struct iqt_packing *p, size_t k)
+{
+    uint32_t words = 0, side = 0;
+
+    assert(p->format->bytes <= MOST_SIDE);
+    m->p = p;
+    m->units = k / p->unit;
+    m->superblocks = k / p->format->superblock;
+    for (uint32_t n = 0; n < p->planes; n++)
+        words += 4 * vectors_of(p, n);
+    iqt_moves_begin(&m->moves, words);
+    words = 0;
+    for (uint32_t n = 0; n < p->planes; n++)
+        for (uint32_t i = 0; i < vectors_of(p, n); i++, words += 4)
+            add_vector(m, &p->plane[n], i * p->plane[n].vec_weights, words);
+    iqt_moves_end(&m->moves);
+    for (uint32_t byte = 0; byte < p->format->bytes; byte++)
+        if (p->side_of[byte] != 0xffff)
+            m->side[side++] = (uint16_t)byte;
+}
+
+/* Vectors of a superblock's lane to their places: vector j of all units before vector j + 1. */
+static void store_vectors(const struct row_moves *m, const iqt_move_word *words,
+                          uint32_t lane, size_t superblock, uint8_t *packed)
+{
+    const struct iqt_packing *p = m->p;
+
+    for (uint32_t n = 0; n < p->planes; n++)
+        for (uint32_t i = 0; i < vectors_of(p, n); i++, words += 4) {
+            const size_t first =
+                superblock * p->format->superblock + (size_t)i * p->plane[n].vec_weights;
+            const size_t j = first % p->unit / p->plane[n].vec_weights;
+            const uint32_t vec[4] = { words[0][lane], words[1][lane], words[2][lane],
+                                      words[3][lane] };
+
+            memcpy(packed + IQT_VEC_BYTES *
+                                ((p->plane[n].first + j) * m->units + first / p->unit),
+                   vec, IQT_VEC_BYTES);
+        }
+}
+
+static void pack_row(const struct row_moves *m, const uint8_t *native, uint8_t *packed)
+{
+    const struct iqt_format *f = m->p->format;
+    uint8_t *side = packed + (size_t)IQT_VEC_BYTES * m->p->vecs * m->units;
+    const uint8_t *block = native + f->row_head;
+    iqt_move_word in[MOST_BLOCK_WORDS] = { { 0 } }, out[IQT_MOVE_WORDS];
+
+    for (size_t b = 0; b < m->superblocks; b += IQT_MOVE_LANES) {
+        const size_t left = m->superblocks - b;
+        const uint32_t count = left < IQT_MOVE_LANES ? (uint32_t)left : IQT_MOVE_LANES;
+
+        for (uint32_t l = 0; l < count; l++, block += f->bytes) {
+            iqt_moves_load(in, l, block, f->bytes);
+            for (uint32_t i = 0; i < m->p->side_bytes; i++)
+                *side++ = block[m->side[i]];
+        }
+        iqt_moves_run(&m->moves, (const iqt_move_word *)in, out);
+        for (uint32_t l = 0; l < count; l++)
+            store_vectors(m, (const iqt_move_word *)out, l, b + l, packed);
+    }
+    memcpy(side, native, f->row_head);
+}
+
+void iqt_pack_rows(const struct iqt_packing *p, size_t k, size_t rows,
+                   const uint8_t *native, uint8_t *packed)
+{
+    const size_t from = iqt_layout_row_bytes(p->format, IQT_LAYOUT_NATIVE, k);
+    const size_t to = iqt_layout_row_bytes(p->format, IQT_LAYOUT_PACKED, k);
+    struct row_moves m;
+
+    assert(k % p->unit == 0 && k % p->format->superblock == 0 && from <= to);
+    row_moves_init(&m, p, k);
+    for (size_t r = 0; r < rows; r++) {
+        pack_row(&m, native + r * from, packed + r * to);
+        memset(packed + r * to + from, 0, to - from);
+    }
+}
+
+/* ---- Unpacking: an element at a time ---- */
+
 struct row_copy {
     const struct iqt_packing *p;
     size_t k, units;
-    uint8_t *native, *packed; /* of one row; which one is written depends on the caller */
-    bool pack;
+    uint8_t *native;
+    const uint8_t *packed; /* of one row */
 };
-
-/* Whether elements follow each other in steps of so many bits. Addresses are linear in the bits
- * of the element's number, so the powers of two tell. */
-static bool is_run(const uint16_t *bit_of, uint32_t elements, uint32_t step)
-{
-    for (uint32_t e = 1; e < elements; e *= 2)
-        if (bit_of[e] != bit_of[0] + e * step)
-            return false;
-    return true;
-}
-
-/* Sixteen elements of one shift of a vector: byte e of the vector gets element e. */
-static void pack_sixteen(uint8_t *vec, const uint8_t *block, const uint16_t *bit_of,
-                         uint32_t width, uint32_t shift)
-{
-    const uint32_t from = bit_of[0] % 8, mask = (1u << width) - 1;
-    const uint8_t *bytes = block + bit_of[0] / 8;
-
-    if (is_run(bit_of, 16, 8) &&
-        from + width <= 8) { /* the common case, as vector code */
-        for (uint32_t e = 0; e < 16; e++)
-            vec[e] |= (uint8_t)((bytes[e] >> from & mask) << shift);
-        return;
-    }
-    for (uint32_t e = 0; e < 16; e++)
-        or_bits(vec, 8 * e + shift, width, get_bits(block, bit_of[e], width));
-}
-
-static void pack_vector(uint8_t *vec, const uint8_t *block, const uint16_t *bit_of,
-                        uint32_t width)
-{
-    if (width < 8) {
-        for (uint32_t shift = 0; shift < 8; shift += width)
-            pack_sixteen(vec, block, bit_of + 16 * (shift / width), width, shift);
-        return;
-    }
-    if (is_run(bit_of, 128 / width, width) && bit_of[0] % 8 == 0) {
-        memcpy(vec, block + bit_of[0] / 8, IQT_VEC_BYTES);
-        return;
-    }
-    for (uint32_t e = 0; e < 128 / width; e++)
-        or_bits(vec, element_bit(width, e), width, get_bits(block, bit_of[e], width));
-}
 
 static void unpack_vector(const uint8_t *vec, uint8_t *block, const uint16_t *bit_of,
                           uint32_t width)
@@ -198,13 +265,11 @@ static void copy_vector(const struct row_copy *c, const struct iqt_vec_plane *v,
     const struct iqt_format *f = c->p->format;
     const size_t first = unit * c->p->unit + (size_t)j * v->vec_weights;
     uint8_t *block = c->native + f->row_head + first / f->superblock * f->bytes;
-    uint8_t *vec = c->packed + IQT_VEC_BYTES * ((size_t)(v->first + j) * c->units + unit);
+    const uint8_t *vec =
+        c->packed + IQT_VEC_BYTES * ((size_t)(v->first + j) * c->units + unit);
     const uint32_t inside = (uint32_t)(first % f->superblock) / v->element_weights;
 
-    if (c->pack)
-        pack_vector(vec, block, bit_of + inside, v->plane->width);
-    else
-        unpack_vector(vec, block, bit_of + inside, v->plane->width);
+    unpack_vector(vec, block, bit_of + inside, v->plane->width);
 }
 
 static void copy_plane(const struct row_copy *c, const struct iqt_vec_plane *v)
@@ -222,22 +287,17 @@ static void copy_plane(const struct row_copy *c, const struct iqt_vec_plane *v)
 static void copy_side(const struct row_copy *c)
 {
     const struct iqt_format *f = c->p->format;
-    uint8_t *side = c->packed + (size_t)IQT_VEC_BYTES * c->p->vecs * c->units;
+    const uint8_t *side = c->packed + (size_t)IQT_VEC_BYTES * c->p->vecs * c->units;
     uint8_t *block = c->native + f->row_head;
 
     for (size_t s = 0; s < c->k / f->superblock; s++) {
-        for (uint32_t byte = 0; byte < f->bytes; byte++) {
-            if (c->p->side_of[byte] == 0xffff)
-                continue;
-            if (c->pack)
-                side[c->p->side_of[byte]] = block[byte];
-            else
+        for (uint32_t byte = 0; byte < f->bytes; byte++)
+            if (c->p->side_of[byte] != 0xffff)
                 block[byte] = side[c->p->side_of[byte]];
-        }
         side += c->p->side_bytes;
         block += f->bytes;
     }
-    memcpy(c->pack ? side : c->native, c->pack ? c->native : side, f->row_head);
+    memcpy(c->native, side, f->row_head);
 }
 
 static void copy_row(const struct row_copy *c)
@@ -245,20 +305,6 @@ static void copy_row(const struct row_copy *c)
     for (uint32_t n = 0; n < c->p->planes; n++)
         copy_plane(c, &c->p->plane[n]);
     copy_side(c);
-}
-
-void iqt_pack_rows(const struct iqt_packing *p, size_t k, size_t rows,
-                   const uint8_t *native, uint8_t *packed)
-{
-    const size_t from = iqt_layout_row_bytes(p->format, IQT_LAYOUT_NATIVE, k);
-    const size_t to = iqt_layout_row_bytes(p->format, IQT_LAYOUT_PACKED, k);
-
-    assert(k % p->unit == 0 && k % p->format->superblock == 0);
-    memset(packed, 0, rows * to);
-    for (size_t r = 0; r < rows; r++)
-        copy_row(&(struct row_copy){ p, k, k / p->unit,
-                                     (uint8_t *)(uintptr_t)(native + r * from),
-                                     packed + r * to, true });
 }
 
 void iqt_unpack_rows(const struct iqt_packing *p, size_t k, size_t rows,
@@ -270,6 +316,6 @@ void iqt_unpack_rows(const struct iqt_packing *p, size_t k, size_t rows,
     assert(k % p->unit == 0 && k % p->format->superblock == 0);
     memset(native, 0, rows * to);
     for (size_t r = 0; r < rows; r++)
-        copy_row(&(struct row_copy){ p, k, k / p->unit, native + r * to,
-                                     (uint8_t *)(uintptr_t)(packed + r * from), false });
+        copy_row(
+            &(struct row_copy){ p, k, k / p->unit, native + r * to, packed + r * from });
 }

@@ -1,7 +1,8 @@
 /* The grammar of plan names and the rules of legality. Knows nothing of emitted text. */
 #include "kernels/plan.h"
 
-#include "kernels/tile.h"
+#include "kernels/codebook.h"
+#include "kernels/tile_mma.h"
 #include "kernels/layout.h"
 #include "kernels/plan_space.h"
 #include "kernels/quantized.h"
@@ -11,14 +12,40 @@
 #include <string.h>
 
 static const char *const dialect_names[IQT_DIALECTS] = { "host", "glsl", "cuda", "hip" };
-static const char *const op_names[IQT_OPS] = { "matvec", "gated" };
-static const char *const lookup_names[IQT_LOOKUPS] = { "none", "sel", "shmem", "perm" };
+/* What a launch covers, and the operation. */
+static const char *const op_names[IQT_COVERS * IQT_OPS] = {
+    "matvec", "gated", "routed_matvec", "routed_gated", "set_matvec", "set_gated",
+};
+static const char *const lookup_names[IQT_LOOKUPS] = { "none", "sel", "shmem", "perm",
+                                                       "arith" };
 static const char *const reduce_names[IQT_REDUCES] = { "none", "shmem", "subgroup" };
+static const char *const compute_names[IQT_COMPUTES] = { "i8", "dot", "mma", "f16",
+                                                         "f32" };
 static const char *const layout_names[] = { "native", "packed" };
 
 const char *iqt_dialect_name(enum iqt_dialect d)
 {
     return dialect_names[d];
+}
+
+const char *iqt_compute_name(enum iqt_compute c)
+{
+    return compute_names[c];
+}
+
+enum iqt_compute iqt_compute_default(const struct iqt_format *f)
+{
+    return f->decode == IQT_DECODE_FLOAT ? IQT_COMPUTE_F32 : IQT_COMPUTE_I8;
+}
+
+enum iqt_compute iqt_compute_of(const struct iqt_limits *limits,
+                                const struct iqt_format *f, enum iqt_dialect d)
+{
+    const enum iqt_compute usual = iqt_compute_default(f);
+
+    return limits && limits->dot4 && d == IQT_DIALECT_GLSL && usual == IQT_COMPUTE_I8
+               ? IQT_COMPUTE_DOT
+               : usual;
 }
 
 static bool find_name(const char *const *names, size_t count, const char *name,
@@ -44,11 +71,12 @@ bool iqt_dialect_find(const char *name, enum iqt_dialect *out)
 
 void iqt_plan_name(const struct iqt_plan *p, char out[IQT_PLAN_NAME_BYTES])
 {
-    snprintf(out, IQT_PLAN_NAME_BYTES, "%s.%s.%s.n%u.g%u.r%u.t%u.s%u.v%u.u%u.%s.%s.%s",
-             op_names[p->op], p->format->name, dialect_names[p->dialect], p->n,
-             p->rows_group, p->rows_thread, p->threads, p->span, p->vec, p->unroll,
-             iqt_layout_name(p->layout), lookup_names[p->lookup],
-             reduce_names[p->reduce]);
+    snprintf(out, IQT_PLAN_NAME_BYTES,
+             "%s.%s.%s.n%u.g%u.r%u.t%u.s%u.v%u.u%u.k%u.%s.%s.%s.%s",
+             op_names[p->covers * IQT_OPS + p->op], p->format->name,
+             dialect_names[p->dialect], p->n, p->rows_group, p->rows_thread, p->threads,
+             p->span, p->vec, p->unroll, p->split, iqt_layout_name(p->layout),
+             compute_names[p->compute], lookup_names[p->lookup], reduce_names[p->reduce]);
 }
 
 /* The tokens of a name in order: one letter and a number, or a word of a list. */
@@ -59,7 +87,7 @@ struct token {
     size_t count;
 };
 static const struct token tokens[] = {
-    { "operation", 0, op_names, IQT_OPS },
+    { "operation", 0, op_names, IQT_COUNT(op_names) },
     { "format", 0, NULL, 0 },
     { "dialect", 0, dialect_names, IQT_DIALECTS },
     { "columns", 'n', NULL, IQT_MAX_COLS },
@@ -69,7 +97,9 @@ static const struct token tokens[] = {
     { "span", 's', NULL, 256 },
     { "load bytes", 'v', NULL, 64 },
     { "unroll", 'u', NULL, 16 },
+    { "split over k", 'k', NULL, 16 },
     { "layout", 0, layout_names, 2 },
+    { "compute kind", 0, compute_names, IQT_COMPUTES },
     { "lookup", 0, lookup_names, IQT_LOOKUPS },
     { "reduction", 0, reduce_names, IQT_REDUCES },
 };
@@ -125,7 +155,7 @@ enum iqt_status iqt_plan_parse(const char *name, struct iqt_plan *out)
         if (t->letter)
             ok = read_number(t, found, &value[i]);
         else if (t->words == NULL)
-            ok = (format = iqt_format_find(found)) != NULL;
+            ok = (format = iqt_format_find(found)) != NULL && format->base_type == 0;
         else
             ok = find_name(t->words, t->count, found, &value[i]);
         if (!ok)
@@ -135,7 +165,8 @@ enum iqt_status iqt_plan_parse(const char *name, struct iqt_plan *out)
         return iqt_fail(IQT_ERR_ARG, "plan name '%s': '%s' after the reduction", name,
                         rest);
     *out = (struct iqt_plan){
-        .op = (enum iqt_op)value[0],
+        .op = (enum iqt_op)(value[0] % IQT_OPS),
+        .covers = (enum iqt_covers)(value[0] / IQT_OPS),
         .format = format,
         .dialect = (enum iqt_dialect)value[2],
         .n = (uint8_t)value[3],
@@ -145,9 +176,11 @@ enum iqt_status iqt_plan_parse(const char *name, struct iqt_plan *out)
         .span = (uint16_t)value[7],
         .vec = (uint8_t)value[8],
         .unroll = (uint8_t)value[9],
-        .layout = (enum iqt_layout)value[10],
-        .lookup = (enum iqt_lookup)value[11],
-        .reduce = (enum iqt_reduce)value[12],
+        .split = (uint8_t)value[10],
+        .layout = (enum iqt_layout)value[11],
+        .compute = (enum iqt_compute)value[12],
+        .lookup = (enum iqt_lookup)value[13],
+        .reduce = (enum iqt_reduce)value[14],
     };
     return IQT_OK;
 }
@@ -157,9 +190,20 @@ uint32_t iqt_plan_threads(const struct iqt_plan *p)
     return (uint32_t)p->threads * p->rows_group / p->rows_thread;
 }
 
-uint32_t iqt_plan_groups(const struct iqt_plan *p, uint32_t rows)
+uint32_t iqt_plan_row_groups(const struct iqt_plan *p, uint32_t rows)
 {
     return (uint32_t)(((uint64_t)rows + p->rows_group - 1) / p->rows_group);
+}
+
+uint32_t iqt_plan_groups(const struct iqt_plan *p, uint32_t rows)
+{
+    return iqt_plan_row_groups(p, rows) * p->split;
+}
+
+uint64_t iqt_plan_partials(const struct iqt_plan *p, uint32_t rows, uint32_t cols)
+{
+    return (uint64_t)iqt_plan_groups(p, rows) * p->rows_group *
+           (p->op == IQT_OP_GATED ? 2 : 1) * cols;
 }
 
 static bool is_tile(const struct iqt_plan *p)
@@ -176,7 +220,15 @@ uint32_t iqt_plan_columns(const struct iqt_plan *p)
         hip ? p->format->decode == IQT_DECODE_CODEBOOK : p->op == IQT_OP_GATED;
     const uint32_t most = wide || (hip && p->n > 8) ? 4 : 8;
 
+    if (p->compute == IQT_COMPUTE_MMA)
+        return p->n;
     return is_tile(p) && p->n > most ? most : p->n;
+}
+
+struct iqt_plan iqt_plan_of_floats(struct iqt_plan plan)
+{
+    plan.compute = IQT_COMPUTE_F32;
+    return plan;
 }
 
 uint32_t iqt_plan_weights_per_iteration(const struct iqt_plan *p)
@@ -188,16 +240,22 @@ double iqt_plan_bytes_per_iteration(const struct iqt_plan *p)
 {
     const struct iqt_format *f = p->format;
     const double weights = (double)iqt_plan_weights_per_iteration(p) * f->bytes;
-    const double x = f->decode == IQT_DECODE_FLOAT
-                         ? sizeof(float)
-                         : 1.0 + sizeof(float) / (double)IQT_X_BLOCK;
+    const double x = iqt_plan_takes_floats(p) ? sizeof(float)
+                                              : 1.0 + sizeof(float) / (double)IQT_X_BLOCK;
 
+    if (p->compute == IQT_COMPUTE_MMA)
+        return iqt_mma_lane_bytes(p);
     return weights / f->superblock + (double)iqt_plan_columns(p) * p->span * x;
 }
 
 bool iqt_plan_fits(const struct iqt_plan *p, size_t k)
 {
     return k % p->span == 0 && k % 32 == 0;
+}
+
+bool iqt_plan_shared_scales(const struct iqt_plan *p)
+{
+    return p->compute == IQT_COMPUTE_DOT && p->format->scale.table;
 }
 
 uint32_t iqt_plan_native_vec(const struct iqt_format *f)
@@ -213,12 +271,15 @@ bool iqt_plan_lookup_ok(const struct iqt_format *f, enum iqt_dialect d,
     if (f->decode != IQT_DECODE_CODEBOOK)
         return lookup == IQT_LOOKUP_NONE;
     switch (lookup) {
-    case IQT_LOOKUP_SEL: /* past 16 entries the tree of selects costs more than a table */
-        return d != IQT_DIALECT_HOST && f->codebook->dim == 1 && f->codebook->count <= 16;
+    case IQT_LOOKUP_SEL: /* past 16 entries only software devices have them faster than a table */
+        return d != IQT_DIALECT_HOST && f->codebook->dim == 1 &&
+               f->codebook->count <= (d == IQT_DIALECT_GLSL ? 64 : 16);
     case IQT_LOOKUP_SHMEM:
-        return d != IQT_DIALECT_HOST;
-    case IQT_LOOKUP_PERM:
-        return d != IQT_DIALECT_GLSL;
+        return d != IQT_DIALECT_HOST || f->codebook->dim == 4;
+    case IQT_LOOKUP_PERM: /* fours are too many for registers */
+        return d != IQT_DIALECT_GLSL && f->codebook->dim < 4;
+    case IQT_LOOKUP_ARITH:
+        return d == IQT_DIALECT_GLSL && f->codebook == &iqt_codebook_q2;
     default:
         return false;
     }
@@ -262,6 +323,24 @@ static enum iqt_status check_tile(const struct iqt_plan *p)
     return IQT_OK;
 }
 
+static enum iqt_status check_mma(const struct iqt_plan *p)
+{
+    RULE(p->layout == IQT_LAYOUT_PACKED && iqt_mma_lane_of(p->format, p->dialect),
+         "compute kind mma does not go with %s in dialect %s, layout %s", p->format->name,
+         dialect_names[p->dialect], iqt_layout_name(p->layout));
+    RULE(p->n >= 4, "n%u: compute kind mma is for 4 columns or more", p->n);
+    RULE(p->rows_group % (IQT_MMA_QUADS * IQT_TILE_ROWS) == 0 &&
+             p->threads >= IQT_MMA_LANES,
+         "g%u.t%u: a warp of compute kind mma has g32 and t4, or multiples",
+         p->rows_group, p->threads);
+    RULE(p->reduce == IQT_REDUCE_SHMEM,
+         "compute kind mma adds in shared memory, not by %s", reduce_names[p->reduce]);
+    RULE(iqt_mma_stage_of(p).shared <= IQT_MMA_SHARED,
+         "%u bytes of shared memory, compute kind mma has at most %u",
+         iqt_mma_stage_of(p).shared, (unsigned)IQT_MMA_SHARED);
+    return IQT_OK;
+}
+
 static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
 {
     const uint32_t groups = p->rows_thread ? p->rows_group / p->rows_thread : 0;
@@ -285,12 +364,22 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
     RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec,
          p->format->name, iqt_layout_name(p->layout), vec);
     RULE(p->unroll == 1 || p->unroll == 2, "u%u: expected 1 or 2", p->unroll);
-    RULE(sums <= 64, "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread,
-         sums);
+    if (p->compute == IQT_COMPUTE_MMA)
+        IQT_TRY(check_mma(p));
+    RULE(sums <= 64 || p->compute == IQT_COMPUTE_MMA,
+         "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread, sums);
     RULE((p->threads == 1) == (p->reduce == IQT_REDUCE_NONE),
          "t%u with reduction %s: 'none' goes with t1", p->threads,
          reduce_names[p->reduce]);
     return IQT_OK;
+}
+
+/* Sums of all threads on their way, and what matrix units read codes from. */
+static uint32_t reduction_bytes(const struct iqt_plan *p)
+{
+    if (p->compute == IQT_COMPUTE_MMA)
+        return iqt_mma_stage_of(p).shared;
+    return p->reduce == IQT_REDUCE_SHMEM ? 4 * iqt_plan_threads(p) : 0;
 }
 
 static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_limits *l)
@@ -298,17 +387,57 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
     const uint32_t threads = iqt_plan_threads(p);
     const uint32_t table =
         p->lookup == IQT_LOOKUP_SHMEM ? 4u * p->format->codebook->count : 0;
-    const uint32_t shared = (p->reduce == IQT_REDUCE_SHMEM ? 4 * threads : 0) + table;
+    const uint32_t scales = iqt_plan_shared_scales(p) ? 4 * 16 : 0;
+    const uint32_t shared = reduction_bytes(p) + table + scales;
 
     RULE(threads <= l->max_threads, "%u threads per workgroup, the device allows %u",
          threads, l->max_threads);
     RULE(shared <= l->shared_bytes, "%u bytes of shared memory, the device has %u",
          shared, l->shared_bytes);
+    RULE(p->compute != IQT_COMPUTE_MMA || l->mma,
+         "compute kind mma: the device has no int8 matrix unit");
+    RULE(p->compute != IQT_COMPUTE_DOT || l->dot4,
+         "compute kind dot: the device has no integer dot product instruction");
     RULE(p->reduce != IQT_REDUCE_SUBGROUP ||
              (l->subgroup_ops && p->threads <= l->subgroup_min),
          "t%u with subgroup reduction: the device's subgroups have %u threads%s",
          p->threads, l->subgroup_min, l->subgroup_ops ? "" : " and no shuffle");
     return IQT_OK;
+}
+
+static enum iqt_status check_covers(const struct iqt_plan *p)
+{
+    const bool cxx = p->dialect == IQT_DIALECT_CUDA || p->dialect == IQT_DIALECT_HIP;
+
+    RULE(power_of_two(p->split) && p->split <= IQT_PLAN_MOST_SPLIT,
+         "k%u: expected a power of two up to %d", p->split, IQT_PLAN_MOST_SPLIT);
+    RULE(p->split == 1 || p->rows_group <= IQT_PLAN_SPLIT_GROUP,
+         "k%u with g%u: expected g%d or less", p->split, p->rows_group,
+         IQT_PLAN_SPLIT_GROUP);
+    RULE((p->split == 1 && p->covers == IQT_COVERS_ONE) || p->dialect != IQT_DIALECT_HOST,
+         "host plans cover one matrix and have k1, not k%u", p->split);
+    RULE(p->covers != IQT_COVERS_ROUTED || (p->n == 1 && p->split == 1),
+         "routed plans have n1 and k1, not n%u and k%u", p->n, p->split);
+    RULE(p->covers != IQT_COVERS_SET || cxx, "dialect %s has no plans for sets",
+         dialect_names[p->dialect]);
+    return IQT_OK;
+}
+
+static bool compute_ok(const struct iqt_plan *p)
+{
+    const enum iqt_compute usual = iqt_compute_default(p->format);
+
+    switch (p->compute) {
+    case IQT_COMPUTE_DOT:
+        return usual == IQT_COMPUTE_I8 && p->dialect == IQT_DIALECT_GLSL;
+    case IQT_COMPUTE_MMA: /* check_mma() says where */
+        return usual == IQT_COMPUTE_I8 && p->dialect != IQT_DIALECT_HOST && p->split == 1;
+    case IQT_COMPUTE_F32:
+        return usual == IQT_COMPUTE_F32 || (p->dialect != IQT_DIALECT_HOST &&
+                                            p->covers == IQT_COVERS_ONE && !is_tile(p));
+    default:
+        return p->compute == usual;
+    }
 }
 
 enum iqt_status iqt_plan_check_unit(const struct iqt_plan *p,
@@ -318,6 +447,9 @@ enum iqt_status iqt_plan_check_unit(const struct iqt_plan *p,
     RULE(iqt_plan_lookup_ok(p->format, p->dialect, p->lookup),
          "lookup %s does not go with %s in dialect %s", lookup_names[p->lookup],
          p->format->name, dialect_names[p->dialect]);
+    IQT_TRY(check_covers(p));
+    RULE(compute_ok(p), "compute kind %s does not go with %s in dialect %s, k%u",
+         compute_names[p->compute], p->format->name, dialect_names[p->dialect], p->split);
     if (p->dialect == IQT_DIALECT_HOST)
         return check_host(p);
     IQT_TRY(check_gpu(p, unit));

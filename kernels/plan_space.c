@@ -2,7 +2,7 @@
 #include "kernels/plan_space.h"
 
 #include "kernels/layout.h"
-#include "kernels/tile.h"
+#include "kernels/tile_mma.h"
 
 #include <math.h>
 
@@ -55,6 +55,22 @@ static void add_gpu(struct listing *l, struct iqt_plan plan)
                 }
 }
 
+/* Warps of four lanes by eight groups of rows; those of a workgroup share rows. */
+static void add_mma(struct listing *l, struct iqt_plan plan)
+{
+    plan.compute = IQT_COMPUTE_MMA;
+    plan.rows_thread = IQT_TILE_ROWS;
+    plan.rows_group = IQT_MMA_QUADS * IQT_TILE_ROWS;
+    plan.span = IQT_TILE_SPAN;
+    plan.lookup =
+        plan.format->decode == IQT_DECODE_CODEBOOK ? IQT_LOOKUP_PERM : IQT_LOOKUP_NONE;
+    plan.reduce = IQT_REDUCE_SHMEM;
+    for (size_t t = 0; t < IQT_COUNT(threads_values); t++) {
+        plan.threads = threads_values[t];
+        add(l, &plan);
+    }
+}
+
 static void add_host(struct listing *l, struct iqt_plan plan)
 {
     plan.threads = 1;
@@ -79,6 +95,8 @@ size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op
         .n = (uint8_t)n,
         .layout = layout,
         .unroll = 1,
+        .split = 1,
+        .compute = iqt_compute_of(limits, f, d),
     };
 
     iqt_packing_init(&packing, f);
@@ -89,7 +107,18 @@ size_t iqt_plan_list(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op
     }
     plan.vec = layout == IQT_LAYOUT_PACKED ? 16 : (uint8_t)iqt_plan_native_vec(f);
     add_gpu(&l, plan);
+    if (layout == IQT_LAYOUT_PACKED && iqt_mma_lane_of(f, d))
+        add_mma(&l, plan);
     return l.count;
+}
+
+/* Hidden beside a dot product instruction. A Vulkan device without one may be software, which
+ * loads lane by lane: five times the time of selects of 16 entries on lavapipe. */
+static double shared_cost(const struct iqt_plan *p)
+{
+    if (p->dialect != IQT_DIALECT_GLSL)
+        return 6.0;
+    return p->compute == IQT_COMPUTE_DOT ? 3.0 : 20.0;
 }
 
 /* Operations per weight of a table lookup, by method. A select tree grows with the table, a
@@ -102,11 +131,19 @@ static double lookup_cost(const struct iqt_plan *p)
     case IQT_LOOKUP_SEL:
         return 2.0 + c->count / 4.0;
     case IQT_LOOKUP_SHMEM:
-        return 6.0 / c->dim;
+        return shared_cost(p) / c->dim;
+    case IQT_LOOKUP_ARITH:
+        return 1.25;
     case IQT_LOOKUP_PERM:
         return 0.5 + c->count / 16.0 * c->dim;
     default:
-        return p->format->decode == IQT_DECODE_TRELLIS ? 5.0 : 1.0;
+        if (p->format->decode != IQT_DECODE_TRELLIS)
+            return 1.0;
+        /* Rows share the activations that a dot product of states repeats (emit_block.c). */
+        return p->compute == IQT_COMPUTE_DOT && !p->format->trellis->magnitude &&
+                       p->n == 1
+                   ? 4.0 + 3.0 / p->rows_thread
+                   : 5.0;
     }
 }
 
@@ -119,39 +156,73 @@ static uint32_t code_planes(const struct iqt_format *f)
     return n;
 }
 
-/* Operations of one thread for one row of k weights, all columns. */
-static double row_operations(const struct iqt_plan *p, size_t k)
+double iqt_plan_operations(const struct iqt_plan *p)
 {
     const double load = p->layout == IQT_LAYOUT_PACKED ? 0.1 : 0.5;
     const double decode = lookup_cost(p) + code_planes(p->format) * (0.5 + load);
     const double scales = 24.0 / p->format->block;
-    const double columns = p->n * (0.5 + 10.0 / 32.0 / p->rows_thread);
+    const double eights = ceil(p->n / (double)IQT_MMA_COLUMNS);
+    const bool plain =
+        p->dialect != IQT_DIALECT_GLSL || p->format->decode == IQT_DECODE_FLOAT;
+    const double x =
+        plain ? 10.0 : 30.0; /* loads of activations; of floats 4 rows would spill */
+    const double columns = p->compute == IQT_COMPUTE_MMA
+                               ? 0.5 + eights * 24.0 / p->format->block
+                               : p->n * (0.5 + x / 32.0 / p->rows_thread);
     /* A span keeps its loads in flight together; longer ones also share their addresses. */
     const double span = 16.0 / p->span;
 
-    return (decode + scales + columns + span) * (double)k;
+    return decode + scales + columns + span;
 }
 
 double iqt_plan_cost(const struct iqt_plan *p, const struct iqt_limits *limits, size_t m,
                      size_t k)
 {
     const uint32_t units = limits && limits->compute_units ? limits->compute_units : 16;
-    const double spans = ceil((double)k / p->span), passes = ceil(spans / p->threads);
+    const double spans = ceil((double)k / p->span),
+                 passes = ceil(spans / (p->threads * p->split));
     const double idle =
-        passes * p->threads / spans; /* threads that wait at the row's end */
+        passes * p->threads * p->split / spans; /* threads that wait at the row's end */
     const double per_step = p->reduce == IQT_REDUCE_SHMEM ? 24.0 : 8.0;
     const double steps = p->threads > 1 ? log2(p->threads) : 0;
-    const double reduction = steps * per_step * p->n * p->threads;
+    const double reduction = p->compute == IQT_COMPUTE_MMA
+                                 ? per_step * p->n * p->threads / IQT_MMA_LANES
+                                 : steps * per_step * p->n * p->threads;
     const double threads = iqt_plan_threads(p);
+    /* Parts are written, and read again by one workgroup that waits for all. */
+    const double parts = p->split > 1 ? 4.0 * p->n * p->split + 256.0 : 0;
     /* Short matrices leave compute units empty; too small workgroups cost a launch each. */
     const double groups = iqt_plan_groups(p, (uint32_t)m);
     const double empty = ceil(groups / units) * units / groups;
     const double warp = threads < 32 ? 32.0 / threads : 1.0;
-    const double registers =
-        1.0 + p->n * p->rows_thread / 96.0 + p->rows_thread * p->span / 4096.0;
+    const double sums = p->compute == IQT_COMPUTE_MMA ? p->n : p->n * p->rows_thread;
+    /* Software devices have few registers: rows of 128 weights side by side cost lavapipe a third. */
+    const double room = p->compute == IQT_COMPUTE_DOT    ? 8192.0
+                        : p->dialect == IQT_DIALECT_GLSL ? 2048.0
+                                                         : 4096.0;
+    const double registers = 1.0 + sums / 96.0 + p->rows_thread * p->span / room;
 
-    return (double)m * (row_operations(p, k) * idle + reduction) * empty * registers *
-           (0.75 + 0.25 * warp);
+    return (double)m * (iqt_plan_operations(p) * (double)k * idle + reduction + parts) *
+           empty * registers * (0.75 + 0.25 * warp);
+}
+
+/* A matrix below 4 rows a unit leaves them empty; up to 64 row-parts a unit leave room for tuning. */
+uint64_t iqt_plan_split_rows(const struct iqt_limits *limits)
+{
+    return limits ? 64 * (uint64_t)limits->compute_units : 0;
+}
+
+bool iqt_plan_short(const struct iqt_plan *p, const struct iqt_limits *limits, size_t m)
+{
+    return p->split == 1 || m <= iqt_plan_split_rows(limits) / p->split;
+}
+
+bool iqt_plan_may_split(const struct iqt_plan *p, const struct iqt_limits *limits,
+                        size_t m, size_t k)
+{
+    /* A thread without a span of its own helps nobody. */
+    return iqt_plan_short(p, limits, m) && k / p->span / p->threads >= p->split &&
+           iqt_plan_check(p, limits) == IQT_OK;
 }
 
 /* What every Vulkan device has (its minimum limits), without subgroup operations. */
@@ -179,6 +250,15 @@ static bool sums_fit(const struct iqt_plan *p)
 {
     const uint32_t most = p->dialect == IQT_DIALECT_HOST ? 2 : 8;
 
+    /* Decoded words stay in registers, loads of native rows, too; states of a trellis are used at once. */
+    const uint32_t room =
+        (p->layout == IQT_LAYOUT_NATIVE ? 128u : 256u) / (p->n > 1 ? 2u : 1u);
+    const bool states = p->format->decode == IQT_DECODE_TRELLIS && p->n == 1 &&
+                        p->layout == IQT_LAYOUT_PACKED;
+
+    if (p->compute == IQT_COMPUTE_DOT && !states && p->rows_thread > 1 &&
+        p->rows_thread * p->span > room)
+        return false;
     return p->rows_thread == 1 || p->rows_thread * p->n <= most;
 }
 
@@ -206,26 +286,100 @@ static struct iqt_plan tile_default(const struct iqt_format *f, enum iqt_dialect
         .span = IQT_TILE_SPAN,
         .vec = 16,
         .unroll = 1,
+        .split = 1,
         .layout = IQT_LAYOUT_PACKED,
+        .compute = IQT_COMPUTE_I8,
         .lookup = f->decode == IQT_DECODE_CODEBOOK ? IQT_LOOKUP_PERM : IQT_LOOKUP_NONE,
         .reduce = IQT_REDUCE_SUBGROUP,
     };
 }
 
+struct iqt_plan iqt_plan_divisible(const struct iqt_plan *p)
+{
+    return p->compute == IQT_COMPUTE_MMA
+               ? tile_default(p->format, p->dialect, p->op, p->n)
+               : *p;
+}
+
+struct iqt_plan iqt_plan_split(const struct iqt_plan *p, const struct iqt_limits *limits,
+                               size_t m, size_t k)
+{
+    const struct iqt_plan parts = iqt_plan_divisible(p);
+    struct iqt_plan one = parts, best = *p;
+    double least;
+
+    one.n = 1;
+    one.op = IQT_OP_MATVEC;
+    least = iqt_plan_cost(&one, limits, m, k);
+    for (uint32_t split = 2; split <= IQT_PLAN_MOST_SPLIT; split *= 2) {
+        one.split = (uint8_t)split;
+        if (!iqt_plan_may_split(&one, limits, m, k))
+            continue;
+        const double cost = iqt_plan_cost(&one, limits, m, k);
+
+        if (cost < least) {
+            least = cost;
+            best = parts;
+            best.split = (uint8_t)split;
+        }
+    }
+    return best;
+}
+
+/* Matrix units take eight columns. With four, decoders that share no work between the lanes of a quad
+ * are still longer than dot products (docs/kernels.md). */
+static bool mma_is_shorter(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
+                           uint32_t n)
+{
+    const enum iqt_tile_family family = iqt_tile_family_of(f, d);
+    const bool short_one =
+        family == IQT_TILE_Q3 || (f->block == 16 && family != IQT_TILE_Q4);
+
+    /* Two matrices, sixteen columns and the largest table: 255 registers are two too few. */
+    if (family == IQT_TILE_PAIRS && op == IQT_OP_GATED && n > IQT_MMA_COLUMNS)
+        return false;
+    return iqt_mma_lane_of(f, d) != NULL && n >= (short_one ? 8 : 4);
+}
+
+/* Eight warps share 32 rows. */
+static struct iqt_plan mma_default(struct iqt_plan plan)
+{
+    plan.compute = IQT_COMPUTE_MMA;
+    plan.rows_group = IQT_MMA_QUADS * IQT_TILE_ROWS;
+    plan.reduce = IQT_REDUCE_SHMEM;
+    return plan;
+}
+
 struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
                                  enum iqt_op op, uint32_t n, enum iqt_layout layout)
 {
-    if (layout == IQT_LAYOUT_PACKED && iqt_tile_family_of(f, d) != IQT_TILE_NONE)
-        return tile_default(f, d, op, tile_n(n));
+    return iqt_plan_default_for(NULL, f, d, op, n, layout);
+}
+
+/* Only the way to compute follows the device: that it may be embedded, the rest holds everywhere. */
+struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
+                                     const struct iqt_format *f, enum iqt_dialect d,
+                                     enum iqt_op op, uint32_t n, enum iqt_layout layout)
+{
+    if (layout == IQT_LAYOUT_PACKED && iqt_tile_family_of(f, d) != IQT_TILE_NONE) {
+        const struct iqt_plan plan = tile_default(f, d, op, tile_n(n));
+        const bool mma =
+            (device == NULL || device->mma) && mma_is_shorter(f, d, op, plan.n);
+
+        return mma ? mma_default(plan) : plan;
+    }
 
     enum { MOST = 1024, SIZE = 4096 };
+    struct iqt_limits limits = minimum_limits;
     struct iqt_plan plans[MOST], best = { 0 };
     double best_cost = INFINITY;
+
+    limits.dot4 = device && device->dot4;
     const size_t total =
-        iqt_plan_list(f, d, op, embedded_n(d, n), layout, &minimum_limits, plans, MOST);
+        iqt_plan_list(f, d, op, embedded_n(d, n), layout, &limits, plans, MOST);
 
     for (size_t i = 0; i < total && i < MOST; i++) {
-        const double cost = iqt_plan_cost(&plans[i], &minimum_limits, SIZE, SIZE);
+        const double cost = iqt_plan_cost(&plans[i], &limits, SIZE, SIZE);
 
         /* The row length must not matter: every legal k is a multiple of a superblock. */
         if (cost < best_cost && plans[i].span <= f->superblock && sums_fit(&plans[i])) {
@@ -258,19 +412,42 @@ static void embed_host(struct listing *l, const struct iqt_format *f,
     }
 }
 
-/* Every default plan that a call can ask for: a device without a compiler has no other. */
-static void embed_defaults(struct listing *l, const struct iqt_format *f,
-                           enum iqt_dialect d, enum iqt_layout layout)
+static void embed_routed(struct listing *l, const struct iqt_limits *limits,
+                         const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
+                         enum iqt_layout layout)
 {
-    for (uint32_t op = 0; op < IQT_OPS; op++)
+    struct iqt_plan plan = iqt_plan_default_for(limits, f, d, op, 1, layout);
+
+    plan.covers = IQT_COVERS_ROUTED;
+    add(l, &plan);
+}
+
+/* Every default plan that a call cannot do without: a device without a compiler has no other. */
+static void embed_defaults(struct listing *l, const struct iqt_limits *limits,
+                           const struct iqt_format *f, enum iqt_dialect d,
+                           enum iqt_layout layout)
+{
+    for (uint32_t op = 0; op < IQT_OPS; op++) {
+        embed_routed(l, limits, f, d, (enum iqt_op)op, layout);
         for (uint32_t n = 1, have = 0; n <= IQT_MAX_COLS; n++) {
             const struct iqt_plan plan =
-                iqt_plan_default(f, d, (enum iqt_op)op, n, layout);
+                iqt_plan_default_for(limits, f, d, (enum iqt_op)op, n, layout);
 
             if (plan.n != have)
                 add(l, &plan);
             have = plan.n;
         }
+    }
+}
+
+static void embed_gpu(struct listing *l, const struct iqt_format *f, enum iqt_dialect d,
+                      enum iqt_layout layout)
+{
+    static const struct iqt_limits dot = { .dot4 = true };
+
+    embed_defaults(l, NULL, f, d, layout);
+    if (iqt_compute_of(&dot, f, d) != iqt_compute_default(f))
+        embed_defaults(l, &dot, f, d, layout);
 }
 
 size_t iqt_plan_embedded(enum iqt_dialect d, struct iqt_plan *out, size_t cap)
@@ -282,6 +459,6 @@ size_t iqt_plan_embedded(enum iqt_dialect d, struct iqt_plan *out, size_t cap)
             if (d == IQT_DIALECT_HOST)
                 embed_host(&l, f, (enum iqt_layout)layout);
             else
-                embed_defaults(&l, f, d, (enum iqt_layout)layout);
+                embed_gpu(&l, f, d, (enum iqt_layout)layout);
     return l.count;
 }

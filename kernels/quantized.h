@@ -33,12 +33,18 @@ enum iqt_binding {
     IQT_BIND_GATE_BIAS, /* float [m] */
     IQT_BIND_RESIDUAL,  /* float, n vectors y_stride apart */
     IQT_BIND_Y,         /* float, n vectors y_stride apart */
+    IQT_BIND_IDS,       /* int32 [jobs]: experts; routed kernels only */
+    IQT_BIND_WORK,      /* counters, all 0, and partial sums; kernels that split k only */
     IQT_BINDINGS,
 };
 
+/* The bindings of every kernel: C++ kernels take them, then the parameters, then the other bindings. */
+enum { IQT_PLAIN_BINDINGS = IQT_BIND_Y + 1 };
+
 enum { IQT_FLAG_BIAS = 1, IQT_FLAG_GATE_BIAS = 2, IQT_FLAG_RESIDUAL = 4 };
 
-/* Push constants (Vulkan) or kernel parameter (CUDA, HIP, host): 13 words. */
+/* Push constants (Vulkan) or kernel parameter (CUDA, HIP, host): 13 words, and 10 for kernels that
+ * are more than one matrix and all of k. */
 struct iqt_params {
     uint32_t rows; /* rows of this launch */
     uint32_t k;
@@ -54,7 +60,19 @@ struct iqt_params {
     uint32_t
         skip; /* rows in front of row 0 in its group of rows that are stored together */
     float limit;
+
+    /* Split over k: words of WORK. Of the launch's first group of rows, and of the first sum. */
+    uint32_t counters, partials;
+    /* Routed: job j is y[j] = W[ids[j]] x[j / share], one column; y_stride lies between jobs, rows
+     * are those of an expert. Ids from `experts` on give zeros; those outside of [expert_begin,
+     * expert_end), which are the ones in W and GATE, are left to another launch. */
+    uint32_t jobs, share, experts, expert_begin, expert_end;
+    uint32_t expert_bytes, expert_bytes_high; /* from one expert to the next */
+    uint32_t expert_rows;                     /* the same in the biases */
 };
+
+/* Most products of a launch that covers several matrices (CUDA, HIP). */
+enum { IQT_SET_JOBS = 16 };
 
 /* Parameters of the activation quantizer kernel: XQ binding 2, XS binding 3 are written; the
  * float input [cols][x_stride] is bound at IQT_BIND_W. One thread per block of 32. */

@@ -20,7 +20,7 @@ enum iqt_tile_family iqt_tile_family_of(const struct iqt_format *f, enum iqt_dia
         { &iqt_codebook_q6, IQT_TILE_Q6 }, { &iqt_codebook_p2, IQT_TILE_PAIRS },
     };
 
-    if (d != IQT_DIALECT_CUDA && d != IQT_DIALECT_HIP)
+    if ((d != IQT_DIALECT_CUDA && d != IQT_DIALECT_HIP) || f->superblock != 256)
         return IQT_TILE_NONE;
     if (f->decode == IQT_DECODE_TRELLIS)
         return f->trellis->group == 4   ? IQT_TILE_KT4
@@ -108,15 +108,22 @@ static uint32_t place_q5(bool nibbles, uint32_t i, uint32_t b)
 }
 
 /* Sixteen codes in three words, as lanes of 16 bits: six pairs of lanes whole, at bits 4 and 10; the
- * four bits that each lane has left make the other two. */
+ * four bits that each lane has left make the other two. They are eight weights of either half of
+ * a block; those of the first or the second word, and of the third's lower or upper whole pair, are
+ * what a lane of an mma kernel takes. Of a block the two first and second words come before the third
+ * ones: the four lanes' words follow one another. */
 static uint32_t place_q6(bool nibbles, uint32_t i, uint32_t b)
 {
-    const uint32_t first = 96 * (i / 16) + 16 * (i % 2), pair = i % 16 / 2;
+    static const uint8_t pairs[2][2][2] = { { { 0, 3 }, { 1, 4 } },
+                                            { { 6, 2 }, { 7, 5 } } };
+    const uint32_t quarter = i % 16 / 4, pair = pairs[i / 16 % 2][quarter % 2][i / 2 % 2];
+    const uint32_t block = 192 * (i / 32) + 16 * (i % 2), three = quarter / 2;
+    const uint32_t first = block + 64 * three, third = block + 128 + 32 * three;
 
     (void)nibbles;
     if (pair < 6)
-        return first + 32 * (pair % 3) + 4 + 6 * (pair / 3) + b;
-    return first + (b < 4 ? 32 * (pair - 6) + b : 64 + 2 * (pair - 6) + b - 4);
+        return (pair % 3 < 2 ? first + 32 * (pair % 3) : third) + 4 + 6 * (pair / 3) + b;
+    return b < 4 ? first + 32 * (pair - 6) + b : third + 2 * (pair - 6) + b - 4;
 }
 
 static uint32_t place_pairs(bool nibbles, uint32_t i, uint32_t b)

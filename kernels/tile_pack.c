@@ -1,385 +1,295 @@
-/* Moves the bits between GGUF rows and tiles. */
-#include "kernels/tile.h"
+/* From GGUF rows to tiles: sixteen superblocks at a time, four of each row of a group, by moves of bits
+ * that are worked out once a call. Codes of pairs are numbered anew on the way. */
+#include "kernels/bit_moves.h"
+#include "kernels/tile_sources.h"
 
 #include <string.h>
 
 enum {
+    R = IQT_TILE_ROWS,
     SUPERBLOCK = 256,
     SPANS = SUPERBLOCK / IQT_TILE_SPAN,
-    MAX_WORDS = 16,
-    MAX_FIELDS = 8
-};
-
-/* The words of iq4_kss as they are in the file. */
-static const struct iqt_field gray_words = {
-    .plane = { { 0, 16, 0, { 0, 0, 16, 32, 64, 128, 256, 512 } } },
-};
-
-/* Addresses of a source's elements in a superblock, worked out once. */
-struct source {
-    uint32_t count, planes;
-    struct {
-        uint8_t width, to;
-        uint16_t bit[SUPERBLOCK];
-        uint16_t run[SUPERBLOCK]; /* elements that can be taken together */
-    } plane[IQT_MAX_PLANES + 1];
+    MOST_WORDS = 18, /* of a span: codes, two words of fields */
+    MOST_BLOCK_WORDS = 64,
+    TOGETHER = IQT_MOVE_LANES / R /* superblocks of a row */
 };
 
 struct mover {
     const struct iqt_tile *t;
-    struct source source[IQT_TILE_SOURCES];
-    size_t k, superblocks, records, heads; /* bytes from the group's start */
-    uint8_t number[IQT_TILE_SOURCES][256]; /* of values that are numbered anew */
+    struct iqt_moves first, second; /* second: pairs that have been numbered anew */
+    size_t superblocks, records, heads, native_row, group_bytes;
+    uint16_t code_at[R][MOST_WORDS]; /* from the first vector of a span */
+    uint16_t pairs[1024];            /* two codes in ten bits: the new ones */
 };
 
-/* From each element on: how many follow one another in whole bytes, the field at the same bits. */
-static void fill_runs(const uint16_t *bit, uint32_t width, uint32_t count, uint16_t *run)
+/* ---- The moves ---- */
+
+static uint32_t span_words(const struct iqt_tile *t)
 {
-    for (uint32_t e = count; e-- > 0;)
-        run[e] = e + 1 < count && bit[e] % 8 + width <= 8 && bit[e + 1] == bit[e] + 8
-                     ? (uint16_t)(run[e + 1] + 1)
-                     : 1;
+    return t->words + 2u;
 }
 
-static void add_planes(struct source *s, const struct iqt_field *f, uint32_t step,
-                       uint8_t to)
+/* Codes of pairs are numbered anew in words of their own, behind all spans: two codes in the low ten bits
+ * of each half, their fours and then their fifth bits. */
+enum { PAIR_WORDS = IQT_TILE_SPAN / 2 / 4 };
+
+static uint32_t pair_word(const struct iqt_tile *t, uint32_t span)
 {
-    for (uint32_t p = 0; p < IQT_MAX_PLANES && f->plane[p].width; p++, s->planes++) {
-        s->plane[s->planes].width = f->plane[p].width;
-        s->plane[s->planes].to = (uint8_t)(f->plane[p].to + to);
-        for (uint32_t e = 0; e < s->count; e++)
-            s->plane[s->planes].bit[e] = (uint16_t)iqt_plane_bit(&f->plane[p], e * step);
-        fill_runs(s->plane[s->planes].bit, f->plane[p].width, s->count,
-                  s->plane[s->planes].run);
+    return SPANS * span_words(t) + span * PAIR_WORDS;
+}
+
+static uint32_t pair_bit(uint32_t element, uint32_t b)
+{
+    return 16 * (element / 2) + (b < 4 ? 4 * (element % 2) + b : 8 + element % 2);
+}
+
+static bool is_pair(const struct iqt_tile *t, const struct iqt_tile_piece *p)
+{
+    return t->family == IQT_TILE_PAIRS && p->source == IQT_TILE_CODE;
+}
+
+/* Where bit b of a value is in the superblock. */
+static uint32_t source_bit(const struct iqt_tile_elements *s, uint32_t element,
+                           uint32_t b)
+{
+    uint32_t p = 0;
+
+    while (b < s->plane[p].to || b >= (uint32_t)s->plane[p].to + s->plane[p].width)
+        p++;
+    return s->plane[p].bit[element] + b - s->plane[p].to;
+}
+
+/* Signed scales are stored plus an offset, which turns the top bit over. (2 n + 1) with a sign is stored
+ * as n' of 2 n' - 31: 16 + n, or 15 - n where the sign is set. */
+static void add_scale_bit(struct iqt_moves *m, const struct iqt_tile *t,
+                          const struct iqt_tile_elements *s, uint32_t to,
+                          uint32_t element, uint32_t b)
+{
+    const struct iqt_scale *scale = &t->format->scale;
+
+    iqt_moves_add(m, to, source_bit(s, element, b));
+    if (scale->is_signed && b + 1u == scale->is_signed)
+        iqt_moves_flip(m, to);
+    if (iqt_field_empty(&scale->negative))
+        return;
+    if (b == 4)
+        iqt_moves_flip(m, to);
+    else
+        iqt_moves_add(m, to, source_bit(s, element, 4));
+}
+
+static void add_piece(struct iqt_moves *m, const struct iqt_tile *t,
+                      const struct iqt_tile_elements *s, const struct iqt_tile_piece *p,
+                      uint32_t span)
+{
+    for (uint32_t e = 0; e < p->elements; e++)
+        for (uint32_t i = 0; i < p->width; i++) {
+            const uint32_t element = span * p->elements + e, b = p->from + i;
+            const uint32_t to = 32 * span * span_words(t) + p->bit[e] + i;
+
+            if (is_pair(t, p))
+                iqt_moves_add(m, 32 * pair_word(t, span) + pair_bit(e, b),
+                              source_bit(s, element, b));
+            else if (p->source == IQT_TILE_SCALE)
+                add_scale_bit(m, t, s, to, element, b);
+            else
+                iqt_moves_add(m, to, source_bit(s, element, b));
+        }
+}
+
+static void make_first(struct mover *m)
+{
+    const struct iqt_tile *t = m->t;
+    struct iqt_tile_elements source[IQT_TILE_SOURCES];
+    const uint32_t more = t->family == IQT_TILE_PAIRS ? SPANS * PAIR_WORDS : 0;
+
+    iqt_tile_sources(t, source);
+    iqt_moves_begin(&m->first, SPANS * span_words(t) + more);
+    for (uint32_t span = 0; span < SPANS; span++)
+        for (uint32_t n = 0; n < t->pieces; n++)
+            add_piece(&m->first, t, &source[t->piece[n].source], &t->piece[n], span);
+    iqt_moves_end(&m->first);
+}
+
+static uint32_t new_number(uint32_t ten, uint32_t which)
+{
+    return iqt_tile_pair_number((ten >> 4 * which & 15) | (ten >> (8 + which) & 1) << 4);
+}
+
+/* From a span's pairs to its words. */
+static void make_second(struct mover *m)
+{
+    const struct iqt_tile *t = m->t;
+
+    iqt_moves_begin(&m->second, t->words);
+    for (uint32_t n = 0; n < t->pieces; n++) {
+        const struct iqt_tile_piece *p = &t->piece[n];
+
+        for (uint32_t e = 0; is_pair(t, p) && e < p->elements; e++)
+            for (uint32_t i = 0; i < p->width; i++)
+                iqt_moves_add(&m->second, p->bit[e] + i, pair_bit(e, p->from + i));
+    }
+    iqt_moves_end(&m->second);
+    for (uint32_t i = 0; i < 1024; i++) {
+        const uint32_t low = new_number(i, 0), high = new_number(i, 1);
+
+        m->pairs[i] = (uint16_t)((low & 15) | (high & 15) << 4 | (low >> 4) << 8 |
+                                 (high >> 4) << 9);
     }
 }
 
-static void mover_init(struct mover *m, const struct iqt_tile *t, size_t k)
+static void mover_init(struct mover *m, const struct iqt_tile *t, size_t k,
+                       size_t row_bytes)
 {
-    const struct iqt_format *f = t->format;
-    const uint32_t elements = t->piece[0].elements, step = IQT_TILE_SPAN / elements;
-    struct source *s = m->source;
-
     m->t = t;
-    m->k = k;
     m->superblocks = k / SUPERBLOCK;
     m->records = m->superblocks * 64 * t->words;
     m->heads = m->records + m->superblocks * t->record_bytes;
-    for (uint32_t i = 0; i < IQT_TILE_SOURCES; i++)
-        s[i].planes = 0;
-    s[IQT_TILE_CODE].count = SUPERBLOCK / step;
-    s[IQT_TILE_SIGN].count = SUPERBLOCK;
-    s[IQT_TILE_SCALE].count = s[IQT_TILE_SHIFT].count = SUPERBLOCK / f->block;
-    add_planes(&s[IQT_TILE_CODE], t->family == IQT_TILE_Q4_GRAY ? &gray_words : &f->code,
-               step, 0);
-    add_planes(&s[IQT_TILE_SIGN], &f->sign, 1, 0);
-    if (t->family == IQT_TILE_Q4_GRAY)
-        return;
-    add_planes(&s[IQT_TILE_SCALE], &f->scale.raw, f->block, 0);
-    add_planes(&s[IQT_TILE_SCALE], &f->scale.negative, f->block, 4);
-    add_planes(&s[IQT_TILE_SHIFT], &f->shift, f->block, 0);
+    m->native_row = t->format->row_head + m->superblocks * t->format->bytes;
+    m->group_bytes = R * row_bytes;
+    for (uint32_t row = 0; row < R; row++)
+        for (uint32_t w = 0; w < t->words; w++) {
+            const uint32_t number = row * t->words + w;
+
+            m->code_at[row][w] = (uint16_t)(64 * (number / 4) + 4 * (number % 4));
+        }
+    make_first(m);
+    if (t->family == IQT_TILE_PAIRS)
+        make_second(m);
 }
 
-/* ---- Values and their new numbers ---- */
+/* ---- Pairs ---- */
 
-/* (2 n + 1) with a sign becomes 2 n' - 31. Its own inverse for each half. */
-static uint32_t signed_odd(uint32_t raw)
+static void renumber(const struct mover *m, iqt_move_word *out)
 {
-    return raw & 16 ? 15 - (raw & 15) : 16 + raw;
-}
+    for (uint32_t span = 0; span < SPANS; span++) {
+        iqt_move_word *pairs = out + pair_word(m->t, span);
 
-static uint32_t signed_odd_back(uint32_t number)
-{
-    return number & 16 ? number & 15 : 16 | (15 - number);
-}
-
-static uint32_t renumber(const struct iqt_tile *t, uint32_t source, uint32_t value,
-                         bool back)
-{
-    if (source == IQT_TILE_CODE && t->family == IQT_TILE_PAIRS)
-        return back ? iqt_tile_pair_code(value) : iqt_tile_pair_number(value);
-    if (source != IQT_TILE_SCALE)
-        return value;
-    if (!iqt_field_empty(&t->format->scale.negative))
-        return back ? signed_odd_back(value) : signed_odd(value);
-    return t->format->scale.is_signed ? value ^ (1u << (t->format->scale.is_signed - 1))
-                                      : value;
-}
-
-static bool renumbered(const struct iqt_tile *t, uint32_t source)
-{
-    return source == IQT_TILE_CODE ? t->family == IQT_TILE_PAIRS
-                                   : renumber(t, source, 0, false) != 0;
-}
-
-static void fill_numbers(struct mover *m)
-{
-    for (uint32_t i = 0; i < IQT_TILE_SOURCES; i++)
-        for (uint32_t v = 0; v < 256 && renumbered(m->t, i); v++)
-            m->number[i][v] =
-                (uint8_t)renumber(m->t, i, i == IQT_TILE_CODE ? v % 32 : v, false);
-}
-
-/* A field of up to 16 bits at any bit address. */
-static uint32_t get(const uint8_t *base, uint32_t bit, uint32_t width)
-{
-    const uint8_t *at = base + bit / 8;
-    const uint32_t shift = bit % 8, last = shift + width;
-    uint32_t word = at[0];
-
-    if (last > 8)
-        word |= (uint32_t)at[1] << 8;
-    if (last > 16)
-        word |= (uint32_t)at[2] << 16;
-    return word >> shift & ((1u << width) - 1);
-}
-
-static void put(uint8_t *base, uint32_t bit, uint32_t width, uint32_t value)
-{
-    uint8_t *at = base + bit / 8;
-    const uint32_t word = (value & ((1u << width) - 1)) << bit % 8,
-                   last = bit % 8 + width;
-
-    at[0] |= (uint8_t)word;
-    if (last > 8)
-        at[1] |= (uint8_t)(word >> 8);
-    if (last > 16)
-        at[2] |= (uint8_t)(word >> 16);
-}
-
-/* The common case of whole vectors of bytes, for the compiler to make vector code of. */
-static void gather_bytes(const uint8_t *bytes, uint32_t shift, uint32_t width,
-                         uint32_t to, uint32_t count, uint16_t *out)
-{
-    const uint32_t mask = (1u << width) - 1;
-
-    for (uint32_t e = 0; e < count; e++)
-        out[e] = (uint16_t)(out[e] | (bytes[e] >> shift & mask) << to);
-}
-
-static void gather_plane(const struct source *s, uint32_t p, const uint8_t *block,
-                         uint16_t *out)
-{
-    const uint16_t *bit = s->plane[p].bit;
-    const uint32_t width = s->plane[p].width, to = s->plane[p].to;
-
-    for (uint32_t e = 0, n; e < s->count; e += n) {
-        n = s->plane[p].run[e];
-        if (n == 1)
-            out[e] |= (uint16_t)(get(block, bit[e], width) << to);
-        else
-            gather_bytes(block + bit[e] / 8, bit[e] % 8, width, to, n, out + e);
+        for (uint32_t w = 0; w < PAIR_WORDS; w++)
+            for (uint32_t l = 0; l < IQT_MOVE_LANES; l++)
+                pairs[w][l] = m->pairs[pairs[w][l] & 1023] |
+                              (uint32_t)m->pairs[pairs[w][l] >> 16] << 16;
+        iqt_moves_run(&m->second, (const iqt_move_word *)pairs,
+                      out + span * span_words(m->t));
     }
 }
 
-static void gather(const struct mover *m, const uint8_t *block, uint32_t i, uint16_t *out)
-{
-    const struct source *s = &m->source[i];
+/* ---- Groups of rows ---- */
 
-    if (s->planes == 0)
-        return;
-    memset(out, 0, s->count * sizeof *out);
-    for (uint32_t p = 0; p < s->planes; p++)
-        gather_plane(s, p, block, out);
-    if (renumbered(m->t, i))
-        for (uint32_t e = 0; e < s->count; e++)
-            out[e] = m->number[i][out[e]];
-}
-
-static void scatter(const struct mover *m, uint8_t *block, uint32_t i, uint16_t *value)
-{
-    const struct source *s = &m->source[i];
-
-    if (renumbered(m->t, i))
-        for (uint32_t e = 0; e < s->count; e++)
-            value[e] = (uint16_t)renumber(m->t, i, value[e], true);
-    for (uint32_t p = 0; p < s->planes; p++)
-        for (uint32_t e = 0; e < s->count; e++)
-            put(block, s->plane[p].bit[e], s->plane[p].width, value[e] >> s->plane[p].to);
-}
-
-/* ---- A row's words and fields in a tile ---- */
-
-/* The 64 weights of a row: words, then the fields as two more. */
-struct row_span {
-    uint32_t word[MAX_WORDS + 2];
+/* The fields of a span's four rows as one string of bits. */
+struct fields {
+    uint64_t word[5];
 };
 
-static uint8_t *code_word(const struct mover *m, uint8_t *group, size_t superblock,
-                          uint32_t span, uint32_t row, uint32_t word)
+static void append(struct fields *f, uint32_t at, uint64_t value)
 {
-    const uint32_t number = row * m->t->words + word;
-
-    return group + superblock * 64 * m->t->words + 64 * (number / 4) + 16 * span +
-           4 * (number % 4);
+    f->word[at / 64] |= value << at % 64;
+    if (at % 64 != 0)
+        f->word[at / 64 + 1] |= value >> (64 - at % 64);
 }
 
-/* The tile's fields as a string of bits: which byte holds those from bit 8 n on. */
-static uint8_t *field_byte(const struct mover *m, uint8_t *group, size_t superblock,
-                           uint32_t span, uint32_t n)
+/* Sizes that the compiler knows: no calls. */
+static inline void copy_load(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
-    uint8_t *record = group + m->records + superblock * m->t->record_bytes;
-    uint32_t i = 0;
-
-    for (; n >= m->t->load[i].bytes; i++)
-        n -= m->t->load[i].bytes;
-    return record + m->t->load[i].at + m->t->load[i].stride * span + n;
+    switch (bytes) {
+    case 16:
+        memcpy(to, from, 16);
+        break;
+    case 8:
+        memcpy(to, from, 8);
+        break;
+    case 4:
+        memcpy(to, from, 4);
+        break;
+    default:
+        memcpy(to, from, 2);
+        break;
+    }
 }
 
-/* Where bit b of a row's fields is in that string. */
-static uint32_t field_bit(const struct iqt_tile *t, uint32_t row, uint32_t b)
-{
-    const uint32_t rest = (uint32_t)t->row_bits - t->split;
-
-    return b < t->split ? row * t->split + b
-                        : IQT_TILE_ROWS * t->split + row * rest + b - t->split;
-}
-
-/* Ors bits [from, from + count) of a row's fields into the record, bytes at a time. */
-static void store_fields(const struct mover *m, uint8_t *group, size_t superblock,
-                         uint32_t span, uint32_t at, uint64_t value, uint32_t count)
-{
-    const uint32_t end = at + count;
-
-    value <<= at % 8;
-    for (uint32_t byte = at / 8; byte * 8 < end; byte++, value >>= 8)
-        *field_byte(m, group, superblock, span, byte) |= (uint8_t)value;
-}
-
-static void store_span(const struct mover *m, uint8_t *group, size_t superblock,
-                       uint32_t span, uint32_t row, const struct row_span *s)
+/* lane: the first row's; row r's is lane + r. Of rows that are not there nothing is stored. */
+static void store_fields(const struct mover *m, const iqt_move_word *words, uint32_t lane,
+                         uint32_t rows, uint32_t span, uint8_t *record)
 {
     const struct iqt_tile *t = m->t;
-    const uint64_t fields = s->word[t->words] | (uint64_t)s->word[t->words + 1] << 32;
     const uint32_t rest = (uint32_t)t->row_bits - t->split;
+    struct fields f = { { 0 } };
+    const uint8_t *from = (const uint8_t *)f.word;
 
-    for (uint32_t w = 0; w < t->words; w++)
-        memcpy(code_word(m, group, superblock, span, row, w), &s->word[w], 4);
-    store_fields(m, group, superblock, span, field_bit(t, row, 0),
-                 fields & (((uint64_t)1 << t->split) - 1), t->split);
-    store_fields(m, group, superblock, span, IQT_TILE_ROWS * t->split + row * rest,
-                 fields >> t->split, rest);
-}
+    for (uint32_t r = 0; r < rows; r++) {
+        const uint64_t fields =
+            words[t->words][lane + r] | (uint64_t)words[t->words + 1][lane + r] << 32;
 
-static void load_span(const struct mover *m, const uint8_t *group, size_t superblock,
-                      uint32_t span, uint32_t row, struct row_span *s)
-{
-    const struct iqt_tile *t = m->t;
-    uint8_t *from = (uint8_t *)(uintptr_t)group; /* only read */
-
-    memset(s, 0, sizeof *s);
-    for (uint32_t w = 0; w < t->words; w++)
-        memcpy(&s->word[w], code_word(m, from, superblock, span, row, w), 4);
-    for (uint32_t b = 0; b < t->row_bits; b++) {
-        const uint32_t at = field_bit(t, row, b);
-
-        s->word[t->words + b / 32] |=
-            (uint32_t)(*field_byte(m, from, superblock, span, at / 8) >> at % 8 & 1)
-            << b % 32;
+        append(&f, r * t->split, fields & (((uint64_t)1 << t->split) - 1));
+        append(&f, R * t->split + r * rest, fields >> t->split);
+    }
+    for (uint32_t i = 0; i < t->loads; i++) {
+        copy_load(record + t->load[i].at + t->load[i].stride * span, from,
+                  t->load[i].bytes);
+        from += t->load[i].bytes;
     }
 }
 
-static uint32_t first_element(const struct iqt_tile_piece *p, uint32_t span)
+static void store_superblock(const struct mover *m, const iqt_move_word *out,
+                             uint32_t lane, uint32_t rows, uint8_t *codes,
+                             uint8_t *record)
 {
-    return span * p->elements;
-}
+    for (uint32_t span = 0; span < SPANS; span++) {
+        const iqt_move_word *words = out + span * span_words(m->t);
 
-/* Elements that follow one another mostly go to the same word, which stays in a register. */
-static void assemble(const struct iqt_tile *t, uint16_t value[][SUPERBLOCK],
-                     uint32_t span, struct row_span *s)
-{
-    memset(s, 0, sizeof *s);
-    for (uint32_t n = 0; n < t->pieces; n++) {
-        const struct iqt_tile_piece *p = &t->piece[n];
-        const uint16_t *from = &value[p->source][first_element(p, span)];
-        const uint32_t mask = (1u << p->width) - 1;
-        uint32_t at = p->bit[0] / 32, word = 0;
-
-        for (uint32_t e = 0; e < p->elements; e++) {
-            if (p->bit[e] / 32 != at) {
-                s->word[at] |= word;
-                at = p->bit[e] / 32;
-                word = 0;
-            }
-            word |= (from[e] >> p->from & mask) << p->bit[e] % 32;
-        }
-        s->word[at] |= word;
+        for (uint32_t r = 0; r < R; r++)
+            for (uint32_t w = 0; w < m->t->words; w++)
+                memcpy(codes + 16 * span + m->code_at[r][w], &words[w][lane + r], 4);
+        store_fields(m, words, lane, rows, span, record);
     }
 }
 
-static void take_apart(const struct iqt_tile *t, const struct row_span *s, uint32_t span,
-                       uint16_t value[][SUPERBLOCK])
-{
-    for (uint32_t n = 0; n < t->pieces; n++) {
-        const struct iqt_tile_piece *p = &t->piece[n];
-        uint16_t *to = &value[p->source][first_element(p, span)];
-        const uint32_t mask = (1u << p->width) - 1;
-
-        for (uint32_t e = 0; e < p->elements; e++)
-            to[e] |=
-                (uint16_t)((s->word[p->bit[e] / 32] >> p->bit[e] % 32 & mask) << p->from);
-    }
-}
-
-/* ---- Rows ---- */
-
-static uint8_t *super_scale(const struct mover *m, uint8_t *group, size_t superblock,
-                            uint32_t row)
-{
-    return group + m->records + superblock * m->t->record_bytes + m->t->super_at +
-           2 * row;
-}
-
-static void pack_row(const struct mover *m, const uint8_t *native, uint32_t row,
-                     uint8_t *group)
+/* Superblocks [b, b + count) of a group's rows; rows that are not there are lanes of zeros. */
+static void pack_together(const struct mover *m, const uint8_t *native, uint32_t rows,
+                          size_t b, uint32_t count, uint8_t *group)
 {
     const struct iqt_format *f = m->t->format;
-    uint16_t value[IQT_TILE_SOURCES][SUPERBLOCK];
-    struct row_span s;
+    iqt_move_word in[MOST_BLOCK_WORDS], out[IQT_MOVE_WORDS];
 
-    memcpy(group + m->heads + row * f->row_head, native, f->row_head);
-    for (size_t b = 0; b < m->superblocks; b++) {
-        const uint8_t *block = native + f->row_head + b * f->bytes;
+    if (rows < R || count < TOGETHER)
+        memset(in, 0, sizeof in);
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t r = 0; r < rows; r++)
+            iqt_moves_load(in, i * R + r,
+                           native + r * m->native_row + f->row_head + (b + i) * f->bytes,
+                           f->bytes);
+    iqt_moves_run(&m->first, (const iqt_move_word *)in, out);
+    if (m->t->family == IQT_TILE_PAIRS)
+        renumber(m, out);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *record = group + m->records + (b + i) * m->t->record_bytes;
 
-        for (uint32_t i = 0; i < IQT_TILE_SOURCES; i++)
-            gather(m, block, i, value[i]);
-        for (uint32_t span = 0; span < SPANS; span++) {
-            assemble(m->t, value, span, &s);
-            store_span(m, group, b, span, row, &s);
-        }
-        if (f->super.at == IQT_AT_SUPERBLOCK)
-            memcpy(super_scale(m, group, b, row), block + f->super.byte, 2);
+        store_superblock(m, (const iqt_move_word *)out, i * R, rows,
+                         group + (b + i) * 64 * m->t->words, record);
+        for (uint32_t r = 0; r < rows && f->super.at == IQT_AT_SUPERBLOCK; r++)
+            memcpy(record + m->t->super_at + (size_t)2 * r,
+                   native + r * m->native_row + f->row_head + (b + i) * f->bytes +
+                       f->super.byte,
+                   2);
     }
 }
 
-static void unpack_row(const struct mover *m, const uint8_t *group, uint32_t row,
-                       uint8_t *native)
+static void pack_group(const struct mover *m, const uint8_t *native, uint32_t rows,
+                       uint8_t *group)
 {
-    const struct iqt_format *f = m->t->format;
-    uint16_t value[IQT_TILE_SOURCES][SUPERBLOCK];
-    uint8_t *from = (uint8_t *)(uintptr_t)group; /* only read */
-    struct row_span s;
+    const uint32_t head = m->t->format->row_head;
 
-    memset(native, 0, f->row_head + m->superblocks * f->bytes);
-    memcpy(native, group + m->heads + row * f->row_head, f->row_head);
-    for (size_t b = 0; b < m->superblocks; b++) {
-        uint8_t *block = native + f->row_head + b * f->bytes;
+    if (rows < R)
+        memset(group, 0, m->group_bytes);
+    for (size_t b = 0; b < m->superblocks; b += TOGETHER) {
+        const size_t left = m->superblocks - b;
 
-        memset(value, 0, sizeof value);
-        for (uint32_t span = 0; span < SPANS; span++) {
-            load_span(m, group, b, span, row, &s);
-            take_apart(m->t, &s, span, value);
-        }
-        for (uint32_t i = 0; i < IQT_TILE_SOURCES; i++)
-            scatter(m, block, i, value[i]);
-        if (f->super.at == IQT_AT_SUPERBLOCK)
-            memcpy(block + f->super.byte, super_scale(m, from, b, row), 2);
+        pack_together(m, native, rows, b, left < TOGETHER ? (uint32_t)left : TOGETHER,
+                      group);
     }
-}
-
-static size_t native_row(const struct mover *m)
-{
-    return m->t->format->row_head + m->superblocks * m->t->format->bytes;
+    memset(group + m->heads, 0, m->group_bytes - m->heads);
+    for (uint32_t r = 0; r < rows; r++)
+        memcpy(group + m->heads + (size_t)r * head, native + r * m->native_row, head);
 }
 
 void iqt_tile_pack(const struct iqt_tile *t, size_t k, size_t rows, size_t row_bytes,
@@ -387,24 +297,8 @@ void iqt_tile_pack(const struct iqt_tile *t, size_t k, size_t rows, size_t row_b
 {
     struct mover m;
 
-    mover_init(&m, t, k);
-    fill_numbers(&m);
-    for (size_t r = 0; r < rows; r++) {
-        uint8_t *group = packed + r / IQT_TILE_ROWS * IQT_TILE_ROWS * row_bytes;
-
-        if (r % IQT_TILE_ROWS == 0)
-            memset(group, 0, IQT_TILE_ROWS * row_bytes);
-        pack_row(&m, native + r * native_row(&m), (uint32_t)(r % IQT_TILE_ROWS), group);
-    }
-}
-
-void iqt_tile_unpack(const struct iqt_tile *t, size_t k, size_t rows, size_t row_bytes,
-                     const uint8_t *packed, uint8_t *native)
-{
-    struct mover m;
-
-    mover_init(&m, t, k);
-    for (size_t r = 0; r < rows; r++)
-        unpack_row(&m, packed + r / IQT_TILE_ROWS * IQT_TILE_ROWS * row_bytes,
-                   (uint32_t)(r % IQT_TILE_ROWS), native + r * native_row(&m));
+    mover_init(&m, t, k, row_bytes);
+    for (size_t r = 0; r < rows; r += R)
+        pack_group(&m, native + r * m.native_row, rows - r < R ? (uint32_t)(rows - r) : R,
+                   packed + r * row_bytes);
 }

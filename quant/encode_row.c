@@ -1,37 +1,36 @@
-/* Encodes one row: element weights, the best float scale of each block, the scale they share rounded as
- * it is stored, then levels and codes of each block for that scale, and the shared scale once more.
+/* Encodes one row: element weights, then each group of blocks that share a float scale.
  *
  * A row is first multiplied by a power of two that brings its largest weight below 1: floats then
  * neither overflow nor vanish, whatever the row's size. */
-#include "quant/encoder.h"
+#include "quant/plain.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_SUPERBLOCK_BYTES = 256,
-    GUESSES = 32, /* of the shared scale, on either end */
-    FITS = 3,     /* each guess, and what it leads to */
-    PASSES = 2,   /* over levels and codes */
-};
+enum { LANES = 16 };
 
-struct iqt_block {
-    struct iqt_block_codes codes;
-    struct iqt_block_sums sums;
-    double scale; /* wanted */
-    uint32_t level;
-};
+/* Element weights that come from nothing but the weights tell less of what a product misses. */
+#define UNSHRINK_BLINDLY 0.5
 
 enum iqt_status iqt_row_work_create(const struct iqt_format *f, size_t k,
                                     struct iqt_row_work *out)
 {
+    const size_t blocks = k / f->block + 1, padded = iqt_round_up(blocks, LANES);
     struct iqt_row_work w = { .x = malloc(k * sizeof *w.x),
+                              .from = malloc(k * sizeof *w.from),
+                              .miss = malloc(k * sizeof *w.miss),
                               .w = malloc(k * sizeof *w.w),
-                              .block = malloc(k / f->block * sizeof *w.block) };
+                              .block = malloc(blocks * sizeof *w.block),
+                              .start = malloc(blocks * sizeof *w.start),
+                              .kept = malloc(blocks * sizeof *w.kept),
+                              .scale = malloc(padded * sizeof *w.scale),
+                              .vv = malloc(padded * sizeof *w.vv) };
 
-    if (w.x == NULL || w.w == NULL || w.block == NULL) {
+    if (w.x == NULL || w.from == NULL || w.miss == NULL || w.w == NULL ||
+        w.block == NULL || w.start == NULL || w.kept == NULL || w.scale == NULL ||
+        w.vv == NULL) {
         iqt_row_work_free(&w);
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory to encode rows of %zu weights", k);
     }
@@ -43,262 +42,209 @@ void iqt_row_work_free(struct iqt_row_work *work)
 {
     free(work->x);
     free(work->w);
+    free(work->from);
+    free(work->miss);
     free(work->block);
+    free(work->start);
+    free(work->kept);
+    free(work->scale);
+    free(work->vv);
     *work = (struct iqt_row_work){ 0 };
 }
 
-/* ---- Groups: the blocks that share a float scale ---- */
-
-struct group {
-    const struct iqt_encoder *e;
-    const float *x, *w;
-    struct iqt_block *block;
-    size_t blocks;
-    int exponent; /* of the row */
-    double d;     /* the shared scale with the gain: what a level is multiplied by */
-};
-
-static struct iqt_block_goal goal_of(const struct group *g, size_t b)
-{
-    const size_t at = b * g->e->format->block;
-
-    return (struct iqt_block_goal){ g->x + at, g->w + at };
-}
-
-/* The scale as a file holds it, in the file's units. */
-static float stored(const struct group *g, double d)
+float iqt_scale_stored(const struct iqt_group *g, double d)
 {
     const struct iqt_format *f = g->e->format;
     /* Levels, values and gain stay below 128 * 128 * 2: no weight becomes infinite. */
     const double limit = f->super.type == IQT_F16 ? 65504 : FLT_MAX / 32768;
     const double plain = ldexp(d / f->gain, g->exponent);
-    const float clamped = (float)fmax(-limit, fmin(limit, plain));
+    const float clamped = (float)(plain > limit    ? limit
+                                  : plain < -limit ? -limit
+                                                   : plain);
 
     return f->super.type == IQT_F16 ? iqt_f16_to_f32(iqt_f32_to_f16(clamped)) : clamped;
 }
 
-/* d as it comes back from the file. */
-static double rounded(const struct group *g, double d)
+double iqt_scale_rounded(const struct iqt_group *g, double d)
 {
-    return ldexp((double)stored(g, d) * g->e->format->gain, -g->exponent);
+    return ldexp((double)iqt_scale_stored(g, d) * g->e->format->gain, -g->exponent);
 }
 
-/* Each block takes the level nearest to its own scale. Returns what is lost, which is exact as long as
- * the codes stay, and the scale that fits these levels best. */
-static double loss_of_levels(const struct group *g, double d, double *fitted)
+/* Groups that lose most tell first that a scale is a poor one. */
+static void order_groups(struct iqt_goal *goal, uint32_t group)
 {
-    double loss = 0, sl = 0, ll = 0;
+    float square[IQT_GROUPS];
 
-    for (size_t b = 0; b < g->blocks; b++) {
-        const struct iqt_block *k = &g->block[b];
-        const double level = g->e->level[iqt_level_nearest(g->e, k->scale / d)].value;
-        const double miss = k->scale - d * level;
+    for (uint32_t g = 0; g < IQT_BLOCK / group; g++) {
+        float sum = 0;
+        uint32_t at = g;
 
-        loss += k->sums.vv * miss * miss;
-        sl += k->sums.vv * k->scale * level;
-        ll += k->sums.vv * level * level;
-    }
-    *fitted = ll > 0 ? sl / ll : d;
-    return loss;
-}
-
-/* Lets the block of largest scale have the last level of either end, or up to 1.6 times as much. */
-static double guess_shared(const struct group *g)
-{
-    const double ends[] = { g->e->level[0].value, g->e->level[g->e->levels - 1].value };
-    double most = 0, best = 0, least = DBL_MAX;
-
-    for (size_t b = 0; b < g->blocks; b++)
-        if (fabs(g->block[b].scale) > fabs(most))
-            most = g->block[b].scale;
-    for (uint32_t i = 0; i < IQT_COUNT(ends) * GUESSES && most != 0; i++) {
-        const double end = ends[i / GUESSES], more = 0.96 + 0.02 * (i % GUESSES);
-        double d = end != 0 ? rounded(g, most / (end * more)) : 0;
-
-        for (uint32_t n = 0; n < FITS && d != 0; n++) {
-            double fitted;
-            const double loss = loss_of_levels(g, d, &fitted);
-
-            if (loss < least) {
-                least = loss;
-                best = d;
-            }
-            d = rounded(g, fitted);
+        for (uint32_t i = g * group; i < (g + 1) * group; i++)
+            sum += goal->w[i] * (goal->x[i] * goal->x[i]);
+        for (; at > 0 && sum > square[at - 1]; at--) {
+            square[at] = square[at - 1];
+            goal->order[at] = goal->order[at - 1];
         }
+        square[at] = sum;
+        goal->order[at] = (uint8_t)g;
     }
-    return best;
 }
 
-/* ---- Levels and codes for a shared scale ---- */
-
-static double loss_of(const struct iqt_block_sums *s, double scale)
+void iqt_goal_load(const struct iqt_encoder *e, const float *x, const float *w,
+                   struct iqt_goal *out)
 {
-    return s->xx - 2 * scale * s->xv + scale * scale * s->vv;
-}
+    const uint32_t lanes = e->vectors * LANES;
 
-/* The best of the levels around the wanted scale, with either table. */
-static void settle_block(const struct group *g, size_t b)
-{
-    const struct iqt_encoder *e = g->e;
-    const struct iqt_block_goal goal = goal_of(g, b);
-    struct iqt_block *k = &g->block[b];
-    const uint32_t middle = iqt_level_nearest(e, k->scale / g->d);
-    const uint32_t first = middle > e->reach ? middle - e->reach : 0;
-    double least = DBL_MAX;
-
-    for (uint32_t level = first; level <= middle + e->reach && level < e->levels;
-         level++) {
-        const double scale = g->d * e->level[level].value;
-
-        for (uint32_t shift = 0; shift < e->shifts; shift++) {
-            struct iqt_block_codes codes;
-            struct iqt_block_sums sums;
-
-            e->pick(e, &goal, (float)scale, shift != 0, &codes);
-            sums = iqt_block_sum(e, &goal, &codes);
-            if (loss_of(&sums, scale) >= least)
-                continue;
-            least = loss_of(&sums, scale);
-            k->level = level;
-            k->codes = codes;
-            k->sums = sums;
-        }
+    if (e->is_natural) {
+        memcpy(out->x, x, e->format->block * sizeof *x);
+        memcpy(out->w, w, e->format->block * sizeof *w);
+        if (e->picker == IQT_PICK_SEEDS)
+            order_groups(out, e->format->trellis->group);
+        return;
     }
-    k->scale = k->sums.vv > 0 ? k->sums.xv / k->sums.vv : 0;
-}
+    for (uint32_t i = 0; i < lanes; i++) {
+        const uint32_t from = e->lane[i] < IQT_BLOCK ? e->lane[i] : 0;
 
-static double loss_of_group(const struct group *g, double d)
-{
-    double loss = 0;
-
-    for (size_t b = 0; b < g->blocks; b++)
-        loss += loss_of(&g->block[b].sums, d * g->e->level[g->block[b].level].value);
-    return loss;
-}
-
-/* Least squares over all blocks, kept when it helps after rounding. */
-static void refit_shared(struct group *g)
-{
-    double xv = 0, vv = 0, d;
-
-    for (size_t b = 0; b < g->blocks; b++) {
-        const double level = g->e->level[g->block[b].level].value;
-
-        xv += level * g->block[b].sums.xv;
-        vv += level * level * g->block[b].sums.vv;
+        out->x[i] = e->lane[i] < IQT_BLOCK ? x[from] : 0;
+        out->w[i] = e->lane[i] < IQT_BLOCK ? w[from] : 0;
     }
-    d = vv > 0 ? rounded(g, xv / vv) : 0;
-    if (d != 0 && loss_of_group(g, d) < loss_of_group(g, g->d))
-        g->d = d;
 }
 
-/* ---- Bytes ---- */
-
-static void put_float(enum iqt_float type, float value, uint8_t *at)
+float iqt_goal_end(const struct iqt_encoder *e, const float *x)
 {
-    const uint16_t half = iqt_f32_to_f16(value);
+    float most = 0;
+    uint32_t at = 0;
 
-    if (type == IQT_F16)
+    for (uint32_t i = 0; i < e->format->block; i++)
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    while (fabsf(x[at]) < most)
+        at++;
+    return x[at];
+}
+
+/* ---- Error feedback ---- */
+
+/* The projection of what is written on the row, seen through the products: y H x / x H x. */
+static double projection(const struct iqt_feedback *f, struct iqt_row_work *work)
+{
+    double xx = 0, xy = 0;
+
+    iqt_feedback_mix(f, work->from, work->x); /* targets are done with */
+    iqt_feedback_mix(f, work->miss, work->w);
+    for (size_t j = 0; j < f->k; j++) {
+        const double dx = (double)f->d[j] * work->x[j];
+
+        xx += dx * work->x[j];
+        xy += dx * ((double)work->x[j] - work->w[j]);
+    }
+    return xy > 0 && xy < xx ? xy / xx : 1;
+}
+
+static void grow_scale(const struct iqt_scalar *super, double by, uint8_t *bytes)
+{
+    uint8_t *at = bytes + super->byte;
+
+    if (super->type == IQT_F16) {
+        const double limit = 65504, grown = by * (double)iqt_f16_to_f32(iqt_read_u16(at));
+        const uint16_t half = iqt_f32_to_f16((float)fmin(fmax(grown, -limit), limit));
+
         memcpy(at, &half, sizeof half);
-    else
-        memcpy(at, &value, sizeof value);
-}
+    } else {
+        const double limit = FLT_MAX / 32768, grown = by * (double)iqt_read_f32(at);
+        const float whole = (float)fmin(fmax(grown, -limit), limit);
 
-/* Even words T to the words V that decode to them: V = T ^ T >> 1 ^ T >> 2 ^ ... */
-static void put_gray(const uint8_t *from, size_t bytes, uint8_t *to)
-{
-    for (size_t i = 0; i < bytes; i += 2) {
-        uint16_t word = iqt_read_u16(from + i);
-
-        for (uint32_t step = 1; step < 16; step *= 2)
-            word = (uint16_t)(word ^ word >> step);
-        to[i] = (uint8_t)word;
-        to[i + 1] = (uint8_t)(word >> 8);
+        memcpy(at, &whole, sizeof whole);
     }
 }
 
-static uint32_t code_step(const struct iqt_format *f)
-{
-    return f->decode == IQT_DECODE_TRELLIS ? f->trellis->group : f->codebook->dim;
-}
-
-static void put_codes(const struct iqt_format *f, const struct iqt_block *block,
-                      uint8_t *out)
-{
-    uint8_t words[MAX_SUPERBLOCK_BYTES] = { 0 };
-    uint8_t *at = f->gray ? words : out;
-
-    for (uint32_t i = 0; i < f->superblock; i += code_step(f))
-        iqt_field_set(&f->code, at, i, block[i / f->block].codes.code[i % f->block]);
-    if (f->gray)
-        put_gray(words, f->bytes, out);
-}
-
-static void put_superblock(const struct iqt_encoder *e, const struct iqt_block *block,
-                           uint8_t *out)
+/* As encode_group.c does without feedback, but all scales of the row by one factor: later columns have made up for
+ * errors that earlier scales had, so that none can change alone. */
+static void unshrink_row(const struct iqt_encoder *e, size_t k, double unshrink,
+                         const struct iqt_feedback *feedback, struct iqt_row_work *work,
+                         uint8_t *row)
 {
     const struct iqt_format *f = e->format;
+    const double by = unshrink > 0 ? pow(1 / projection(feedback, work), unshrink) : 1;
 
-    put_codes(f, block, out);
-    for (uint32_t b = 0; b < f->superblock / f->block; b++) {
-        const struct iqt_level *level = &e->level[block[b].level];
-        const uint32_t i = b * f->block;
-
-        iqt_field_set(&f->scale.raw, out, i, level->raw);
-        iqt_field_set(&f->scale.negative, out, i, level->negative);
-        iqt_field_set(&f->shift, out, i, block[b].codes.shift);
-        for (uint32_t n = 0; n < f->block; n++)
-            iqt_field_set(&f->sign, out, i + n, signbit(block[b].codes.value[n]) != 0);
-    }
-}
-
-/* bytes: the superblocks of the group, zero; scale: where its float scale goes. */
-static void encode_group(struct group *g, uint8_t *bytes, uint8_t *scale)
-{
-    const struct iqt_format *f = g->e->format;
-    const size_t per = f->superblock / f->block;
-
-    for (size_t b = 0; b < g->blocks; b++) {
-        const struct iqt_block_goal goal = goal_of(g, b);
-        const struct iqt_block_fit fit = iqt_block_search(g->e, &goal);
-
-        g->block[b].scale = fit.scale;
-        g->block[b].sums = fit.sums;
-    }
-    g->d = guess_shared(g);
-    if (g->d == 0) /* nothing but zeros, or less than the format can say */
+    if (by == 1)
         return;
-    for (uint32_t pass = 0; pass < PASSES; pass++) {
-        for (size_t b = 0; b < g->blocks; b++)
-            settle_block(g, b);
-        refit_shared(g);
+    if (f->super.at == IQT_AT_ROW) {
+        grow_scale(&f->super, by, row);
+        return;
     }
-    for (size_t b = 0; b < g->blocks; b += per)
-        put_superblock(g->e, g->block + b, bytes + b / per * f->bytes);
-    put_float(f->super.type, stored(g, g->d), scale);
+    for (size_t s = 0; s < k / f->superblock; s++)
+        grow_scale(&f->super, by, row + f->row_head + s * f->bytes);
 }
+
+/* Superblocks that are encoded elsewhere: errors of one go to those behind it. */
+static void feed_plain(const struct iqt_encoder *e, size_t k, int exponent,
+                       const struct iqt_feedback *feedback, struct iqt_row_work *work,
+                       uint8_t *row)
+{
+    const struct iqt_format *f = e->format;
+    const size_t step = f->superblock;
+    float y[IQT_MAX_SUPERBLOCK];
+
+    for (size_t at = 0; at < k; at += step) {
+        iqt_feedback_aim(feedback, work->from, at, at + step, work->x);
+        iqt_plain_row(e->plain, step, work->x + at, work->w + at, exponent,
+                      row + at / step * f->bytes);
+        iqt_decode_part(f, row, at, step, IQT_DECODE_COMPUTE, y);
+        for (size_t i = 0; i < step; i++)
+            work->miss[at + i] =
+                (float)(work->from[at + i] - ldexp((double)y[i], -exponent));
+        iqt_feedback_push(feedback, work->miss, at, at + step, at + step, work->x);
+    }
+}
+
+/* ---- Rows ---- */
 
 void iqt_encode_row(const struct iqt_encoder *e, size_t k, const float *x,
-                    const float *importance, struct iqt_row_work *work, uint8_t *row)
+                    const float *importance, const struct iqt_feedback *feedback,
+                    struct iqt_row_work *work, uint8_t *row)
 {
     const struct iqt_format *f = e->format;
     const size_t step = f->super.at == IQT_AT_ROW ? k : f->superblock;
     const int exponent = iqt_row_exponent(x, k);
+    const double unshrink = f->unshrink * (importance != NULL ? 1 : UNSHRINK_BLINDLY);
 
-    for (size_t i = 0; i < k; i++)
-        work->x[i] = (float)ldexp(x[i], -exponent);
-    iqt_row_weigh(e->format, k, work->x, importance, work->w);
+    if (f->decode == IQT_DECODE_FLOAT) {
+        iqt_encode_floats(f->element, k, x, row);
+        return;
+    }
+    iqt_row_shrink(x, k, exponent, work->x);
+    if (e->is_plain && importance != NULL)
+        iqt_row_weigh_plain(k, importance, work->w);
+    else
+        iqt_row_weigh(e->format, k, work->x, importance, work->w);
+    if (feedback != NULL && feedback->is_none)
+        feedback = NULL;
+    if (feedback != NULL)
+        memcpy(work->from, work->x, k * sizeof *work->x);
     memset(row, 0, f->row_head + k / f->superblock * f->bytes);
+    if (e->plain != NULL && feedback != NULL) {
+        feed_plain(e, k, exponent, feedback, work, row);
+        return;
+    }
+    if (e->plain != NULL) {
+        iqt_plain_row(e->plain, k, work->x, work->w, exponent, row);
+        return;
+    }
     for (size_t at = 0; at < k; at += step) {
         uint8_t *bytes = row + f->row_head + at / f->superblock * f->bytes;
-        struct group g = { .e = e,
-                           .x = work->x + at,
-                           .w = work->w + at,
-                           .block = work->block,
-                           .blocks = step / f->block,
-                           .exponent = exponent };
+        struct iqt_group g = { .e = e,
+                               .x = work->x + at,
+                               .w = work->w + at,
+                               .work = work,
+                               .blocks = step / f->block,
+                               .exponent = exponent,
+                               .unshrink = unshrink,
+                               .feedback = feedback,
+                               .at = at };
 
-        encode_group(&g, bytes,
-                     (f->super.at == IQT_AT_ROW ? row : bytes) + f->super.byte);
+        e->isa->encode_group(&g, bytes,
+                             (f->super.at == IQT_AT_ROW ? row : bytes) + f->super.byte);
     }
+    if (feedback != NULL)
+        unshrink_row(e, k, unshrink, feedback, work, row);
 }

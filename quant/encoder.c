@@ -1,8 +1,10 @@
 /* The public calls: which formats have encoders, arguments, inputs that are not finite. */
-#include "quant/encoder.h"
+#include "runtime/cpu.h"
+#include "quant/plain.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static enum iqt_status fail_unsupported(const struct iqt_format *f)
 {
@@ -18,20 +20,73 @@ static enum iqt_status fail_unsupported(const struct iqt_format *f)
     return status;
 }
 
+/* What the instruction set `isa` of quant/isa.h exports. */
+#define ISA_ENTRY(isa)                                       \
+    {                                                        \
+#isa, iqt_encode_group_##isa, iqt_trellis_find_##isa \
+    }
+#define ISA_DECLARE(isa)                                                                 \
+    void iqt_encode_group_##isa(struct iqt_group *g, uint8_t *bytes, uint8_t *scale);    \
+    uint32_t iqt_trellis_find_##isa(const struct iqt_trellis_tree *tree, const float *y, \
+                                    const float *w, uint32_t start)
+
+ISA_DECLARE(portable);
+#ifdef IQT_QUANT_X86
+ISA_DECLARE(avx2);
+ISA_DECLARE(avx512);
+#endif
+
+const struct iqt_quant_isa iqt_quant_isas[] = {
+    ISA_ENTRY(portable),
+#ifdef IQT_QUANT_X86
+    ISA_ENTRY(avx2),
+    ISA_ENTRY(avx512),
+#endif
+    { 0 },
+};
+
+/* The best one here, or $IQT_CPU. */
+static enum iqt_status find_isa(const struct iqt_quant_isa **out)
+{
+    uint32_t index;
+
+    IQT_TRY(iqt_cpu_isa(&index));
+    *out = &iqt_quant_isas[0];
+    for (const struct iqt_quant_isa *i = iqt_quant_isas; i->name != NULL; i++)
+        if (strcmp(i->name, iqt_cpu_isas[index]) == 0)
+            *out = i;
+    return IQT_OK;
+}
+
 enum iqt_status iqt_encoder_create(const struct iqt_format *f, struct iqt_encoder **out)
+{
+    const struct iqt_encoder_opts opts = { .quality = IQT_QUALITY_DEFAULT };
+
+    return iqt_encoder_create_with(f, &opts, out);
+}
+
+enum iqt_status iqt_encoder_create_with(const struct iqt_format *f,
+                                        const struct iqt_encoder_opts *opts,
+                                        struct iqt_encoder **out)
 {
     struct iqt_encoder *e;
     enum iqt_status status;
 
-    if (f == NULL || out == NULL)
-        return iqt_fail(IQT_ERR_ARG, "iqt_encoder_create: format or output is NULL");
+    if (f == NULL || opts == NULL || out == NULL)
+        return iqt_fail(IQT_ERR_ARG,
+                        "iqt_encoder_create: format, options or output is NULL");
+    if (opts->quality < IQT_QUALITY_DEFAULT || opts->quality > IQT_QUALITY_BEST)
+        return iqt_fail(IQT_ERR_ARG, "iqt_encoder_create: %d is no quality",
+                        (int)opts->quality);
     if (f->weighting.factor == 0)
         return fail_unsupported(f);
     e = calloc(1, sizeof *e);
     if (e == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for an encoder");
     e->format = f;
-    status = iqt_pick_init(e);
+    status = iqt_is_plain(f) ? iqt_plain_create(f, &e->plain) : find_isa(&e->isa);
+    if (status == IQT_OK && e->plain == NULL)
+        status = iqt_tables_init(e, opts->quality);
     if (status != IQT_OK) {
         iqt_encoder_destroy(e);
         return status;
@@ -46,6 +101,7 @@ void iqt_encoder_destroy(struct iqt_encoder *e)
         return;
     for (size_t i = 0; i < IQT_COUNT(e->tree); i++)
         iqt_trellis_tree_destroy(e->tree[i]);
+    iqt_plain_destroy(e->plain);
     free(e);
 }
 
@@ -85,7 +141,7 @@ enum iqt_status iqt_encode_rows(const struct iqt_encoder *e, size_t rows, size_t
     for (size_t r = 0; r < rows && status == IQT_OK; r++) {
         status = check_row(r, k, x + r * k);
         if (status == IQT_OK)
-            iqt_encode_row(e, k, x + r * k, importance, &work,
+            iqt_encode_row(e, k, x + r * k, importance, NULL, &work,
                            (uint8_t *)out + r * bytes);
     }
     iqt_row_work_free(&work);

@@ -3,17 +3,27 @@
 #define IQT_QUANT_ENCODER_H
 
 #include "kernels/format.h"
+#include "quant/feedback.h"
 
 #include <iqtile/quant.h>
 
 enum {
-    IQT_BLOCK = 32,         /* weights of a block, at most */
-    IQT_LEVELS = 256,       /* values of a block scale or of a codebook, at most */
-    IQT_TRIALS = 128,       /* first guesses of a block's scale */
-    IQT_NEAREST_STEPS = 512 /* half steps from -128 to 127.5 */
+    IQT_BLOCK = 32,          /* weights of a block, at most */
+    IQT_GOAL = 64,           /* lanes of a block, at most */
+    IQT_GROUPS = 8,          /* seeds of a block, at most */
+    IQT_LEVELS = 256,        /* values of a block scale or of a codebook, at most */
+    IQT_TRIALS = 256,        /* first guesses of a block's scale */
+    IQT_MORE = 8,            /* later guesses of it */
+    IQT_RIVALS = 16,         /* shared scales that are tried to the end */
+    IQT_NEAREST_STEPS = 512, /* half steps from -128 to 127.5 */
+    IQT_MIDDLE_STEP = IQT_NEAREST_STEPS / 2,
+    IQT_CODE_PLANES = 4,      /* that a code may have */
+    IQT_FEW = 4,              /* values for which comparisons are faster than a table */
+    IQT_MAX_SUPERBLOCK = 256, /* weights */
 };
 
 struct iqt_trellis_tree;
+struct iqt_plain;
 
 /* A value that a block scale can have, and how it is written. */
 struct iqt_level {
@@ -22,98 +32,214 @@ struct iqt_level {
     bool negative;
 };
 
-/* The codes of one block and what they stand for, scale left out. */
-struct iqt_block_codes {
-    uint16_t
-        code[IQT_BLOCK]; /* of each weight; of pairs and groups at their first weight */
-    float value[IQT_BLOCK];
-    bool shift;
+/* How the codes of a block are found. */
+enum iqt_picker {
+    IQT_PICK_NEAREST,
+    IQT_PICK_FEW,  /* the same of four values: comparisons, where others look up */
+    IQT_PICK_EVEN, /* words of four codes have even parity */
+    IQT_PICK_PAIRS,
+    IQT_PICK_SEEDS,
 };
 
-/* The weights of one block: what to approximate, and what each error counts. */
-struct iqt_block_goal {
-    const float *x, *w;
+/* How long to search. */
+struct iqt_effort {
+    uint32_t refits; /* of the best guess: scale by least squares, then codes anew */
+    uint32_t
+        tries; /* levels next to the wanted scale that are tried, in the first pass */
+    uint32_t late_tries; /* in later passes */
+    uint32_t passes;     /* over levels and codes */
+    uint32_t guesses;    /* of the shared scale, on either end */
+    uint32_t rivals;     /* the best guesses of it, tried to the end */
+    /* A trial of seeds ends where the groups so far lost more than those of the best trial, by this share of what
+     * all of that one lost. */
+    float margin;
 };
+
+struct iqt_encoder;
+struct iqt_group;
+
+/* What one instruction set has. */
+struct iqt_quant_isa {
+    const char *name;
+    void (*encode_group)(struct iqt_group *g, uint8_t *bytes, uint8_t *scale);
+    uint32_t (*trellis_find)(const struct iqt_trellis_tree *tree, const float *y,
+                             const float *w, uint32_t start);
+};
+extern const struct iqt_quant_isa
+    iqt_quant_isas[]; /* weakest first; ends with name NULL */
 
 struct iqt_encoder {
     const struct iqt_format *format;
+    const struct iqt_quant_isa *isa;
+    struct iqt_plain *plain; /* then nothing of the rest but format; plain.h */
+    enum iqt_picker picker;
     uint32_t shifts; /* tables to choose from: 1, or 2 */
+    struct iqt_effort effort;
+    bool is_plain; /* errors count by the importance alone */
 
     struct iqt_level level[IQT_LEVELS]; /* ascending */
     uint32_t levels;
+    /* By half steps: the level that is nearest, its value and its number. */
+    float level_value[IQT_NEAREST_STEPS];
+    uint8_t level_number[IQT_NEAREST_STEPS];
 
     /* Search starts where the largest weight would have value trial[i] (of the table shift_of[i]). */
     float trial[IQT_TRIALS];
     bool trial_shift[IQT_TRIALS];
     uint32_t trials;
-    uint32_t refits; /* of the best guess: scale by least squares, then codes anew */
-    uint32_t reach;  /* neighbouring levels that are tried */
+    /* More of them, with the sign and the table of the best one. */
+    float more[IQT_MORE];
+    uint32_t mores;
 
-    /* Scalar codebooks: nearest[] by half steps; also of single weights of pairs. */
-    uint8_t nearest[IQT_NEAREST_STEPS];
+    uint32_t vectors;       /* of lanes in a block */
+    uint8_t lane[IQT_GOAL]; /* the weight there, or IQT_BLOCK: none */
+    bool is_natural;        /* weights lie in lanes as in the row */
+
+    /* By half steps of the base table, as values of either table: nearest, and nearest of those
+     * codes whose parity is another. parity: -1 where that of the nearest is odd. */
+    float near[2][IQT_NEAREST_STEPS], other[2][IQT_NEAREST_STEPS];
+    float parity[IQT_NEAREST_STEPS];
+    float edge[IQT_FEW -
+               1]; /* of few: the half steps from which on the next value is nearest */
     float value[2][IQT_LEVELS]; /* of a code (and of pairs, interleaved) per shift */
-    /* Parity: the weights whose codes share a word. */
-    uint8_t word[IQT_BLOCK / 4][4];
+    uint8_t code_of[2][IQT_NEAREST_STEPS]; /* by value + IQT_MIDDLE_STEP */
 
     struct iqt_trellis_tree *tree[2]; /* per shift */
 
-    /* Chooses the codes that are best at this scale with this table. out->shift is set by it. */
-    void (*pick)(const struct iqt_encoder *e, const struct iqt_block_goal *goal,
-                 float scale, bool shift, struct iqt_block_codes *out);
+    uint16_t code_bit[256][IQT_CODE_PLANES]; /* of weights in a superblock: addresses */
 };
 
-/* ---- pick.c ---- */
+/* ---- tables.c ---- */
 
-/* Fills in the tables and pick. */
-IQT_MUST_USE enum iqt_status iqt_pick_init(struct iqt_encoder *e);
+/* Fills in everything but format and isa. */
+IQT_MUST_USE enum iqt_status iqt_tables_init(struct iqt_encoder *e,
+                                             enum iqt_quality quality);
 
-/* ---- trellis.c: exact nearest seeds ---- */
+/* ---- trellis.c: all values of a trellis, in boxes of boxes ---- */
+
+enum {
+    IQT_TREE_DIMS = 8,
+    IQT_TREE_WIDE = 16,
+    IQT_TREE_GROUPS = 256,
+    IQT_TREE_UNIT = 256, /* of a value, in boxes */
+};
+
+/* Sixteen points in rows of 64 bytes, four dimensions each: of four points two dimensions, then the other
+ * two. */
+enum { IQT_TREE_ROW = 4 * IQT_TREE_WIDE };
+/* Two dimensions after two dimensions: the middle, and how far a box goes on either side. */
+struct iqt_tree_boxes {
+    int16_t middle[IQT_TREE_DIMS / 2][IQT_TREE_WIDE][2];
+    int16_t reach[IQT_TREE_DIMS / 2][IQT_TREE_WIDE][2];
+};
+
+struct iqt_trellis_tree {
+    uint32_t dims, leaves;
+    int8_t *leaf;   /* rows of each, dims / 4; they and boxes start at cache lines */
+    uint16_t *code; /* of points */
+    struct iqt_tree_boxes *of_leaves; /* leaves / IQT_TREE_WIDE groups of leaves */
+    struct iqt_tree_boxes *of_groups;
+};
 
 IQT_MUST_USE enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t,
                                                      uint32_t seed0, uint32_t count,
                                                      struct iqt_trellis_tree **out);
 void iqt_trellis_tree_destroy(struct iqt_trellis_tree *tree); /* NULL is allowed */
-/* The code (seed - seed0) whose values minimise the sum of w (y - value)^2, the lowest of equals;
- * value gets them. */
-uint32_t iqt_trellis_nearest(const struct iqt_trellis_tree *tree, const float *y,
-                             const float *w, float *value);
+/* Code (seed - seed0) and values of a point. */
+static inline uint32_t iqt_trellis_code(const struct iqt_trellis_tree *tree,
+                                        uint32_t point)
+{
+    return tree->code[point];
+}
+static inline uint32_t iqt_trellis_place(uint32_t dims, uint32_t point, uint32_t dim)
+{
+    const uint32_t n = point % IQT_TREE_WIDE,
+                   row = point / IQT_TREE_WIDE * (dims / 4) + dim / 4;
 
-/* ---- search.c ---- */
+    return row * IQT_TREE_ROW + n / 4 * 16 + dim % 4 / 2 * 8 + n % 4 * 2 + dim % 2;
+}
+static inline float iqt_trellis_value(const struct iqt_trellis_tree *tree, uint32_t point,
+                                      uint32_t dim)
+{
+    return tree->leaf[iqt_trellis_place(tree->dims, point, dim)];
+}
 
-/* Sums over a block at given codes; with them sum w (x - s v)^2 = xx - 2 s xv + s^2 vv. */
-struct iqt_block_sums {
-    double xx, xv, vv;
+/* ---- Encoding: one block ---- */
+
+/* A block in lanes: what to approximate, and what each error counts. Empty lanes have 0 of both. */
+struct iqt_goal {
+    float x[IQT_GOAL], w[IQT_GOAL];
+    uint8_t order[IQT_GROUPS]; /* of seeds: those with the largest squares first */
 };
-struct iqt_block_sums iqt_block_sum(const struct iqt_encoder *e,
-                                    const struct iqt_block_goal *goal,
-                                    const struct iqt_block_codes *codes);
+void iqt_goal_load(const struct iqt_encoder *e, const float *x, const float *w,
+                   struct iqt_goal *out);
+/* The weight of largest magnitude, the first of equals. */
+float iqt_goal_end(const struct iqt_encoder *e, const float *x);
 
-/* The float scale of a block that fits best alone, and the sums there. */
-struct iqt_block_fit {
-    float scale;
-    struct iqt_block_sums sums;
+/* What was picked, in lanes. */
+struct iqt_choice {
+    float value[IQT_GOAL];     /* scale left out */
+    float code[IQT_BLOCK / 2]; /* of pairs */
+    uint32_t
+        point[IQT_GROUPS]; /* of seeds: in the tree; at first, where a search may start */
+    /* Of seeds: what is lost up to each group, and where that ends the search (or NULL). */
+    float lost[IQT_GROUPS];
+    const float *most;
 };
-struct iqt_block_fit iqt_block_search(const struct iqt_encoder *e,
-                                      const struct iqt_block_goal *goal);
+/* Sums over a block; loss = sum w (x - scale v)^2. */
+struct iqt_sums {
+    float xv, vv, loss;
+};
 
-/* Number of the level nearest to value, the lower of equals. */
-uint32_t iqt_level_nearest(const struct iqt_encoder *e, double value);
+/* ---- Encoding: blocks that share a float scale ---- */
+
+struct iqt_block {
+    double scale;    /* that suits its codes best */
+    double xv, vv;   /* of its codes: sums of w x v and w v v */
+    float picked_at; /* the scale that its codes were picked for */
+    uint32_t level;
+    uint32_t point[IQT_GROUPS];
+    bool shift;
+};
+
+/* Scratch for rows of k weights. */
+struct iqt_row_work {
+    float *x, *w;
+    float *from, *miss; /* with feedback: the row, and what is written less of it */
+    struct iqt_block *block, *start, *kept;
+    float *scale, *vv; /* of blocks, for the guesses of a shared scale */
+};
+
+struct iqt_group {
+    const struct iqt_encoder *e;
+    const float *x, *w;
+    struct iqt_row_work *work;
+    size_t blocks;
+    int exponent;    /* of the row */
+    double d;        /* the shared scale with the gain: what a level is multiplied by */
+    double unshrink; /* how much of the shrinkage to undo */
+    const struct iqt_feedback *feedback; /* NULL: none */
+    size_t at;                           /* first column */
+};
+
+/* The scale as a file holds it, in the file's units, and as it comes back from there. */
+float iqt_scale_stored(const struct iqt_group *g, double d);
+double iqt_scale_rounded(const struct iqt_group *g, double d);
 
 /* ---- weigh.c ---- */
 
 /* The power of two by which dividing brings the largest weight below 1; 0 for a row of zeros. */
 int iqt_row_exponent(const float *x, size_t k);
+/* to = x / 2^exponent */
+void iqt_row_shrink(const float *x, size_t k, int exponent, float *to);
 /* w: what the error of each weight counts, above 0. The largest of x is below 1. */
 void iqt_row_weigh(const struct iqt_format *f, size_t k, const float *x,
                    const float *importance, float *w);
+/* The same from nothing but the importance. */
+void iqt_row_weigh_plain(size_t k, const float *importance, float *w);
 
 /* ---- encode_row.c ---- */
 
-/* Scratch for rows of k weights. */
-struct iqt_row_work {
-    float *x, *w;
-    struct iqt_block *block;
-};
 IQT_MUST_USE enum iqt_status iqt_row_work_create(const struct iqt_format *f, size_t k,
                                                  struct iqt_row_work *out);
 void iqt_row_work_free(struct iqt_row_work *work);
@@ -124,8 +250,10 @@ struct iqt_row_loss {
 struct iqt_row_loss iqt_row_loss(const struct iqt_format *f, size_t k, const float *x,
                                  const float *importance, const uint8_t *row,
                                  struct iqt_row_work *work);
-/* x and importance have been checked. */
+/* x and importance have been checked. feedback NULL: none; one that asks for nothing changes no byte, and formats of
+ * floats have none. */
 void iqt_encode_row(const struct iqt_encoder *e, size_t k, const float *x,
-                    const float *importance, struct iqt_row_work *work, uint8_t *row);
+                    const float *importance, const struct iqt_feedback *feedback,
+                    struct iqt_row_work *work, uint8_t *row);
 
 #endif

@@ -1,44 +1,19 @@
 /* Finds the scale that fits one block best when nothing else is considered. Every guess is judged by
  * what is left after its scale is fitted to its codes: the larger xv^2 / vv, the less. */
-#include "quant/encoder.h"
+#include "quant/inner.h"
 
+#include <float.h>
 #include <math.h>
+#include <string.h>
 
-struct iqt_block_sums iqt_block_sum(const struct iqt_encoder *e,
-                                    const struct iqt_block_goal *goal,
-                                    const struct iqt_block_codes *codes)
+static float gain_of(const struct iqt_sums *s)
 {
-    struct iqt_block_sums s = { 0 };
-
-    for (uint32_t i = 0; i < e->format->block; i++) {
-        const double w = goal->w[i], x = goal->x[i], v = codes->value[i];
-
-        s.xx += w * x * x;
-        s.xv += w * x * v;
-        s.vv += w * v * v;
-    }
-    return s;
+    return s->vv > 0 ? s->xv * (s->xv / s->vv) : 0;
 }
 
-static double gain_of(const struct iqt_block_sums *s)
+static float fitted(const struct iqt_sums *s)
 {
-    return s->vv > 0 ? s->xv * s->xv / s->vv : 0;
-}
-
-static float fitted(const struct iqt_block_sums *s)
-{
-    return s->vv > 0 ? (float)(s->xv / s->vv) : 0;
-}
-
-/* The weight of largest magnitude, with its sign; the first of equals. */
-static float largest(const struct iqt_encoder *e, const struct iqt_block_goal *goal)
-{
-    float found = 0;
-
-    for (uint32_t i = 0; i < e->format->block; i++)
-        if (fabsf(goal->x[i]) > fabsf(found))
-            found = goal->x[i];
-    return found;
+    return s->vv > 0 ? s->xv / s->vv : 0;
 }
 
 /* Whether scales of this sign exist. */
@@ -47,55 +22,73 @@ static bool is_possible(const struct iqt_encoder *e, float scale)
     return scale > 0 || e->level[0].value < 0;
 }
 
-struct iqt_block_fit iqt_block_search(const struct iqt_encoder *e,
-                                      const struct iqt_block_goal *goal)
+struct best {
+    const struct iqt_encoder *e;
+    const struct iqt_goal *goal;
+    struct iqt_block *out;
+    float gain;
+    float most[IQT_GROUPS]; /* what a trial may lose up to each group of seeds */
+    /* Where searches for seeds start, by table and sign: other trials differ little. */
+    struct iqt_choice choice[2][2];
+};
+
+/* Whoever is far behind the best trial will not win. */
+static void allow(struct best *b, const struct iqt_choice *choice)
 {
-    struct iqt_block_fit best = { 0 };
-    struct iqt_block_codes codes;
-    const bool magnitude = e->format->trellis != NULL && e->format->trellis->magnitude;
-    const float end = largest(e, goal);
-    bool shift = false;
+    const uint32_t groups = IQT_BLOCK / b->e->format->trellis->group;
+    const float more = b->e->effort.margin * choice->lost[groups - 1];
 
-    if (end == 0)
-        return best;
-    for (uint32_t i = 0; i < e->trials; i++) {
-        const float scale = (magnitude ? fabsf(end) : end) / e->trial[i];
-        struct iqt_block_sums s;
-
-        e->pick(e, goal, scale, e->trial_shift[i], &codes);
-        s = iqt_block_sum(e, goal, &codes);
-        if (gain_of(&s) > gain_of(&best.sums) && is_possible(e, fitted(&s))) {
-            best = (struct iqt_block_fit){ fitted(&s), s };
-            shift = e->trial_shift[i];
-        }
-    }
-    for (uint32_t i = 0; i < e->refits && best.scale != 0; i++) {
-        struct iqt_block_sums s;
-
-        e->pick(e, goal, best.scale, shift, &codes);
-        s = iqt_block_sum(e, goal, &codes);
-        if (gain_of(&s) <= gain_of(&best.sums) || !is_possible(e, fitted(&s)))
-            break;
-        best = (struct iqt_block_fit){ fitted(&s), s };
-    }
-    return best;
+    for (uint32_t i = 0; i < groups; i++)
+        b->most[i] = choice->lost[i] + more;
 }
 
-uint32_t iqt_level_nearest(const struct iqt_encoder *e, double value)
+static bool try_scale(struct best *b, float scale, bool shift)
 {
-    uint32_t low = 0, high = e->levels - 1;
+    struct iqt_choice *choice = &b->choice[shift][scale < 0];
+    const struct iqt_sums s = iqt_pick(b->e, b->goal, scale, shift, choice);
+    const float gain = gain_of(&s);
 
-    /* low: the last level at or below value, or the first level. */
-    while (low < high) {
-        const uint32_t middle = (low + high + 1) / 2;
+    if (!(gain > b->gain) || !is_possible(b->e, fitted(&s)))
+        return false;
+    b->gain = gain;
+    b->out->scale = fitted(&s);
+    b->out->xv = s.xv;
+    b->out->vv = s.vv;
+    b->out->shift = shift;
+    memcpy(b->out->point, choice->point, sizeof b->out->point);
+    if (b->e->picker == IQT_PICK_SEEDS)
+        allow(b, choice);
+    return true;
+}
 
-        if (e->level[middle].value <= value)
-            low = middle;
-        else
-            high = middle - 1;
+void iqt_block_search(const struct iqt_encoder *e, const struct iqt_goal *goal, float end,
+                      struct iqt_block *out)
+{
+    const bool magnitude = e->format->trellis != NULL && e->format->trellis->magnitude;
+    struct best b;
+
+    b.e = e;
+    b.goal = goal;
+    b.out = out;
+    b.gain = 0;
+    *out = (struct iqt_block){ 0 };
+    for (uint32_t i = 0; i < IQT_GROUPS; i++) {
+        b.most[i] = FLT_MAX;
+        out->point[i] = UINT32_MAX;
     }
-    if (low + 1 < e->levels &&
-        e->level[low + 1].value - value < value - e->level[low].value)
-        low++;
-    return low;
+    for (uint32_t n = 0; n < 4; n++) {
+        struct iqt_choice *choice = &b.choice[n / 2][n % 2];
+
+        memcpy(choice->point, out->point, sizeof out->point);
+        choice->most = b.most;
+    }
+    if (end == 0)
+        return;
+    for (uint32_t i = 0; i < e->trials; i++)
+        try_scale(&b, (magnitude ? fabsf(end) : end) / e->trial[i], e->trial_shift[i]);
+    for (uint32_t i = 0; i < e->mores && out->scale != 0; i++)
+        try_scale(&b, copysignf(end, (float)out->scale) / e->more[i], out->shift);
+    for (uint32_t i = 0; i < e->effort.refits && out->scale != 0; i++)
+        if (!try_scale(&b, (float)out->scale, out->shift))
+            break;
 }

@@ -1,34 +1,14 @@
-/* The nearest seed of a trellis, exactly: all groups of values that seeds can make, sorted into boxes of
- * boxes; a box whose nearest corner is farther than the best seed so far is passed over. Boxes and
- * points are looked at sixteen at a time, with one vector operation each where there are such. */
+/* All groups of values that the seeds of a trellis can make, sorted into boxes of boxes for the search. */
 #include "quant/encoder.h"
 
 #include <assert.h>
-#include <float.h>
-#include <math.h>
 #include <stdlib.h>
 
-enum { DIMS = 8, WIDE = 16, MAX_GROUPS = 256 };
+enum { DIMS = IQT_TREE_DIMS, WIDE = IQT_TREE_WIDE, LINE = 64 };
 
 struct point {
     int16_t value[DIMS];
     uint32_t code;
-};
-
-/* Dimension after dimension: points, and boxes. */
-struct leaf {
-    float value[DIMS][WIDE];
-    uint32_t code[WIDE];
-};
-struct boxes {
-    float low[DIMS][WIDE], high[DIMS][WIDE];
-};
-
-struct iqt_trellis_tree {
-    uint32_t dims, leaves;
-    struct leaf *leaf;
-    struct boxes *of_leaves; /* leaves / WIDE groups of leaves */
-    struct boxes *of_groups; /* rounded up; boxes that are not there are not looked at */
 };
 
 static uint32_t groups_of(const struct iqt_trellis_tree *tree)
@@ -38,7 +18,7 @@ static uint32_t groups_of(const struct iqt_trellis_tree *tree)
 
 static uint32_t tops_of(const struct iqt_trellis_tree *tree)
 {
-    return (groups_of(tree) + WIDE - 1) / WIDE;
+    return groups_of(tree) / WIDE;
 }
 
 static int next_value(const struct iqt_trellis *t, uint32_t *state)
@@ -137,41 +117,33 @@ static void sort_points(struct point *p, uint32_t count, uint32_t dims)
     sort_points(p + count / 2, count / 2, dims);
 }
 
-/* Makes box `at` of b large enough for a value of dimension d. */
-static void widen(struct boxes *b, uint32_t at, uint32_t d, float value)
+/* Box `at` of b around count points. */
+static void fill_box(struct iqt_tree_boxes *b, uint32_t at, const struct point *p,
+                     uint32_t count)
 {
-    if (value < b->low[d][at])
-        b->low[d][at] = value;
-    if (value > b->high[d][at])
-        b->high[d][at] = value;
-}
+    for (uint32_t d = 0; d < DIMS; d++) {
+        int low = p[0].value[d], high = low;
 
-static void clear_boxes(struct boxes *b, uint32_t count)
-{
-    for (uint32_t n = 0; n < count; n++)
-        for (uint32_t d = 0; d < DIMS; d++)
-            for (uint32_t i = 0; i < WIDE; i++) {
-                b[n].low[d][i] = FLT_MAX;
-                b[n].high[d][i] = -FLT_MAX;
-            }
+        for (uint32_t i = 1; i < count; i++) {
+            low = p[i].value[d] < low ? p[i].value[d] : low;
+            high = p[i].value[d] > high ? p[i].value[d] : high;
+        }
+        b->middle[d / 2][at][d % 2] = (int16_t)((low + high) * (IQT_TREE_UNIT / 2));
+        b->reach[d / 2][at][d % 2] = (int16_t)((high - low) * (IQT_TREE_UNIT / 2));
+    }
 }
 
 static void fill_leaves(struct iqt_trellis_tree *tree, const struct point *p)
 {
-    clear_boxes(tree->of_leaves, groups_of(tree));
-    clear_boxes(tree->of_groups, tops_of(tree));
     for (uint32_t n = 0; n < tree->leaves * WIDE; n++) {
-        const uint32_t leaf = n / WIDE, group = leaf / WIDE;
-
-        tree->leaf[leaf].code[n % WIDE] = p[n].code;
-        for (uint32_t d = 0; d < DIMS; d++) {
-            const float value = p[n].value[d];
-
-            tree->leaf[leaf].value[d][n % WIDE] = value;
-            widen(&tree->of_leaves[group], leaf % WIDE, d, value);
-            widen(&tree->of_groups[group / WIDE], group % WIDE, d, value);
-        }
+        tree->code[n] = (uint16_t)p[n].code;
+        for (uint32_t d = 0; d < tree->dims; d++)
+            tree->leaf[iqt_trellis_place(tree->dims, n, d)] = (int8_t)p[n].value[d];
     }
+    for (uint32_t n = 0; n < tree->leaves; n++)
+        fill_box(&tree->of_leaves[n / WIDE], n % WIDE, p + n * WIDE, WIDE);
+    for (uint32_t n = 0; n < groups_of(tree); n++)
+        fill_box(&tree->of_groups[n / WIDE], n % WIDE, p + n * WIDE * WIDE, WIDE * WIDE);
 }
 
 enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t seed0,
@@ -180,16 +152,18 @@ enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t se
     struct iqt_trellis_tree *tree = calloc(1, sizeof *tree);
     struct point *p = malloc(count * sizeof *p);
 
-    assert(count >= WIDE * WIDE && count <= WIDE * WIDE * MAX_GROUPS &&
+    assert(count >= WIDE * WIDE * WIDE && count <= WIDE * WIDE * IQT_TREE_GROUPS &&
            (count & (count - 1)) == 0 && (t->group == 4 || t->group == 8));
     if (tree == NULL || p == NULL)
         goto no_memory;
     tree->dims = t->group;
     tree->leaves = count / WIDE;
-    tree->leaf = malloc(tree->leaves * sizeof *tree->leaf);
-    tree->of_leaves = malloc(groups_of(tree) * sizeof *tree->of_leaves);
-    tree->of_groups = malloc(tops_of(tree) * sizeof *tree->of_groups);
-    if (tree->leaf == NULL || tree->of_leaves == NULL || tree->of_groups == NULL)
+    tree->leaf = aligned_alloc(LINE, (size_t)count * t->group);
+    tree->code = malloc(count * sizeof *tree->code);
+    tree->of_leaves = aligned_alloc(LINE, groups_of(tree) * sizeof *tree->of_leaves);
+    tree->of_groups = aligned_alloc(LINE, tops_of(tree) * sizeof *tree->of_groups);
+    if (tree->leaf == NULL || tree->code == NULL || tree->of_leaves == NULL ||
+        tree->of_groups == NULL)
         goto no_memory;
     fill_points(t, seed0, count, p);
     sort_points(p, count, t->group);
@@ -210,131 +184,7 @@ void iqt_trellis_tree_destroy(struct iqt_trellis_tree *tree)
         return;
     free(tree->of_groups);
     free(tree->of_leaves);
+    free(tree->code);
     free(tree->leaf);
     free(tree);
-}
-
-/* ---- Searching ---- */
-
-struct query {
-    const struct iqt_trellis_tree *tree;
-    float y[DIMS], w[DIMS];
-    float least;
-    uint32_t code, leaf, place;
-};
-
-/* Never above the distance of any point in the box, rounding included: both are summed in one order,
- * and rounding is monotone. dims is a constant where this is inlined: the loop over it is unrolled and
- * the one over boxes becomes vector code. */
-static inline void box_distances(const struct query *q, const struct boxes *b,
-                                 float *restrict sum, const uint32_t dims)
-{
-    for (uint32_t i = 0; i < WIDE; i++) {
-        float all = 0;
-
-        for (uint32_t d = 0; d < dims; d++) {
-            const float below = b->low[d][i] - q->y[d], above = q->y[d] - b->high[d][i];
-            const float miss = below > above ? below : above;
-            const float out = miss > 0 ? miss : 0;
-
-            all += q->w[d] * (out * out);
-        }
-        sum[i] = all;
-    }
-}
-
-static inline void point_distances(const struct query *q, const struct leaf *leaf,
-                                   float *restrict sum, const uint32_t dims)
-{
-    for (uint32_t i = 0; i < WIDE; i++) {
-        float all = 0;
-
-        for (uint32_t d = 0; d < dims; d++) {
-            const float miss = q->y[d] - leaf->value[d][i];
-
-            all += q->w[d] * (miss * miss);
-        }
-        sum[i] = all;
-    }
-}
-
-static inline float least_of(const float *sum)
-{
-    float half[WIDE / 2];
-
-    for (uint32_t i = 0; i < WIDE / 2; i++)
-        half[i] = sum[i] < sum[i + WIDE / 2] ? sum[i] : sum[i + WIDE / 2];
-    for (uint32_t n = WIDE / 4; n > 0; n /= 2)
-        for (uint32_t i = 0; i < n; i++)
-            half[i] = half[i] < half[i + n] ? half[i] : half[i + n];
-    return half[0];
-}
-
-static inline void search_leaf(struct query *q, uint32_t number, const uint32_t dims)
-{
-    const struct leaf *leaf = &q->tree->leaf[number];
-    float sum[WIDE];
-
-    point_distances(q, leaf, sum, dims);
-    if (least_of(sum) > q->least)
-        return;
-    for (uint32_t i = 0; i < WIDE; i++) {
-        if (sum[i] > q->least || (sum[i] == q->least && leaf->code[i] >= q->code))
-            continue;
-        q->least = sum[i];
-        q->code = leaf->code[i];
-        q->leaf = number;
-        q->place = i;
-    }
-}
-
-static inline void search_group(struct query *q, uint32_t group, const uint32_t dims)
-{
-    float bound[WIDE];
-
-    box_distances(q, &q->tree->of_leaves[group], bound, dims);
-    for (uint32_t i = 0; i < WIDE; i++)
-        if (bound[i] <= q->least)
-            search_leaf(q, WIDE * group + i, dims);
-}
-
-/* The nearest box first, then those that are near, then all that can hold a nearer point. */
-static inline void search(struct query *q, const uint32_t dims)
-{
-    static const float sweeps[] = { 0.25f, 0.5f, 1 };
-    const uint32_t groups = groups_of(q->tree);
-    float bound[MAX_GROUPS];
-    uint32_t nearest = 0;
-
-    for (uint32_t n = 0; n < tops_of(q->tree); n++)
-        box_distances(q, &q->tree->of_groups[n], bound + WIDE * n, dims);
-    for (uint32_t n = 1; n < groups; n++)
-        if (bound[n] < bound[nearest])
-            nearest = n;
-    search_group(q, nearest, dims);
-    bound[nearest] = FLT_MAX;
-    for (uint32_t s = 0; s < IQT_COUNT(sweeps); s++)
-        for (uint32_t n = 0; n < groups; n++)
-            if (bound[n] <= q->least * sweeps[s]) {
-                search_group(q, n, dims);
-                bound[n] = FLT_MAX;
-            }
-}
-
-uint32_t iqt_trellis_nearest(const struct iqt_trellis_tree *tree, const float *y,
-                             const float *w, float *value)
-{
-    struct query q = { .tree = tree, .least = FLT_MAX, .code = UINT32_MAX };
-
-    for (uint32_t d = 0; d < tree->dims; d++) {
-        q.y[d] = y[d];
-        q.w[d] = w[d];
-    }
-    if (tree->dims == 4)
-        search(&q, 4);
-    else
-        search(&q, 8);
-    for (uint32_t d = 0; d < tree->dims; d++)
-        value[d] = tree->leaf[q.leaf].value[d][q.place];
-    return q.code;
 }

@@ -23,6 +23,7 @@ struct iqt_launch {
     const void *params; /* struct iqt_params, or the helper's own struct */
     uint32_t params_bytes;
     uint32_t groups; /* workgroups; the kernel numbers them 0 .. groups-1 */
+    bool beside; /* needs nothing of the launch before: both may run at the same time */
 };
 
 struct iqt_backend_options {
@@ -68,8 +69,12 @@ struct iqt_backend {
                                     struct iqt_kernel **out);
     void (*drop)(struct iqt_hw *hw, struct iqt_kernel *kernel);
 
-    /* Appends a launch; later launches see its writes. */
+    /* Appends a launch; later launches see its writes, but those beside it. */
     enum iqt_status (*launch)(struct iqt_stream *s, const struct iqt_launch *l);
+    /* Appends launches of one kernel, of a plan that covers a set, as one launch: at most IQT_SET_JOBS,
+     * with the same XQ, XS and WORK. NULL: this backend has no such kernels. */
+    enum iqt_status (*launch_set)(struct iqt_stream *s, const struct iqt_launch *l,
+                                  size_t count);
     /* Waits for all launches; elapsed_ns (may be NULL) is the device time between the first
      * launch's start and the last one's end, or host time where the device has no clock. */
     enum iqt_status (*finish)(struct iqt_stream *s, uint64_t *elapsed_ns);

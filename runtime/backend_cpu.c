@@ -36,6 +36,7 @@ struct iqt_mem {
 struct iqt_kernel {
     iqt_host_fn fn; /* NULL: the quantizer */
     uint32_t rows_thread;
+    bool floats; /* reads activations as they are */
 };
 
 static uint32_t thread_count(const struct iqt_backend_options *opt)
@@ -169,6 +170,7 @@ static enum iqt_status cpu_build(struct iqt_hw *hw, const struct iqt_plan *plan,
             return iqt_fail(IQT_ERR_UNSUPPORTED, "plan %s is not built into this library",
                             name);
         kernel.rows_thread = plan->rows_thread;
+        kernel.floats = plan->format->decode == IQT_DECODE_FLOAT;
     }
     made = malloc(sizeof *made);
     if (!made)
@@ -214,6 +216,44 @@ static bool is_small(const struct iqt_params *p)
     return (uint64_t)p->rows * p->k * (1 + p->cols) / 2 < THREADED_WEIGHTS;
 }
 
+static void run_args(struct iqt_hw *hw, const struct iqt_kernel *kernel,
+                     const struct iqt_host_args *args)
+{
+    struct job job = { .args = args, .fn = kernel->fn };
+    uint32_t tile;
+
+    if (is_small(&args->p)) {
+        job.fn(args, 0, args->p.rows);
+        return;
+    }
+    tile = args->p.rows / (hw->threads * PIECES) + 1;
+    tile = (uint32_t)iqt_round_up(tile, kernel->rows_thread);
+    iqt_pool_run(hw->pool, run_piece, &job, args->p.rows, tile);
+}
+
+/* Result number j: an ordinary product of the expert that it names. */
+static void run_expert(struct iqt_hw *hw, const struct iqt_kernel *kernel,
+                       const struct iqt_host_args *all, const int32_t *ids, uint32_t j)
+{
+    const struct iqt_params *p = &all->p;
+    const uint64_t bytes = (uint64_t)p->expert_bytes_high << 32 | p->expert_bytes;
+    const size_t vector = j / p->share, k = p->k;
+    const uint32_t id = (uint32_t)ids[j];
+    struct iqt_host_args one = *all;
+
+    one.y += (size_t)j * p->y_stride;
+    if (id >= p->experts) {
+        memset(one.y, 0, p->rows * sizeof *one.y);
+        return;
+    }
+    one.w += id * bytes;
+    one.gate += id * bytes;
+    one.xq = (const uint8_t *)all->xq + vector * k * (kernel->floats ? sizeof(float) : 1);
+    one.xs += vector * (k / IQT_X_BLOCK);
+    one.p.row0 = id * p->expert_rows;
+    run_args(hw, kernel, &one);
+}
+
 static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
 {
     struct iqt_host_args args = {
@@ -226,17 +266,12 @@ static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
         .residual = at(&l->bind[IQT_BIND_RESIDUAL]),
         .y = at(&l->bind[IQT_BIND_Y]),
     };
-    struct job job = { .args = &args, .fn = l->kernel->fn };
-    uint32_t tile;
 
     memcpy(&args.p, l->params, sizeof args.p);
-    if (is_small(&args.p)) {
-        job.fn(&args, 0, args.p.rows);
-        return;
-    }
-    tile = args.p.rows / (hw->threads * PIECES) + 1;
-    tile = (uint32_t)iqt_round_up(tile, l->kernel->rows_thread);
-    iqt_pool_run(hw->pool, run_piece, &job, args.p.rows, tile);
+    if (args.p.jobs == 0)
+        run_args(hw, l->kernel, &args);
+    for (uint32_t j = 0; j < args.p.jobs; j++)
+        run_expert(hw, l->kernel, &args, at(&l->bind[IQT_BIND_IDS]), j);
 }
 
 static void run_quantize(struct iqt_hw *hw, const struct iqt_launch *l)

@@ -1,5 +1,5 @@
-/* Plans a call: which passes, in how many launches, what lies where in the queue's scratch, which
- * kernels. Allocates only when a call is larger than every earlier one of its queue. */
+/* Plans a call: which passes, which kernels, in how many launches, what lies where in the queue's
+ * scratch. Allocates only when a call is larger than every earlier one of its queue. */
 #include "runtime/pass.h"
 
 #include <stdlib.h>
@@ -117,11 +117,22 @@ static void place_buffers(struct iqt_call *call)
         if (p->residual)
             p->residual_at = place(call, &at, result_bytes(p));
     }
+    call->work_at = iqt_round_up(at, alignment(call));
+    for (struct iqt_pass *p = call->q->pass; p < end; p++)
+        if (p->built->plan.split > 1)
+            p->counters_at = place(call, &at, iqt_pass_counters(p) * sizeof(uint32_t));
     call->up_bytes = at;
     if (call->quantized) {
         call->xq_at = place(call, &at, activations);
         call->xs_at = place(call, &at, activations / IQT_X_BLOCK * sizeof(struct iqt_xs));
     }
+    for (struct iqt_pass *p = call->q->pass; p < end; p++)
+        if (p->built->plan.split > 1)
+            p->partials_at =
+                place(call, &at,
+                      iqt_plan_partials(&p->built->plan,
+                                        (uint32_t)p->chunk + p->w->tile_rows, call->n) *
+                          sizeof(float));
     call->down_at = iqt_round_up(at, alignment(call));
     for (struct iqt_pass *p = call->q->pass; p < end; p++)
         p->y_at = place(call, &at, result_bytes(p));
@@ -147,26 +158,6 @@ static enum iqt_status check_bindings(const struct iqt_call *call)
     return IQT_OK;
 }
 
-enum iqt_status iqt_call_plan(struct iqt_call *call, const struct iqt_product *products,
-                              size_t count)
-{
-    IQT_TRY(grow_passes(call->q, count > SIZE_MAX / 2 ? SIZE_MAX : 2 * count));
-    call->passes = 0;
-    call->quantized = false;
-    for (size_t i = 0; i < count; i++) {
-        struct iqt_pass split[2];
-        const size_t made = split_product(call, &products[i], split);
-
-        for (size_t j = 0; j < made; j++) {
-            call->quantized |= split[j].w->format->decode != IQT_DECODE_FLOAT;
-            call->q->pass[call->passes++] = split[j];
-        }
-    }
-    IQT_TRY(check_bindings(call));
-    place_buffers(call);
-    return IQT_OK;
-}
-
 static enum iqt_op op_of(const struct iqt_pass *p)
 {
     return p->gate ? IQT_OP_GATED : IQT_OP_MATVEC;
@@ -179,7 +170,8 @@ static enum iqt_status check_forced(const struct iqt_call *call, const struct iq
 
     iqt_plan_name(plan, name);
     if (plan->dialect != call->q->dev->backend->dialect || plan->op != op_of(p) ||
-        plan->format != p->w->format || plan->layout != p->w->layout)
+        plan->format != p->w->format || plan->layout != p->w->layout ||
+        plan->covers != IQT_COVERS_ONE)
         return iqt_fail(IQT_ERR_ARG,
                         "plan %s does not compute a %s product of %s weights on %s", name,
                         p->gate ? "gated" : "plain", p->w->format->name,
@@ -190,22 +182,95 @@ static enum iqt_status check_forced(const struct iqt_call *call, const struct iq
     return iqt_plan_check(plan, &call->q->dev->limits);
 }
 
-static enum iqt_status choose_kernel(const struct iqt_call *call, struct iqt_pass *p,
+/* Whether pass i can be part of a launch that pass `leader` leads. */
+static bool goes_with(const struct iqt_pass *leader, const struct iqt_pass *p)
+{
+    return leader->chunk == leader->rows && p->chunk == p->rows &&
+           iqt_matrix_goes_with(leader->w, p->w) && op_of(leader) == op_of(p);
+}
+
+/* Names a leader for each pass and counts its followers, itself included. */
+static void find_leaders(struct iqt_call *call, const struct iqt_plan *forced)
+{
+    struct iqt_pass *pass = call->q->pass;
+    const bool sets = call->q->dev->backend->launch_set && !forced;
+
+    for (size_t i = 0; i < call->passes; i++) {
+        size_t j = 0;
+
+        while (j < i && !(sets && pass[j].leader == j && pass[j].set < IQT_SET_JOBS &&
+                          goes_with(&pass[j], &pass[i])))
+            j++;
+        pass[i].leader = j;
+        pass[i].set = 0;
+        pass[j].set++;
+    }
+}
+
+/* The largest matrix decides on the plan of a set; without a kernel for sets each goes alone. */
+static enum iqt_status choose_set(struct iqt_call *call, size_t leader)
+{
+    struct iqt_pass *pass = call->q->pass;
+    const struct iqt_pass *largest = &pass[leader];
+    const struct iqt_built *built;
+    enum iqt_status status;
+
+    for (size_t i = leader; i < call->passes; i++)
+        if (pass[i].leader == leader && pass[i].w->m > largest->w->m)
+            largest = &pass[i];
+    status =
+        iqt_plan_choose_set(call->q->dev, largest->w, op_of(largest), call->n, &built);
+    if (status == IQT_ERR_UNSUPPORTED)
+        return IQT_OK;
+    IQT_TRY(status);
+    for (size_t i = leader; i < call->passes; i++)
+        if (pass[i].leader == leader)
+            pass[i].built = built;
+    return IQT_OK;
+}
+
+static enum iqt_status choose_kernel(struct iqt_call *call, size_t i,
                                      const struct iqt_plan *forced)
 {
+    struct iqt_pass *p = &call->q->pass[i];
     struct iqt_device *dev = call->q->dev;
 
+    if (p->set > 1)
+        IQT_TRY(choose_set(call, i));
+    if (p->built)
+        return IQT_OK;
     if (!forced)
         return iqt_plan_choose(dev, p->w, op_of(p), call->n, &p->built);
     IQT_TRY(check_forced(call, p, forced));
     return iqt_kernel_get(dev, forced, &p->built);
 }
 
-enum iqt_status iqt_call_choose(struct iqt_call *call, const struct iqt_plan *forced)
+static enum iqt_status choose_kernels(struct iqt_call *call,
+                                      const struct iqt_plan *forced)
 {
-    if (call->quantized)
-        IQT_TRY(iqt_kernel_get(call->q->dev, NULL, &call->quantizer));
+    find_leaders(call, forced);
     for (size_t i = 0; i < call->passes; i++)
-        IQT_TRY(choose_kernel(call, &call->q->pass[i], forced));
+        IQT_TRY(choose_kernel(call, i, forced));
+    return IQT_OK;
+}
+
+enum iqt_status iqt_call_plan(struct iqt_call *call, const struct iqt_product *products,
+                              size_t count, const struct iqt_plan *forced)
+{
+    IQT_TRY(grow_passes(call->q, count > SIZE_MAX / 2 ? SIZE_MAX : 2 * count));
+    call->passes = 0;
+    call->quantized = false;
+    for (size_t i = 0; i < count; i++) {
+        struct iqt_pass split[2];
+        const size_t made = split_product(call, &products[i], split);
+
+        for (size_t j = 0; j < made; j++)
+            call->q->pass[call->passes++] = split[j];
+    }
+    IQT_TRY(check_bindings(call));
+    IQT_TRY(choose_kernels(call, forced));
+    for (size_t i = 0; i < call->passes; i++)
+        call->quantized |= !iqt_plan_takes_floats(&call->q->pass[i].built->plan);
+    place_buffers(call);
     return IQT_OK;
 }

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Kinds of targets by the beginning of their names. */
@@ -21,6 +22,12 @@ static bool is_name(const char *text)
     while (isalnum((unsigned char)*text) || *text == '-' || *text == '+')
         text++;
     return *text == '\0';
+}
+
+/* Turing brought int8 to tensor cores; matrix units of other makers have no plans. */
+bool iqt_target_has_mma(const char *name)
+{
+    return strncmp(name, "sm_", 3) == 0 && strtoul(name + 3, NULL, 10) >= 75;
 }
 
 enum iqt_status iqt_target_parse(const char *name, struct iqt_target *out)

@@ -16,6 +16,9 @@ struct iqt_target {
 /* IQT_ERR_ARG lists the kinds of targets. Does not ask a compiler. */
 IQT_MUST_USE enum iqt_status iqt_target_parse(const char *name, struct iqt_target *out);
 
+/* Whether a target of this name has matrix units that plans use. */
+bool iqt_target_has_mma(const char *name);
+
 /* Compiles NUL-terminated text for a target and appends the binary to out (PTX with its NUL).
  * IQT_ERR_UNSUPPORTED: no compiler found (the text says which names and places were tried and
  * which variable names another: IQT_NVRTC, IQT_COMGR, IQT_CLANG), or the compiler does not know

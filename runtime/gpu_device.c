@@ -64,6 +64,7 @@ static enum iqt_status describe(const struct iqt_gpu_api *api, int device,
     *info = (struct iqt_device_info){ .spec = "" };
     IQT_TRY(api->driver->arch(api, device, arch));
     IQT_TRY(fill_limits(api, device, limits));
+    limits->mma = iqt_target_has_mma(arch);
     IQT_TRY(fill_id(api, device, arch, info));
     IQT_TRY(attribute(api, device, IQT_GPU_CLOCK, &clock));
     IQT_TRY(attribute(api, device, IQT_GPU_L2, &cache));

@@ -38,6 +38,7 @@ struct iqt_mem {
 struct iqt_kernel {
     void *module, *function;
     uint32_t threads; /* of a workgroup */
+    uint32_t split;   /* workgroups that share k */
 };
 
 /* ---- gpu_device.c ---- */
@@ -68,6 +69,8 @@ IQT_MUST_USE enum iqt_status iqt_gpu_read(struct iqt_stream *s, struct iqt_mem *
                                           uint64_t offset, void *data, uint64_t bytes);
 IQT_MUST_USE enum iqt_status iqt_gpu_launch(struct iqt_stream *s,
                                             const struct iqt_launch *l);
+IQT_MUST_USE enum iqt_status iqt_gpu_launch_set(struct iqt_stream *s,
+                                                const struct iqt_launch *l, size_t count);
 IQT_MUST_USE enum iqt_status iqt_gpu_finish(struct iqt_stream *s, uint64_t *elapsed_ns);
 uint64_t iqt_gpu_max_binding(struct iqt_hw *hw, uint32_t *offset_align);
 /* One launch with device addresses on any stream of the context, which is current. */
@@ -75,6 +78,16 @@ IQT_MUST_USE enum iqt_status iqt_gpu_enqueue(struct iqt_hw *hw, void *stream,
                                              const struct iqt_kernel *kernel,
                                              uint64_t address[IQT_BINDINGS],
                                              const void *params, uint32_t groups);
+/* The same for a kernel that covers a set: products with the same XQ, XS and WORK. */
+struct iqt_gpu_part {
+    uint64_t address[IQT_BINDINGS];
+    struct iqt_params params;
+    uint32_t groups;
+};
+IQT_MUST_USE enum iqt_status iqt_gpu_enqueue_set(struct iqt_hw *hw, void *stream,
+                                                 const struct iqt_kernel *kernel,
+                                                 const struct iqt_gpu_part *part,
+                                                 size_t count);
 
 /* ---- gpu_kernel.c, gpu_cache.c ---- */
 IQT_MUST_USE enum iqt_status iqt_gpu_build(struct iqt_hw *hw, const struct iqt_plan *plan,
@@ -122,6 +135,7 @@ bool iqt_gpu_cache_path(const struct iqt_hw *hw, uint64_t text_hash, char *out,
         .build_helper = iqt_gpu_build_helper,                                            \
         .drop = iqt_gpu_drop,                                                            \
         .launch = iqt_gpu_launch,                                                        \
+        .launch_set = iqt_gpu_launch_set,                                                \
         .finish = iqt_gpu_finish,                                                        \
         .max_binding = iqt_gpu_max_binding,                                              \
     };

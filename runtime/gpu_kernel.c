@@ -51,6 +51,7 @@ static enum iqt_status load(struct iqt_hw *hw, const struct source *src,
         return iqt_gpu_fail(hw->api, "module_function", error);
     }
     out->threads = src->threads;
+    out->split = src->plan != NULL ? src->plan->split : 1;
     return IQT_OK;
 }
 

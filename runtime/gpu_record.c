@@ -1,20 +1,10 @@
-/* Products enqueued on a caller's stream: checks, then launches; nothing is allocated, copied or
- * waited for, so that a stream under capture may be used. */
-#include "runtime/gpu_hw.h"
-#include "runtime/runtime.h"
-
-#include <iqtile/gpu.h>
+/* Recorders, and products enqueued on a caller's stream: checks, then gpu_launch.c; nothing is
+ * allocated, copied or waited for, so that a stream under capture may be used. */
+#include "runtime/gpu_recorder.h"
 
 #include <stdlib.h>
 
-enum { QUANTIZE_THREADS = 64, ALIGNMENT = 16 };
-
-struct iqt_gpu_recorder {
-    struct iqt_device *dev;
-    struct iqt_mem *scratch; /* quantized activations, then their scales */
-    uint32_t max_n;
-    size_t max_k;
-};
+enum { ALIGNMENT = IQT_GPU_ALIGNMENT };
 
 /* ---- Recorders ---- */
 
@@ -23,9 +13,41 @@ static bool is_gpu(const struct iqt_device *dev)
     return dev->backend == &iqt_backend_cuda || dev->backend == &iqt_backend_hip;
 }
 
-static uint64_t scales_at(const struct iqt_gpu_recorder *r)
+/* Gives every part its place and returns the bytes of all. */
+static uint64_t place_scratch(struct iqt_gpu_recorder *r)
 {
-    return iqt_round_up((uint64_t)r->max_n * r->max_k, ALIGNMENT);
+    const uint64_t activations = (uint64_t)r->max_n * r->max_k;
+
+    r->scales_at = iqt_round_up(activations, ALIGNMENT);
+    r->work_at = iqt_round_up(
+        r->scales_at + activations / IQT_X_BLOCK * sizeof(struct iqt_xs), ALIGNMENT);
+    r->work = iqt_work_for(&r->dev->limits, r->max_n);
+    return r->work_at + iqt_work_bytes(&r->work);
+}
+
+static enum iqt_status zero(struct iqt_hw *hw, uint64_t address, uint64_t bytes)
+{
+    IQT_GPU_TRY(hw->api, fill_async, address, 0, bytes, hw->stream);
+    IQT_GPU_TRY(hw->api, stream_wait, hw->stream);
+    return IQT_OK;
+}
+
+/* The last workgroup of a group of rows leaves its counter at 0 again. */
+static enum iqt_status zero_counters(struct iqt_gpu_recorder *r)
+{
+    struct iqt_hw *hw = r->dev->hw;
+    enum iqt_status status;
+    void *saved;
+
+    if (r->work.counters == 0)
+        return IQT_OK;
+    IQT_TRY(iqt_gpu_enter(hw, &saved));
+    pthread_mutex_lock(&hw->stream_lock);
+    status =
+        zero(hw, r->scratch->address + r->work_at, r->work.counters * sizeof(uint32_t));
+    pthread_mutex_unlock(&hw->stream_lock);
+    iqt_gpu_leave(hw, saved);
+    return status;
 }
 
 enum iqt_status iqt_gpu_recorder_create(struct iqt_device *dev, uint32_t max_n,
@@ -51,12 +73,11 @@ enum iqt_status iqt_gpu_recorder_create(struct iqt_device *dev, uint32_t max_n,
     r->dev = dev;
     r->max_n = max_n;
     r->max_k = iqt_round_up(max_k, IQT_X_BLOCK);
-    status = iqt_gpu_alloc(dev->hw,
-                           scales_at(r) + (uint64_t)r->max_n * r->max_k / IQT_X_BLOCK *
-                                              sizeof(struct iqt_xs),
-                           NULL, &r->scratch);
+    status = iqt_gpu_alloc(dev->hw, place_scratch(r), NULL, &r->scratch);
+    if (status == IQT_OK)
+        status = zero_counters(r);
     if (status != IQT_OK) {
-        free(r);
+        iqt_gpu_recorder_destroy(r);
         return status;
     }
     *out = r;
@@ -72,27 +93,6 @@ void iqt_gpu_recorder_destroy(struct iqt_gpu_recorder *r)
 }
 
 /* ---- Checks ---- */
-
-struct record {
-    struct iqt_gpu_recorder *r;
-    void *stream;
-    uint64_t x;
-    size_t x_stride, k;
-    uint32_t n;
-    const struct iqt_gpu_product *products;
-    size_t count;
-    bool quantized;
-};
-
-static size_t rows_of(const struct iqt_gpu_product *p)
-{
-    return p->rows ? p->rows : p->w->m - p->row_begin;
-}
-
-static size_t stride_of(const struct iqt_gpu_product *p)
-{
-    return p->stride ? p->stride : rows_of(p);
-}
 
 static enum iqt_status check_gate(const struct iqt_gpu_product *p, size_t at)
 {
@@ -115,7 +115,7 @@ static enum iqt_status check_gate(const struct iqt_gpu_product *p, size_t at)
     return IQT_OK;
 }
 
-static enum iqt_status check_product(const struct record *c, size_t at)
+static enum iqt_status check_product(const struct iqt_gpu_call *c, size_t at)
 {
     const struct iqt_gpu_product *p = &c->products[at];
     const uint64_t addresses = p->bias | p->gate_bias | p->residual | p->y;
@@ -126,15 +126,19 @@ static enum iqt_status check_product(const struct record *c, size_t at)
     if (!p->w || p->w->dev != c->r->dev)
         return iqt_fail(IQT_ERR_ARG,
                         "product %zu: w is not a matrix of the recorder's device", at);
+    if (p->w->experts)
+        return iqt_fail(IQT_ERR_ARG,
+                        "product %zu: a matrix of experts is for iqt_gpu_record_routed()",
+                        at);
     if (p->w->k != c->k)
         return iqt_fail(IQT_ERR_SHAPE, "product %zu has k = %zu, product 0 %zu", at,
                         p->w->k, c->k);
-    if (p->row_begin >= p->w->m || rows_of(p) > p->w->m - p->row_begin)
+    if (p->row_begin >= p->w->m || iqt_gpu_rows(p) > p->w->m - p->row_begin)
         return iqt_fail(IQT_ERR_SHAPE, "product %zu: rows %zu + %zu exceed m = %zu", at,
                         p->row_begin, p->rows, p->w->m);
-    if (stride_of(p) < rows_of(p))
+    if (iqt_gpu_stride(p) < iqt_gpu_rows(p))
         return iqt_fail(IQT_ERR_SHAPE, "product %zu: stride %zu is below %zu rows", at,
-                        p->stride, rows_of(p));
+                        p->stride, iqt_gpu_rows(p));
     if (p->y == 0 || addresses % ALIGNMENT != 0)
         return iqt_fail(IQT_ERR_ARG,
                         "product %zu: y is 0 or an address is not a multiple of %d", at,
@@ -147,12 +151,12 @@ static bool overlap(uint64_t a, uint64_t a_bytes, uint64_t b, uint64_t b_bytes)
     return a != 0 && b != 0 && a < b + b_bytes && b < a + a_bytes;
 }
 
-static uint64_t y_bytes(const struct record *c, const struct iqt_gpu_product *p)
+static uint64_t y_bytes(const struct iqt_gpu_call *c, const struct iqt_gpu_product *p)
 {
-    return ((uint64_t)(c->n - 1) * stride_of(p) + rows_of(p)) * sizeof(float);
+    return ((uint64_t)(c->n - 1) * iqt_gpu_stride(p) + iqt_gpu_rows(p)) * sizeof(float);
 }
 
-static enum iqt_status check_alias(const struct record *c, size_t at)
+static enum iqt_status check_alias(const struct iqt_gpu_call *c, size_t at)
 {
     const struct iqt_gpu_product *p = &c->products[at];
     const uint64_t bytes = y_bytes(c, p);
@@ -174,7 +178,7 @@ static enum iqt_status check_alias(const struct record *c, size_t at)
     return IQT_OK;
 }
 
-static enum iqt_status check(struct record *c)
+static enum iqt_status check(struct iqt_gpu_call *c)
 {
     if (!c->r || !c->products || c->count == 0 || !c->products[0].w)
         return iqt_fail(IQT_ERR_ARG, "iqt_gpu_record: a NULL argument or no product");
@@ -202,110 +206,17 @@ static enum iqt_status check(struct record *c)
     return IQT_OK;
 }
 
-/* ---- Launches ---- */
-
-static enum iqt_status launch_quantizer(const struct record *c)
-{
-    const struct iqt_quantize_params params = { .k = (uint32_t)c->k,
-                                                .cols = c->n,
-                                                .x_stride = (uint32_t)c->x_stride };
-    const uint64_t blocks = (uint64_t)c->n * c->k / IQT_X_BLOCK;
-    uint64_t address[IQT_BINDINGS] = { [IQT_BIND_W] = c->x,
-                                       [IQT_BIND_XQ] = c->r->scratch->address,
-                                       [IQT_BIND_XS] =
-                                           c->r->scratch->address + scales_at(c->r) };
-    const struct iqt_built *built;
-
-    IQT_TRY(iqt_kernel_get(c->r->dev, NULL, &built));
-    return iqt_gpu_enqueue(
-        c->r->dev->hw, c->stream, built->kernel, address, &params,
-        (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS));
-}
-
-static struct iqt_params params_of(const struct record *c,
-                                   const struct iqt_gpu_product *p, size_t begin,
-                                   size_t rows)
-{
-    return (struct iqt_params){
-        .rows = (uint32_t)rows,
-        .k = (uint32_t)c->k,
-        .row0 = (uint32_t)(p->row_begin + begin),
-        .row_bytes = (uint32_t)p->w->row_bytes,
-        .cols = c->n,
-        .y_stride = (uint32_t)stride_of(p),
-        .y_base = (uint32_t)begin,
-        .flags = (p->bias ? (uint32_t)IQT_FLAG_BIAS : 0) |
-                 (p->gate_bias ? (uint32_t)IQT_FLAG_GATE_BIAS : 0) |
-                 (p->residual ? (uint32_t)IQT_FLAG_RESIDUAL : 0),
-        .act = p->gate ? p->act : 0,
-        .limit = p->gate ? p->limit : 0,
-        .skip = (uint32_t)((p->row_begin + begin) % p->w->tile_rows),
-    };
-}
-
-/* Weights of a row may start anywhere: a binding starts on 16 bytes, the rest is w_base. */
-static uint64_t rows_at(const struct iqt_matrix *w, size_t row, uint32_t *base)
-{
-    const uint64_t at =
-        w->mem->address + (uint64_t)(row - row % w->tile_rows) * w->row_bytes;
-
-    *base = (uint32_t)(at % ALIGNMENT);
-    return at - *base;
-}
-
-static enum iqt_status launch_product(const struct record *c,
-                                      const struct iqt_gpu_product *p)
-{
-    const struct iqt_device *dev = c->r->dev;
-    const bool is_float = p->w->format->decode == IQT_DECODE_FLOAT;
-    const size_t most = (dev->max_binding - 64) / p->w->row_bytes / 64 * 64;
-    const size_t chunk = most > 0 ? most : 1;
-    const struct iqt_built *built;
-
-    IQT_TRY(iqt_plan_choose(c->r->dev, p->w, p->gate ? IQT_OP_GATED : IQT_OP_MATVEC, c->n,
-                            &built));
-    for (size_t begin = 0; begin < rows_of(p); begin += chunk) {
-        const size_t left = rows_of(p) - begin, rows = left < chunk ? left : chunk;
-        struct iqt_params params = params_of(c, p, begin, rows);
-        uint64_t address[IQT_BINDINGS] = {
-            [IQT_BIND_W] = rows_at(p->w, p->row_begin + begin, &params.w_base),
-            [IQT_BIND_GATE] = rows_at(p->gate ? p->gate : p->w, p->row_begin + begin,
-                                      &params.gate_base),
-            [IQT_BIND_XQ] = is_float ? c->x : c->r->scratch->address,
-            [IQT_BIND_XS] = is_float ? 0 : c->r->scratch->address + scales_at(c->r),
-            [IQT_BIND_BIAS] = p->bias,
-            [IQT_BIND_GATE_BIAS] = p->gate_bias,
-            [IQT_BIND_RESIDUAL] = p->residual,
-            [IQT_BIND_Y] = p->y,
-        };
-
-        IQT_TRY(
-            iqt_gpu_enqueue(dev->hw, c->stream, built->kernel, address, &params,
-                            iqt_plan_groups(&built->plan, (uint32_t)rows + params.skip)));
-    }
-    return IQT_OK;
-}
-
-static enum iqt_status launch_all(const struct record *c)
-{
-    if (c->quantized)
-        IQT_TRY(launch_quantizer(c));
-    for (size_t i = 0; i < c->count; i++)
-        IQT_TRY(launch_product(c, &c->products[i]));
-    return IQT_OK;
-}
-
 enum iqt_status iqt_gpu_record(struct iqt_gpu_recorder *r, void *stream, uint64_t x,
                                size_t x_stride, uint32_t n,
                                const struct iqt_gpu_product *products, size_t count)
 {
-    struct record c = { .r = r,
-                        .stream = stream,
-                        .x = x,
-                        .x_stride = x_stride,
-                        .n = n,
-                        .products = products,
-                        .count = count };
+    struct iqt_gpu_call c = { .r = r,
+                              .stream = stream,
+                              .x = x,
+                              .x_stride = x_stride,
+                              .n = n,
+                              .products = products,
+                              .count = count };
     enum iqt_status status;
     struct iqt_hw *hw;
     void *saved;
@@ -314,7 +225,7 @@ enum iqt_status iqt_gpu_record(struct iqt_gpu_recorder *r, void *stream, uint64_
     hw = r->dev->hw;
     IQT_TRY(hw->api->driver->check_stream(hw->api, hw->context, stream));
     IQT_TRY(iqt_gpu_enter(hw, &saved));
-    status = launch_all(&c);
+    status = iqt_gpu_launch_all(&c);
     iqt_gpu_leave(hw, saved);
     return status;
 }

@@ -176,47 +176,120 @@ enum iqt_status iqt_gpu_read(struct iqt_stream *s, struct iqt_mem *mem, uint64_t
 
 /* ---- Launches ---- */
 
-enum iqt_status iqt_gpu_enqueue(struct iqt_hw *hw, void *stream,
-                                const struct iqt_kernel *kernel,
-                                uint64_t address[IQT_BINDINGS], const void *params,
-                                uint32_t groups)
+/* Kernels take as many arguments as their text names; the last are for those that cover more. */
+static enum iqt_status enqueue(struct iqt_hw *hw, void *stream,
+                               const struct iqt_kernel *kernel,
+                               uint64_t address[IQT_BINDINGS], const void *params,
+                               const void *set, uint32_t groups)
 {
-    void *args[IQT_BINDINGS + 1];
+    void *args[IQT_BINDINGS + 2];
 
     if (groups == 0)
         return IQT_OK;
     for (size_t i = 0; i < IQT_BINDINGS; i++)
-        args[i] = &address[i];
-    args[IQT_BINDINGS] = (void *)(uintptr_t)params; /* copied by the driver */
+        args[i < IQT_PLAIN_BINDINGS ? i : i + 1] = &address[i];
+    args[IQT_PLAIN_BINDINGS] = (void *)(uintptr_t)params; /* copied by the driver */
+    args[IQT_BINDINGS + 1] = (void *)(uintptr_t)set;
     IQT_GPU_TRY(hw->api, launch, kernel->function, groups, 1, 1, kernel->threads, 1, 1, 0,
                 stream, args, NULL);
     return IQT_OK;
 }
 
-static enum iqt_status launch(struct iqt_stream *s, const struct iqt_launch *l)
+enum iqt_status iqt_gpu_enqueue(struct iqt_hw *hw, void *stream,
+                                const struct iqt_kernel *kernel,
+                                uint64_t address[IQT_BINDINGS], const void *params,
+                                uint32_t groups)
 {
-    uint64_t address[IQT_BINDINGS];
+    return enqueue(hw, stream, kernel, address, params, NULL, groups);
+}
 
+/* struct Job of the emitted text. */
+struct job {
+    uint64_t w, gate, bias, gate_bias, residual, y;
+    uint32_t end;
+    struct iqt_params params;
+};
+
+enum iqt_status iqt_gpu_enqueue_set(struct iqt_hw *hw, void *stream,
+                                    const struct iqt_kernel *kernel,
+                                    const struct iqt_gpu_part *part, size_t count)
+{
+    struct job job[IQT_SET_JOBS] = { { 0 } };
+    uint64_t address[IQT_BINDINGS];
+    uint32_t groups = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t *at = part[i].address;
+
+        groups += part[i].groups;
+        job[i] = (struct job){ .w = at[IQT_BIND_W],
+                               .gate = at[IQT_BIND_GATE],
+                               .bias = at[IQT_BIND_BIAS],
+                               .gate_bias = at[IQT_BIND_GATE_BIAS],
+                               .residual = at[IQT_BIND_RESIDUAL],
+                               .y = at[IQT_BIND_Y],
+                               .end = groups / kernel->split,
+                               .params = part[i].params };
+    }
+    memcpy(address, part[0].address, sizeof address);
+    return enqueue(hw, stream, kernel, address, &part[0].params, job, groups);
+}
+
+static void addresses(const struct iqt_launch *l, uint64_t out[IQT_BINDINGS])
+{
+    for (size_t i = 0; i < IQT_BINDINGS; i++)
+        out[i] = l->bind[i].mem != NULL ? l->bind[i].mem->address + l->bind[i].offset : 0;
+}
+
+static enum iqt_status begin(struct iqt_stream *s)
+{
     if (!s->timed)
         IQT_GPU_TRY(s->hw->api, event_record, s->start, s->stream);
     s->timed = true;
-    for (size_t i = 0; i < IQT_BINDINGS; i++)
-        address[i] =
-            l->bind[i].mem != NULL ? l->bind[i].mem->address + l->bind[i].offset : 0;
-    return iqt_gpu_enqueue(s->hw, s->stream, l->kernel, address, l->params, l->groups);
+    return IQT_OK;
 }
 
-enum iqt_status iqt_gpu_launch(struct iqt_stream *s, const struct iqt_launch *l)
+static enum iqt_status launch(struct iqt_stream *s, const struct iqt_launch *l,
+                              size_t count)
+{
+    struct iqt_gpu_part part[IQT_SET_JOBS];
+
+    IQT_TRY(begin(s));
+    for (size_t i = 0; i < count; i++) {
+        addresses(&l[i], part[i].address);
+        part[i].groups = l[i].groups;
+        if (count > 1)
+            memcpy(&part[i].params, l[i].params, sizeof part[i].params);
+    }
+    if (count > 1)
+        return iqt_gpu_enqueue_set(s->hw, s->stream, l->kernel, part, count);
+    return iqt_gpu_enqueue(s->hw, s->stream, l->kernel, part[0].address, l->params,
+                           l->groups);
+}
+
+static enum iqt_status launch_in_context(struct iqt_stream *s, const struct iqt_launch *l,
+                                         size_t count)
 {
     enum iqt_status status;
     void *saved;
 
     IQT_TRY(iqt_gpu_enter(s->hw, &saved));
-    status = launch(s, l);
+    status = launch(s, l, count);
     iqt_gpu_leave(s->hw, saved);
     if (status != IQT_OK)
         s->timed = false; /* the next call's time begins anew */
     return status;
+}
+
+enum iqt_status iqt_gpu_launch(struct iqt_stream *s, const struct iqt_launch *l)
+{
+    return launch_in_context(s, l, 1);
+}
+
+enum iqt_status iqt_gpu_launch_set(struct iqt_stream *s, const struct iqt_launch *l,
+                                   size_t count)
+{
+    return launch_in_context(s, l, count);
 }
 
 static enum iqt_status finish(struct iqt_stream *s, uint64_t *elapsed_ns)

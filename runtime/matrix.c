@@ -3,8 +3,10 @@
 #include "runtime/cpu_pool.h"
 #include "runtime/runtime.h"
 
+#include "kernels/interleave.h"
 #include "kernels/packer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -15,17 +17,20 @@ enum {
 
 struct upload {
     struct iqt_matrix *w;
+    const struct iqt_format *from; /* of the bytes; may be interleaved */
     const uint8_t *bytes;
     size_t native_row; /* bytes of a GGUF row */
+    uint8_t *apart;    /* rows of a stage, when they are interleaved */
     struct iqt_packer packer;
     uint8_t *stage;
     size_t stage_rows;
     struct iqt_pool *pool; /* NULL: pack on this thread */
 };
 
+/* Of each expert, or the only matrix. */
 static enum iqt_status check_shape(const struct iqt_device *dev,
-                                   const struct iqt_format *f, size_t m, size_t k,
-                                   size_t size, size_t *row_bytes)
+                                   const struct iqt_format *f, size_t experts, size_t m,
+                                   size_t k, size_t size, size_t *row_bytes)
 {
     uint64_t need = 0;
 
@@ -33,19 +38,26 @@ static enum iqt_status check_shape(const struct iqt_device *dev,
         return iqt_fail(IQT_ERR_SHAPE,
                         "matrix of %zu rows and %zu columns: sizes out of range", m, k);
     IQT_TRY(iqt_format_row_bytes(f, k, row_bytes));
+    if (f->base_type != 0 && m % IQT_UNIT_ROWS != 0)
+        return iqt_fail(
+            IQT_ERR_SHAPE,
+            "%s matrix of %zu rows: they are interleaved by %d, so a multiple "
+            "of that is needed",
+            f->name, m, IQT_UNIT_ROWS);
     if (k % X_GRANULE != 0)
         return iqt_fail(
             IQT_ERR_SHAPE,
             "matrix of %zu columns: kernels need a multiple of %d, the block of "
             "activations that share a scale",
             k, X_GRANULE);
-    if (!iqt_mul(m, *row_bytes, &need))
-        return iqt_fail(IQT_ERR_SHAPE, "matrix of %zu rows of %zu bytes: too large", m,
-                        *row_bytes);
+    if (!iqt_mul(m, *row_bytes, &need) || !iqt_mul(experts, need, &need))
+        return iqt_fail(IQT_ERR_SHAPE, "%zu matrices of %zu rows of %zu bytes: too large",
+                        experts, m, *row_bytes);
     if (size < need)
-        return iqt_fail(IQT_ERR_SHAPE,
-                        "%s matrix of %zu x %zu needs %llu bytes (%zu a row), %zu given",
-                        f->name, m, k, (unsigned long long)need, *row_bytes, size);
+        return iqt_fail(
+            IQT_ERR_SHAPE,
+            "%zu %s matrices of %zu x %zu need %llu bytes (%zu a row), %zu given",
+            experts, f->name, m, k, (unsigned long long)need, *row_bytes, size);
     if (dev->max_binding < 4 * (uint64_t)dev->offset_align ||
         iqt_layout_row_bytes(f, IQT_LAYOUT_PACKED, k) >
             dev->max_binding - 4 * (uint64_t)dev->offset_align)
@@ -55,11 +67,25 @@ static enum iqt_status check_shape(const struct iqt_device *dev,
     return IQT_OK;
 }
 
+/* Rows of the stage as the kernels' format has them. */
+static const uint8_t *native_rows(const struct upload *u, size_t begin, size_t rows)
+{
+    const size_t at = begin * u->native_row;
+    enum iqt_status status;
+
+    if (u->apart == NULL)
+        return u->bytes + at;
+    status = iqt_rows_separate(u->from, rows, u->w->k, u->bytes + at, u->apart + at);
+    assert(status == IQT_OK); /* all shapes have been checked */
+    (void)status;
+    return u->apart + at;
+}
+
 static void pack_slice(void *user, size_t begin, size_t rows)
 {
     const struct upload *u = user;
 
-    iqt_packer_pack(&u->packer, u->w->k, rows, u->bytes + begin * u->native_row,
+    iqt_packer_pack(&u->packer, u->w->k, rows, native_rows(u, begin, rows),
                     u->stage + begin * u->w->row_bytes);
 }
 
@@ -76,29 +102,37 @@ static enum iqt_status write_rows(struct upload *u, size_t row, size_t rows,
     return status;
 }
 
-static enum iqt_status upload_packed(struct upload *u)
+/* One expert, or the only matrix, to row `first` on. */
+static enum iqt_status upload_packed(struct upload *u, size_t first)
 {
     const size_t m = u->w->m;
 
     for (size_t row = 0; row < m; row += u->stage_rows) {
         const size_t rows = m - row < u->stage_rows ? m - row : u->stage_rows;
-        const size_t slice = iqt_round_up(rows / 32 + 1, u->w->tile_rows);
+        const size_t slice = iqt_round_up(rows / 32 + 1, IQT_UNIT_ROWS);
 
         iqt_pool_run(u->pool, pack_slice, u, rows, slice);
-        IQT_TRY(write_rows(u, row, iqt_round_up(rows, u->w->tile_rows), u->stage));
+        IQT_TRY(
+            write_rows(u, first + row, iqt_round_up(rows, u->w->tile_rows), u->stage));
         u->bytes += rows * u->native_row;
     }
     return IQT_OK;
 }
 
+static size_t count_of(const struct iqt_matrix *w)
+{
+    return w->experts ? w->experts : 1;
+}
+
 static enum iqt_status upload_native(struct upload *u)
 {
-    const size_t m = u->w->m;
+    const size_t m = u->w->m * count_of(u->w);
 
     for (size_t row = 0; row < m; row += u->stage_rows) {
         const size_t rows = m - row < u->stage_rows ? m - row : u->stage_rows;
 
-        IQT_TRY(write_rows(u, row, rows, u->bytes + row * u->native_row));
+        IQT_TRY(write_rows(u, row, rows, native_rows(u, 0, rows)));
+        u->bytes += rows * u->native_row;
     }
     return IQT_OK;
 }
@@ -115,70 +149,134 @@ static enum iqt_status pack_matrix(struct upload *u)
                         u->stage_rows * w->row_bytes);
     if ((uint64_t)w->m * w->row_bytes >= THREADED_BYTES)
         u->pool = iqt_pool_create(w->dev->ctx->cpu_threads);
-    status = upload_packed(u);
+    status = IQT_OK;
+    for (size_t e = 0; e < count_of(w) && status == IQT_OK; e++)
+        status = upload_packed(u, e * w->expert_rows);
     iqt_pool_destroy(u->pool);
     free(u->stage);
     return status;
 }
 
-static enum iqt_status fill_matrix(struct iqt_matrix *w, const void *bytes,
-                                   size_t native_row)
+static enum iqt_status fill_stages(struct upload *u)
+{
+    struct iqt_matrix *w = u->w;
+    enum iqt_status status;
+
+    u->stage_rows = STAGE_BYTES / w->row_bytes;
+    if (u->stage_rows > w->m)
+        u->stage_rows = w->m;
+    u->stage_rows = iqt_round_up(u->stage_rows ? u->stage_rows : 1, IQT_UNIT_ROWS);
+    if (u->from->base_type != 0) {
+        u->apart = malloc(u->stage_rows * u->native_row);
+        if (!u->apart)
+            return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu staging bytes",
+                            u->stage_rows * u->native_row);
+    }
+    status = w->layout == IQT_LAYOUT_PACKED ? pack_matrix(u) : upload_native(u);
+    free(u->apart);
+    return status;
+}
+
+/* Kernels reach all rows of an expert from one binding. */
+static enum iqt_status check_expert(const struct iqt_matrix *w)
+{
+    const struct iqt_device *dev = w->dev;
+    const uint64_t row = iqt_layout_row_bytes(w->format, w->layout, w->k);
+    uint64_t bytes = 0;
+
+    if (w->experts && (!iqt_mul(w->m + 3, row, &bytes) ||
+                       bytes > dev->max_binding - 4 * (uint64_t)dev->offset_align))
+        return iqt_fail(IQT_ERR_UNSUPPORTED,
+                        "an expert of %zu rows of %llu bytes is more than one binding of "
+                        "%s (%llu bytes)",
+                        w->m, (unsigned long long)row, dev->info.spec,
+                        (unsigned long long)dev->max_binding);
+    return IQT_OK;
+}
+
+static enum iqt_status fill_matrix(struct iqt_matrix *w, const struct iqt_format *from,
+                                   const void *bytes, size_t native_row)
 {
     const struct iqt_backend *backend = w->dev->backend;
-    const bool borrow =
-        backend->dialect == IQT_DIALECT_HOST && w->layout == IQT_LAYOUT_NATIVE;
-    struct upload u = { .w = w, .bytes = bytes, .native_row = native_row };
+    const bool borrow = backend->dialect == IQT_DIALECT_HOST &&
+                        w->layout == IQT_LAYOUT_NATIVE && from->base_type == 0;
+    struct upload u = { .w = w, .from = from, .bytes = bytes, .native_row = native_row };
     enum iqt_status status;
     uint64_t total;
 
     w->row_bytes = iqt_layout_row_bytes(w->format, w->layout, w->k);
     w->tile_rows = iqt_layout_rows(w->format, backend->dialect, w->layout);
-    if (!iqt_mul(iqt_round_up(w->m, w->tile_rows), w->row_bytes, &total) ||
-        total > UINT64_MAX / 2)
+    w->expert_rows = iqt_round_up(w->m, w->tile_rows);
+    if (!iqt_mul(w->expert_rows, w->row_bytes, &total) ||
+        !iqt_mul(count_of(w), total, &total) || total > UINT64_MAX / 2)
         return iqt_fail(IQT_ERR_SHAPE, "matrix of %zu rows of %zu bytes: too large", w->m,
                         w->row_bytes);
     if (borrow)
         return backend->alloc(w->dev->hw, total, bytes, &w->mem);
     /* Kernels may load 16 bytes at a time, so the last row is followed by as many. */
     IQT_TRY(backend->alloc(w->dev->hw, iqt_round_up(total, 16) + 16, NULL, &w->mem));
-    u.stage_rows = STAGE_BYTES / w->row_bytes;
-    if (u.stage_rows > w->m)
-        u.stage_rows = w->m;
-    u.stage_rows = iqt_round_up(u.stage_rows ? u.stage_rows : 1, w->tile_rows);
-    status = w->layout == IQT_LAYOUT_PACKED ? pack_matrix(&u) : upload_native(&u);
+    status = fill_stages(&u);
     if (status != IQT_OK)
         backend->free(w->dev->hw, w->mem);
     return status;
 }
 
-enum iqt_status iqt_matrix_upload(struct iqt_device *dev, const struct iqt_format *f,
-                                  size_t m, size_t k, const void *bytes, size_t size,
-                                  enum iqt_layout layout, struct iqt_matrix **out)
+/* experts 0: an ordinary matrix. */
+static enum iqt_status upload(struct iqt_device *dev, const struct iqt_format *f,
+                              size_t experts, size_t m, size_t k, const void *bytes,
+                              size_t size, enum iqt_layout layout,
+                              struct iqt_matrix **out)
 {
     struct iqt_matrix *w;
     enum iqt_status status;
     size_t native_row = 0;
 
     if (!dev || !f || !bytes || !out)
-        return iqt_fail(IQT_ERR_ARG, "iqt_matrix_upload: %s is NULL",
+        return iqt_fail(IQT_ERR_ARG, "upload of a matrix: %s is NULL",
                         !dev     ? "dev"
                         : !f     ? "format"
                         : !bytes ? "bytes"
                                  : "out");
     if (layout != IQT_LAYOUT_NATIVE && layout != IQT_LAYOUT_PACKED)
-        return iqt_fail(IQT_ERR_ARG, "iqt_matrix_upload: unknown layout %d", (int)layout);
-    IQT_TRY(check_shape(dev, f, m, k, size, &native_row));
+        return iqt_fail(IQT_ERR_ARG, "upload of a matrix: unknown layout %d",
+                        (int)layout);
+    IQT_TRY(check_shape(dev, f, experts ? experts : 1, m, k, size, &native_row));
     w = malloc(sizeof *w);
     if (!w)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a matrix");
-    *w = (struct iqt_matrix){ .dev = dev, .format = f, .layout = layout, .m = m, .k = k };
-    status = fill_matrix(w, bytes, native_row);
+    *w = (struct iqt_matrix){ .dev = dev,
+                              .format = iqt_format_base(f),
+                              .layout = layout,
+                              .m = m,
+                              .k = k,
+                              .experts = experts };
+    status = check_expert(w);
+    if (status == IQT_OK)
+        status = fill_matrix(w, f, bytes, native_row);
     if (status != IQT_OK) {
         free(w);
         return status;
     }
     *out = w;
     return IQT_OK;
+}
+
+enum iqt_status iqt_matrix_upload(struct iqt_device *dev, const struct iqt_format *f,
+                                  size_t m, size_t k, const void *bytes, size_t size,
+                                  enum iqt_layout layout, struct iqt_matrix **out)
+{
+    return upload(dev, f, 0, m, k, bytes, size, layout, out);
+}
+
+enum iqt_status iqt_experts_upload(struct iqt_device *dev, const struct iqt_format *f,
+                                   size_t experts, size_t m, size_t k, const void *bytes,
+                                   size_t size, enum iqt_layout layout,
+                                   struct iqt_matrix **out)
+{
+    if (experts < 1 || experts > INT32_MAX)
+        return iqt_fail(IQT_ERR_SHAPE, "%zu experts, expected 1 .. %d", experts,
+                        INT32_MAX);
+    return upload(dev, f, experts, m, k, bytes, size, layout, out);
 }
 
 void iqt_matrix_destroy(struct iqt_matrix *w)

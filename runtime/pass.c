@@ -38,6 +38,12 @@ static enum iqt_status grow_stage(struct iqt_queue *q, uint64_t bytes)
     return IQT_OK;
 }
 
+enum iqt_status iqt_queue_reserve(struct iqt_queue *q, uint64_t scratch, uint64_t stage)
+{
+    IQT_TRY(grow_scratch(q, scratch));
+    return grow_stage(q, stage);
+}
+
 static void copy_floats(void *to, const void *from, size_t count)
 {
     memcpy(to, from, count * sizeof(float));
@@ -86,6 +92,8 @@ static enum iqt_status upload(const struct iqt_call *call)
                         p->rows);
         if (p->residual)
             stage_residual(call, p);
+        if (p->built->plan.split > 1)
+            memset(q->stage + p->counters_at, 0, iqt_pass_counters(p) * sizeof(uint32_t));
     }
     return q->dev->backend->write(q->stream, q->scratch, 0, q->stage, call->up_bytes);
 }
@@ -113,23 +121,24 @@ static struct iqt_slice slice_xs(const struct iqt_call *call)
                              sizeof(struct iqt_xs));
 }
 
-static enum iqt_status launch_quantizer(const struct iqt_call *call)
+enum iqt_status iqt_queue_quantize(struct iqt_queue *q, struct iqt_slice x, size_t k,
+                                   uint32_t n, struct iqt_slice xq, struct iqt_slice xs)
 {
-    const struct iqt_quantize_params params = { .k = (uint32_t)call->k,
-                                                .cols = call->n,
-                                                .x_stride = (uint32_t)call->k };
-    const uint64_t blocks = (uint64_t)call->n * call->k / IQT_X_BLOCK;
-    const struct iqt_launch launch = {
-        .kernel = call->quantizer->kernel,
-        .bind = { [IQT_BIND_W] = slice_x(call),
-                  [IQT_BIND_XQ] = slice_xq(call),
-                  [IQT_BIND_XS] = slice_xs(call) },
+    const struct iqt_quantize_params params = { .k = (uint32_t)k,
+                                                .cols = n,
+                                                .x_stride = (uint32_t)k };
+    const uint64_t blocks = (uint64_t)n * k / IQT_X_BLOCK;
+    const struct iqt_built *quantizer;
+    struct iqt_launch launch = {
+        .bind = { [IQT_BIND_W] = x, [IQT_BIND_XQ] = xq, [IQT_BIND_XS] = xs },
         .params = &params,
         .params_bytes = sizeof params,
         .groups = (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS),
     };
 
-    return call->q->dev->backend->launch(call->q->stream, &launch);
+    IQT_TRY(iqt_kernel_get(q->dev, NULL, &quantizer));
+    launch.kernel = quantizer->kernel;
+    return q->dev->backend->launch(q->stream, &launch);
 }
 
 /* Rows of a matrix as a slice at an aligned offset; *base is what the alignment left over. */
@@ -159,7 +168,7 @@ static void bind_pass(const struct iqt_call *call, const struct iqt_pass *p, siz
     bind[IQT_BIND_W] = slice_rows(p->w, row, rows, &params->w_base);
     bind[IQT_BIND_GATE] =
         slice_rows(p->gate ? p->gate : p->w, row, rows, &params->gate_base);
-    if (p->w->format->decode == IQT_DECODE_FLOAT) {
+    if (iqt_plan_takes_floats(&p->built->plan)) {
         bind[IQT_BIND_XQ] = slice_x(call);
     } else {
         bind[IQT_BIND_XQ] = slice_xq(call);
@@ -173,13 +182,22 @@ static void bind_pass(const struct iqt_call *call, const struct iqt_pass *p, siz
         bind[IQT_BIND_RESIDUAL] =
             scratch_slice(call, p->residual_at + chunk_at(p, begin), result);
     bind[IQT_BIND_Y] = scratch_slice(call, p->y_at + chunk_at(p, begin), result);
+    if (p->built->plan.split > 1) {
+        bind[IQT_BIND_WORK] =
+            scratch_slice(call, call->work_at, call->down_at - call->work_at);
+        params->counters =
+            (uint32_t)((p->counters_at - call->work_at) / sizeof(uint32_t));
+        params->partials =
+            (uint32_t)((p->partials_at - call->work_at) / sizeof(uint32_t));
+    }
 }
 
-static enum iqt_status launch_chunk(const struct iqt_call *call, const struct iqt_pass *p,
-                                    size_t begin)
+static void fill_launch(const struct iqt_call *call, const struct iqt_pass *p,
+                        size_t begin, struct iqt_params *params, struct iqt_launch *l)
 {
     const size_t rows = launch_rows(p, begin);
-    struct iqt_params params = {
+
+    *params = (struct iqt_params){
         .rows = (uint32_t)rows,
         .k = (uint32_t)call->k,
         .row0 = (uint32_t)begin, /* biases are uploaded from row_begin on */
@@ -193,26 +211,56 @@ static enum iqt_status launch_chunk(const struct iqt_call *call, const struct iq
         .limit = p->gate ? p->product->limit : 0,
         .skip = (uint32_t)((p->product->row_begin + begin) % p->w->tile_rows),
     };
-    struct iqt_launch launch = {
+    *l = (struct iqt_launch){
         .kernel = p->built->kernel,
-        .params = &params,
-        .params_bytes = sizeof params,
-        .groups = iqt_plan_groups(&p->built->plan, (uint32_t)rows + params.skip),
+        .params = params,
+        .params_bytes = sizeof *params,
+        .groups = iqt_plan_groups(&p->built->plan, (uint32_t)rows + params->skip),
+        /* All write results of their own; chunks share the counters of a split plan. */
+        .beside = begin > 0 ? p->built->plan.split == 1 : p != call->q->pass,
     };
+    bind_pass(call, p, begin, params, l->bind);
+}
 
-    bind_pass(call, p, begin, &params, launch.bind);
-    return call->q->dev->backend->launch(call->q->stream, &launch);
+static enum iqt_status launch_chunks(const struct iqt_call *call,
+                                     const struct iqt_pass *p)
+{
+    for (size_t begin = 0; begin < p->rows; begin += p->chunk) {
+        struct iqt_params params;
+        struct iqt_launch launch;
+
+        fill_launch(call, p, begin, &params, &launch);
+        IQT_TRY(call->q->dev->backend->launch(call->q->stream, &launch));
+    }
+    return IQT_OK;
+}
+
+static enum iqt_status launch_set(const struct iqt_call *call, size_t leader)
+{
+    struct iqt_params params[IQT_SET_JOBS];
+    struct iqt_launch launch[IQT_SET_JOBS];
+    size_t count = 0;
+
+    for (size_t i = leader; i < call->passes; i++)
+        if (call->q->pass[i].leader == leader) {
+            fill_launch(call, &call->q->pass[i], 0, &params[count], &launch[count]);
+            count++;
+        }
+    return call->q->dev->backend->launch_set(call->q->stream, launch, count);
 }
 
 static enum iqt_status launch_all(const struct iqt_call *call)
 {
     if (call->quantized)
-        IQT_TRY(launch_quantizer(call));
+        IQT_TRY(iqt_queue_quantize(call->q, slice_x(call), call->k, call->n,
+                                   slice_xq(call), slice_xs(call)));
     for (size_t i = 0; i < call->passes; i++) {
         const struct iqt_pass *p = &call->q->pass[i];
 
-        for (size_t begin = 0; begin < p->rows; begin += p->chunk)
-            IQT_TRY(launch_chunk(call, p, begin));
+        if (p->built->plan.covers != IQT_COVERS_SET)
+            IQT_TRY(launch_chunks(call, p));
+        else if (p->leader == i)
+            IQT_TRY(launch_set(call, i));
     }
     return IQT_OK;
 }
@@ -274,24 +322,26 @@ static enum iqt_status download(const struct iqt_call *call)
     return IQT_OK;
 }
 
+enum iqt_status iqt_queue_finish(struct iqt_queue *q, enum iqt_status launched,
+                                 uint64_t *elapsed_ns)
+{
+    char why[2048];
+
+    if (launched == IQT_OK)
+        return q->dev->backend->finish(q->stream, elapsed_ns);
+    /* Drains what was launched; the first failure is the one to report. */
+    snprintf(why, sizeof why, "%s", iqt_last_error());
+    (void)!q->dev->backend->finish(q->stream, NULL);
+    return iqt_fail(launched, "%s", why);
+}
+
 enum iqt_status iqt_call_run(struct iqt_call *call, uint64_t *elapsed_ns)
 {
-    struct iqt_queue *q = call->q;
     const uint64_t down = call->bytes - call->down_at;
-    enum iqt_status status;
 
-    IQT_TRY(grow_scratch(q, call->bytes));
-    IQT_TRY(grow_stage(q, call->up_bytes > down ? call->up_bytes : down));
+    IQT_TRY(iqt_queue_reserve(call->q, call->bytes,
+                              call->up_bytes > down ? call->up_bytes : down));
     IQT_TRY(upload(call));
-    status = launch_all(call);
-    if (status != IQT_OK) {
-        /* Drains what was launched; the first failure is the one to report. */
-        char why[2048];
-
-        snprintf(why, sizeof why, "%s", iqt_last_error());
-        (void)!q->dev->backend->finish(q->stream, NULL);
-        return iqt_fail(status, "%s", why);
-    }
-    IQT_TRY(q->dev->backend->finish(q->stream, elapsed_ns));
+    IQT_TRY(iqt_queue_finish(call->q, launch_all(call), elapsed_ns));
     return download(call);
 }

@@ -21,6 +21,7 @@ static bool same_plan(const struct iqt_plan *a, const struct iqt_plan *b)
            a->n == b->n && a->rows_group == b->rows_group &&
            a->rows_thread == b->rows_thread && a->threads == b->threads &&
            a->span == b->span && a->vec == b->vec && a->unroll == b->unroll &&
+           a->split == b->split && a->covers == b->covers && a->compute == b->compute &&
            a->layout == b->layout && a->lookup == b->lookup && a->reduce == b->reduce;
 }
 
@@ -125,7 +126,19 @@ static bool usable(const struct iqt_device *dev, const struct iqt_choice *c,
 
     return plan->format == like->format && plan->dialect == like->dialect &&
            plan->op == like->op && plan->layout == like->layout && plan->n >= like->n &&
-           iqt_plan_check(plan, &dev->limits) == IQT_OK && iqt_plan_fits(plan, c->k);
+           iqt_plan_check(plan, &dev->limits) == IQT_OK && iqt_plan_fits(plan, c->k) &&
+           iqt_plan_short(plan, &dev->limits, c->m);
+}
+
+/* The same for what the call covers. Routed products have rows enough without a split. */
+static struct iqt_plan covering(const struct iqt_choice *c, struct iqt_plan plan)
+{
+    plan.covers = c->like.covers;
+    if (plan.covers == IQT_COVERS_ROUTED) {
+        plan.n = 1;
+        plan.split = 1;
+    }
+    return plan;
 }
 
 static const struct iqt_built *tuned(struct iqt_device *dev, const struct iqt_choice *c)
@@ -140,6 +153,8 @@ static const struct iqt_built *tuned(struct iqt_device *dev, const struct iqt_ch
             ctx->source.find(ctx->source.user, &dev->info, &c->like, c->m, c->k, &plan);
     pthread_mutex_unlock(&ctx->lock);
     /* A stored plan may come from another version or another driver: then it is no plan. */
+    if (found)
+        plan = covering(c, plan);
     if (!found || !usable(dev, c, &plan) || build(dev, &plan, &built) != IQT_OK)
         return NULL;
     return built;
@@ -153,11 +168,12 @@ static bool cheapest(const struct iqt_device *dev, const struct iqt_choice *c,
 
     for (size_t i = 0; i < count; i++) {
         const double cost = iqt_plan_cost(&plans[i], &dev->limits, c->m, c->k);
+        const struct iqt_plan plan = covering(c, plans[i]);
 
-        if (!usable(dev, c, &plans[i]) || (found && cost >= best))
+        if (!usable(dev, c, &plan) || (found && cost >= best))
             continue;
         best = cost;
-        *out = plans[i];
+        *out = plan;
         found = true;
     }
     return found;
@@ -195,15 +211,21 @@ static enum iqt_status search(const struct iqt_device *dev, const struct iqt_cho
 /* Under dev->lock. */
 static enum iqt_status decide(struct iqt_device *dev, struct iqt_choice *c)
 {
-    const struct iqt_plan standard = iqt_plan_default(
-        c->like.format, c->like.dialect, c->like.op, c->like.n, c->like.layout);
+    const struct iqt_plan standard =
+        covering(c, iqt_plan_default_for(&dev->limits, c->like.format, c->like.dialect,
+                                         c->like.op, c->like.n, c->like.layout));
+    const struct iqt_plan split =
+        covering(c, iqt_plan_split(&standard, &dev->limits, c->m, c->k));
     enum iqt_status status = IQT_ERR_UNSUPPORTED;
     struct iqt_plan plan;
 
     c->built = tuned(dev, c);
     if (c->built)
         return IQT_OK;
-    if (usable(dev, c, &standard))
+    /* Split kernels are not embedded: without a compiler the others are good enough. */
+    if (split.split > 1 && usable(dev, c, &split))
+        status = build(dev, &split, &c->built);
+    if (status == IQT_ERR_UNSUPPORTED && usable(dev, c, &standard))
         status = build(dev, &standard, &c->built);
     if (status != IQT_ERR_UNSUPPORTED)
         return status;
@@ -214,7 +236,8 @@ static enum iqt_status decide(struct iqt_device *dev, struct iqt_choice *c)
 static struct iqt_choice **bucket_of(struct iqt_device *dev, const struct iqt_choice *c)
 {
     const uint64_t key[] = { (uintptr_t)c->like.format,
-                             (uint64_t)c->like.op << 16 | c->like.n << 8 | c->like.layout,
+                             (uint64_t)c->like.covers << 24 | (uint64_t)c->like.op << 16 |
+                                 c->like.n << 8 | c->like.layout,
                              c->m, c->k };
 
     return &dev->choice[iqt_hash(key, sizeof key, 0) % IQT_CHOICE_BUCKETS];
@@ -246,13 +269,15 @@ static enum iqt_status choose(struct iqt_device *dev, const struct iqt_choice *w
     return IQT_OK;
 }
 
-enum iqt_status iqt_plan_choose(struct iqt_device *dev, const struct iqt_matrix *w,
-                                enum iqt_op op, uint32_t n, const struct iqt_built **out)
+static enum iqt_status choose_for(struct iqt_device *dev, const struct iqt_matrix *w,
+                                  enum iqt_op op, uint32_t n, enum iqt_covers covers,
+                                  const struct iqt_built **out)
 {
     const struct iqt_choice wanted = {
         .like = { .format = w->format,
                   .dialect = dev->backend->dialect,
                   .op = op,
+                  .covers = covers,
                   .n = (uint8_t)n,
                   .layout = w->layout },
         .m = w->m,
@@ -264,6 +289,23 @@ enum iqt_status iqt_plan_choose(struct iqt_device *dev, const struct iqt_matrix 
     status = choose(dev, &wanted, out);
     pthread_mutex_unlock(&dev->lock);
     return status;
+}
+
+enum iqt_status iqt_plan_choose(struct iqt_device *dev, const struct iqt_matrix *w,
+                                enum iqt_op op, uint32_t n, const struct iqt_built **out)
+{
+    /* The CPU runs experts one after the other by its ordinary kernels. */
+    const bool routed = w->experts && dev->backend->dialect != IQT_DIALECT_HOST;
+
+    return choose_for(dev, w, op, w->experts ? 1 : n,
+                      routed ? IQT_COVERS_ROUTED : IQT_COVERS_ONE, out);
+}
+
+enum iqt_status iqt_plan_choose_set(struct iqt_device *dev, const struct iqt_matrix *w,
+                                    enum iqt_op op, uint32_t n,
+                                    const struct iqt_built **out)
+{
+    return choose_for(dev, w, op, n, IQT_COVERS_SET, out);
 }
 
 void iqt_plans_forget(struct iqt_device *dev)
@@ -307,6 +349,20 @@ enum iqt_status iqt_plan_used(struct iqt_device *dev, const struct iqt_matrix *w
     return IQT_OK;
 }
 
+/* Where there is no kernel for sets, calls do without. */
+static enum iqt_status prepare_one(struct iqt_device *dev, const struct iqt_matrix *w,
+                                   enum iqt_op op, uint32_t n)
+{
+    const struct iqt_built *built;
+    enum iqt_status status;
+
+    IQT_TRY(iqt_plan_choose(dev, w, op, n, &built));
+    if (w->experts || !dev->backend->launch_set)
+        return IQT_OK;
+    status = iqt_plan_choose_set(dev, w, op, n, &built);
+    return status == IQT_ERR_UNSUPPORTED ? IQT_OK : status;
+}
+
 enum iqt_status iqt_prepare(struct iqt_device *dev, const struct iqt_matrix *w,
                             uint32_t max_n)
 {
@@ -321,8 +377,8 @@ enum iqt_status iqt_prepare(struct iqt_device *dev, const struct iqt_matrix *w,
                         IQT_MAX_COLS);
     if (w->format->decode != IQT_DECODE_FLOAT)
         IQT_TRY(iqt_kernel_get(dev, NULL, &built));
-    for (uint32_t n = 1; n <= max_n; n++)
+    for (uint32_t n = 1; n <= (w->experts ? 1 : max_n); n++)
         for (uint32_t op = 0; op < IQT_OPS; op++)
-            IQT_TRY(iqt_plan_choose(dev, w, (enum iqt_op)op, n, &built));
+            IQT_TRY(prepare_one(dev, w, (enum iqt_op)op, n));
     return IQT_OK;
 }

@@ -10,6 +10,9 @@ static enum iqt_status check_matrix(const struct iqt_queue *q, const struct iqt_
         return iqt_fail(IQT_ERR_ARG,
                         "product %zu: a matrix lives on another device than the queue",
                         i);
+    if (w->experts)
+        return iqt_fail(IQT_ERR_ARG,
+                        "product %zu: a matrix of experts is for iqt_matvec_routed()", i);
     if (w->k != k)
         return iqt_fail(IQT_ERR_SHAPE,
                         "product %zu: a matrix has %zu columns, expected %zu", i, w->k,
@@ -107,8 +110,7 @@ enum iqt_status iqt_product_run(struct iqt_queue *q, const float *x, size_t x_st
     IQT_TRY(check_data(x, x_stride, products, count));
     call.k = products[0].w->k;
     call.x_stride = x_stride ? x_stride : call.k;
-    IQT_TRY(iqt_call_plan(&call, products, count));
-    IQT_TRY(iqt_call_choose(&call, forced));
+    IQT_TRY(iqt_call_plan(&call, products, count, forced));
     return iqt_call_run(&call, elapsed_ns);
 }
 
@@ -116,6 +118,18 @@ enum iqt_status iqt_matvec(struct iqt_queue *q, const float *x, size_t x_stride,
                            uint32_t n, const struct iqt_product *products, size_t count)
 {
     return iqt_product_run(q, x, x_stride, n, products, count, NULL, NULL);
+}
+
+enum iqt_status iqt_matvec_by_plan(struct iqt_queue *q, const char *plan, const float *x,
+                                   size_t x_stride, uint32_t n,
+                                   const struct iqt_product *products, size_t count)
+{
+    struct iqt_plan forced;
+
+    if (!plan)
+        return iqt_fail(IQT_ERR_ARG, "iqt_matvec_by_plan: plan is NULL");
+    IQT_TRY(iqt_plan_parse(plan, &forced));
+    return iqt_product_run(q, x, x_stride, n, products, count, &forced, NULL);
 }
 
 enum iqt_status iqt_workspace_bytes(struct iqt_queue *q, uint32_t n,
@@ -128,7 +142,7 @@ enum iqt_status iqt_workspace_bytes(struct iqt_queue *q, uint32_t n,
         return iqt_fail(IQT_ERR_ARG, "iqt_workspace_bytes: bytes is NULL");
     IQT_TRY(check_products(q, n, products, count));
     call.k = products[0].w->k;
-    IQT_TRY(iqt_call_plan(&call, products, count));
+    IQT_TRY(iqt_call_plan(&call, products, count, NULL));
     /* Scratch only grows: an earlier, larger call leaves its size behind. */
     *bytes = call.bytes > q->scratch_bytes ? call.bytes : q->scratch_bytes;
     return IQT_OK;

@@ -86,6 +86,8 @@ struct iqt_matrix {
     enum iqt_layout layout;
     size_t m, k, row_bytes;
     uint32_t tile_rows; /* rows that are stored together: 1, or 4 in packed GPU rows */
+    size_t experts;     /* matrices of m rows, expert_rows apart; 0: an ordinary one */
+    size_t expert_rows; /* m, rounded up to tile_rows */
     struct iqt_mem *mem;
 };
 
@@ -107,10 +109,22 @@ IQT_MUST_USE enum iqt_status iqt_kernel_get(struct iqt_device *dev,
 IQT_MUST_USE enum iqt_status iqt_helper_get(struct iqt_device *dev,
                                             enum iqt_helper helper,
                                             const struct iqt_built **out);
-/* The kernel for products of this matrix: the tuned plan, else the default. */
+/* The kernel for products of this matrix: the tuned plan, else the default. Experts: of routed
+ * products, whatever n. */
 IQT_MUST_USE enum iqt_status iqt_plan_choose(struct iqt_device *dev,
                                              const struct iqt_matrix *w, enum iqt_op op,
                                              uint32_t n, const struct iqt_built **out);
+/* The same kernel for several matrices in one launch: see launch_set() in backend.h. */
+IQT_MUST_USE enum iqt_status iqt_plan_choose_set(struct iqt_device *dev,
+                                                 const struct iqt_matrix *w,
+                                                 enum iqt_op op, uint32_t n,
+                                                 const struct iqt_built **out);
+/* Whether products of both can share a launch. */
+static inline bool iqt_matrix_goes_with(const struct iqt_matrix *a,
+                                        const struct iqt_matrix *b)
+{
+    return a->format == b->format && a->layout == b->layout && a->k == b->k;
+}
 /* Forgets the choices, not the kernels: later products ask the plan source again. */
 void iqt_plans_forget(struct iqt_device *dev);
 void iqt_plans_free(struct iqt_device *dev);

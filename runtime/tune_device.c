@@ -175,8 +175,8 @@ static double bandwidth(struct iqt_device *dev)
         return 0;
     job.m = bytes / (job.k * sizeof(float));
     zeros = calloc(1, bytes);
-    const struct iqt_plan plan =
-        iqt_plan_default(job.format, dialect, IQT_OP_MATVEC, 1, IQT_LAYOUT_PACKED);
+    const struct iqt_plan plan = iqt_plan_default_for(
+        &dev->limits, job.format, dialect, IQT_OP_MATVEC, 1, IQT_LAYOUT_PACKED);
     if (zeros && iqt_trial_create(dev, &trial) == IQT_OK &&
         iqt_trial_load(trial, &job, zeros) == IQT_OK)
         for (uint32_t i = 0; i < 4; i++)
@@ -220,10 +220,16 @@ static enum iqt_status open_database(struct tuning *t, bool runs)
 static enum iqt_status run(struct tuning *t, bool runs)
 {
     const struct iqt_tune_device_options *o = t->options;
+    const struct iqt_gpu *gpu = NULL;
+
+    if (t->dev->backend->dialect != IQT_DIALECT_HOST &&
+        iqt_gpu_find(t->dev->info.name, &gpu) != IQT_OK)
+        gpu = NULL; /* ranked without it */
     const struct iqt_tune_options options = {
         .level = o->level,
         .dialect = t->dev->backend->dialect,
         .limits = &t->dev->limits,
+        .gpu = gpu,
         .bytes_per_ns = runs ? bandwidth(t->dev) : 0,
         .budget_ns = o->budget_ns,
         .force = o->force,

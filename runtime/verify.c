@@ -118,14 +118,14 @@ static enum iqt_status run_parts(const struct part *whole, size_t m)
 }
 
 /* The activations that the kernels multiply with: d * q, exact in double. */
-static enum iqt_status seen_by_kernels(const struct iqt_format *f, const float *x,
-                                       size_t stride, size_t k, uint32_t n, double *out)
+static enum iqt_status seen_by_kernels(bool floats, const float *x, size_t stride,
+                                       size_t k, uint32_t n, double *out)
 {
     const size_t blocks = k / IQT_X_BLOCK;
     int8_t *q;
     struct iqt_xs *s;
 
-    if (f->decode == IQT_DECODE_FLOAT) {
+    if (floats) {
         for (uint32_t c = 0; c < n; c++)
             for (size_t j = 0; j < k; j++)
                 out[c * k + j] = (double)x[c * stride + j];
@@ -148,9 +148,9 @@ static enum iqt_status seen_by_kernels(const struct iqt_format *f, const float *
     return IQT_OK;
 }
 
-enum iqt_status iqt_model_run(const struct iqt_format *f, const void *rows, size_t m,
-                              size_t k, const float *x, size_t x_stride, uint32_t n,
-                              struct iqt_model *out)
+static enum iqt_status run_model(const struct iqt_format *f, bool floats,
+                                 const void *rows, size_t m, size_t k, const float *x,
+                                 size_t x_stride, uint32_t n, struct iqt_model *out)
 {
     struct iqt_model model = { .m = m, .n = n, .tiny = (double)k * FLT_MIN };
     struct part whole = { .f = f, .rows = rows, .k = k, .model = &model };
@@ -171,7 +171,7 @@ enum iqt_status iqt_model_run(const struct iqt_format *f, const void *rows, size
                           m, n);
         goto free_model;
     }
-    status = seen_by_kernels(f, x, x_stride == 0 ? k : x_stride, k, n, seen);
+    status = seen_by_kernels(floats, x, x_stride == 0 ? k : x_stride, k, n, seen);
     if (status != IQT_OK)
         goto free_model;
     whole.x = seen;
@@ -186,6 +186,20 @@ free_model:
     free(seen);
     iqt_model_free(&model);
     return status;
+}
+
+enum iqt_status iqt_model_run(const struct iqt_format *f, const void *rows, size_t m,
+                              size_t k, const float *x, size_t x_stride, uint32_t n,
+                              struct iqt_model *out)
+{
+    return run_model(f, f->decode == IQT_DECODE_FLOAT, rows, m, k, x, x_stride, n, out);
+}
+
+enum iqt_status iqt_model_run_floats(const struct iqt_format *f, const void *rows,
+                                     size_t m, size_t k, const float *x, size_t x_stride,
+                                     uint32_t n, struct iqt_model *out)
+{
+    return run_model(f, true, rows, m, k, x, x_stride, n, out);
 }
 
 void iqt_model_free(struct iqt_model *model)

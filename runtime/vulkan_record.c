@@ -1,22 +1,10 @@
 /* Recorders: products as commands in a caller's command buffer. First everything is checked, then
  * recorded without a way to fail. Knows neither queues nor fences. */
-#include <iqtile/vulkan.h>
-
-#include "runtime/runtime.h"
-#include "runtime/vulkan_hw.h"
+#include "runtime/vulkan_recorder.h"
 
 #include <stdlib.h>
 
 enum { QUANTIZE_THREADS = 64, CHUNK_GRANULE = 64 };
-
-struct iqt_vulkan_recorder {
-    struct iqt_device *dev;
-    const struct iqt_built *quantizer;
-    struct iqt_vk_sets sets;
-    uint32_t max_launches, max_n;
-    size_t max_k;
-    struct iqt_mem *xq, *xs; /* quantized activations of the call being executed */
-};
 
 /* A call's arguments, checked. */
 struct call {
@@ -30,6 +18,33 @@ struct call {
 
 /* ---- Recorders ---- */
 
+/* The last workgroup of a group of rows leaves its counter at 0 again. */
+static enum iqt_status zero_counters(struct iqt_vulkan_recorder *r)
+{
+    const uint64_t bytes = r->work.counters * sizeof(uint32_t);
+    void *zeros = calloc(1, bytes);
+    struct iqt_stream *s = NULL;
+    enum iqt_status status;
+
+    if (zeros == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a recorder");
+    status = iqt_vk_stream_create(r->dev->hw, &s);
+    if (status == IQT_OK)
+        status = iqt_vk_stream_write(s, r->room, 0, zeros, bytes);
+    iqt_vk_stream_destroy(s);
+    free(zeros);
+    return status;
+}
+
+static enum iqt_status fill_work(struct iqt_vulkan_recorder *r)
+{
+    r->work = iqt_work_for(&r->dev->limits, r->max_n);
+    if (r->work.counters == 0)
+        return IQT_OK;
+    IQT_TRY(iqt_vk_alloc(r->dev->hw, iqt_work_bytes(&r->work), false, &r->room));
+    return zero_counters(r);
+}
+
 static enum iqt_status fill(struct iqt_vulkan_recorder *r)
 {
     const uint64_t activations = (uint64_t)r->max_n * r->max_k;
@@ -38,8 +53,9 @@ static enum iqt_status fill(struct iqt_vulkan_recorder *r)
     IQT_TRY(iqt_kernel_get(r->dev, NULL, &r->quantizer));
     IQT_TRY(iqt_vk_sets_reserve(hw, &r->sets, r->max_launches));
     IQT_TRY(iqt_vk_alloc(hw, activations, false, &r->xq));
-    return iqt_vk_alloc(hw, activations / IQT_X_BLOCK * sizeof(struct iqt_xs), false,
-                        &r->xs);
+    IQT_TRY(iqt_vk_alloc(hw, activations / IQT_X_BLOCK * sizeof(struct iqt_xs), false,
+                         &r->xs));
+    return fill_work(r);
 }
 
 static enum iqt_status check_options(const struct iqt_device *dev,
@@ -97,6 +113,7 @@ void iqt_vulkan_recorder_destroy(struct iqt_vulkan_recorder *r)
 {
     if (r == NULL)
         return;
+    iqt_vk_free(r->dev->hw, r->room);
     iqt_vk_free(r->dev->hw, r->xs);
     iqt_vk_free(r->dev->hw, r->xq);
     iqt_vk_sets_free(r->dev->hw, &r->sets);
@@ -144,7 +161,7 @@ static bool is_float(const struct iqt_matrix *w)
 
 /* ---- Checks ---- */
 
-static enum iqt_status check_buffer(const struct call *c, const char *name,
+enum iqt_status iqt_vk_check_buffer(const struct iqt_device *dev, const char *name,
                                     const struct iqt_vulkan_buffer *b, uint64_t vectors,
                                     uint64_t stride, uint64_t length)
 {
@@ -152,9 +169,9 @@ static enum iqt_status check_buffer(const struct call *c, const char *name,
 
     if (b->buffer == VK_NULL_HANDLE)
         return IQT_OK;
-    if (b->offset % c->r->dev->offset_align != 0)
+    if (b->offset % dev->offset_align != 0)
         return iqt_fail(IQT_ERR_ARG, "%s: offset %llu is not a multiple of %u", name,
-                        (unsigned long long)b->offset, c->r->dev->offset_align);
+                        (unsigned long long)b->offset, dev->offset_align);
     if (vectors > 1 && stride < length)
         return iqt_fail(IQT_ERR_SHAPE, "%s: vectors of %llu floats are %llu apart", name,
                         (unsigned long long)length, (unsigned long long)stride);
@@ -164,10 +181,9 @@ static enum iqt_status check_buffer(const struct call *c, const char *name,
                         "%s: %llu vectors of %llu floats need more than %llu bytes", name,
                         (unsigned long long)vectors, (unsigned long long)length,
                         (unsigned long long)b->bytes);
-    if (need > c->r->dev->max_binding)
+    if (need > dev->max_binding)
         return iqt_fail(IQT_ERR_UNSUPPORTED, "%s: %llu bytes, a binding holds %llu", name,
-                        (unsigned long long)need,
-                        (unsigned long long)c->r->dev->max_binding);
+                        (unsigned long long)need, (unsigned long long)dev->max_binding);
     return IQT_OK;
 }
 
@@ -180,6 +196,9 @@ static enum iqt_status check_matrices(const struct call *c,
         return iqt_fail(IQT_ERR_ARG, "product: w is NULL");
     if (w->dev != c->r->dev || (gate != NULL && gate->dev != c->r->dev))
         return iqt_fail(IQT_ERR_ARG, "product: a matrix lives on another device");
+    if (w->experts != 0)
+        return iqt_fail(IQT_ERR_ARG, "product: a matrix of experts is for "
+                                     "iqt_vulkan_record_routed()");
     if (w->k != c->k)
         return iqt_fail(IQT_ERR_SHAPE, "product: w has %zu columns, the first one %zu",
                         w->k, c->k);
@@ -215,10 +234,11 @@ static enum iqt_status check_product(const struct call *c,
                         (double)p->limit);
     if (p->y.buffer == VK_NULL_HANDLE)
         return iqt_fail(IQT_ERR_ARG, "product: y is absent");
-    IQT_TRY(check_buffer(c, "y", &p->y, c->n, stride_of(p), rows_of(p)));
-    IQT_TRY(check_buffer(c, "residual", &p->residual, c->n, stride_of(p), rows_of(p)));
-    IQT_TRY(check_buffer(c, "bias", &p->bias, 1, 0, p->w->m));
-    return check_buffer(c, "gate_bias", &p->gate_bias, 1, 0, p->w->m);
+    IQT_TRY(iqt_vk_check_buffer(c->r->dev, "y", &p->y, c->n, stride_of(p), rows_of(p)));
+    IQT_TRY(iqt_vk_check_buffer(c->r->dev, "residual", &p->residual, c->n, stride_of(p),
+                                rows_of(p)));
+    IQT_TRY(iqt_vk_check_buffer(c->r->dev, "bias", &p->bias, 1, 0, p->w->m));
+    return iqt_vk_check_buffer(c->r->dev, "gate_bias", &p->gate_bias, 1, 0, p->w->m);
 }
 
 static enum iqt_status kernel_of(const struct call *c, const struct iqt_vulkan_product *p,
@@ -226,6 +246,22 @@ static enum iqt_status kernel_of(const struct call *c, const struct iqt_vulkan_p
 {
     return iqt_plan_choose(c->r->dev, p->w,
                            p->gate != NULL ? IQT_OP_GATED : IQT_OP_MATVEC, c->n, out);
+}
+
+/* Whether the largest launch of a plan that splits k has room for its sums. */
+static enum iqt_status check_work(const struct call *c,
+                                  const struct iqt_vulkan_product *p,
+                                  const struct iqt_built *built)
+{
+    struct iqt_params params = { .rows = (uint32_t)chunk_of(c->r->dev, p), .cols = c->n };
+    struct iqt_work empty = c->r->work;
+
+    iqt_work_release(&empty);
+    if (iqt_work_take(&empty, &built->plan, &params))
+        return IQT_OK;
+    return iqt_fail(IQT_ERR_NO_MEMORY,
+                    "plan %s: the recorder has no room for partial sums of %u rows",
+                    built->name, params.rows);
 }
 
 /* Also builds the kernels, so that nothing can fail afterwards. */
@@ -241,12 +277,13 @@ static enum iqt_status check_call(struct call *c,
                         c->k, r->max_n, r->max_k);
     if (c->x.buffer == VK_NULL_HANDLE)
         return iqt_fail(IQT_ERR_ARG, "iqt_vulkan_record: x is absent");
-    IQT_TRY(check_buffer(c, "x", &c->x, c->n, c->x_stride, c->k));
+    IQT_TRY(iqt_vk_check_buffer(c->r->dev, "x", &c->x, c->n, c->x_stride, c->k));
     for (size_t i = 0; i < count; i++) {
         const struct iqt_built *built;
 
         IQT_TRY(check_product(c, &products[i]));
         IQT_TRY(kernel_of(c, &products[i], &built));
+        IQT_TRY(check_work(c, &products[i], built));
         c->quantized |= !is_float(products[i].w);
         launches += (rows_of(&products[i]) + chunk_of(r->dev, &products[i]) - 1) /
                     chunk_of(r->dev, &products[i]);
@@ -262,8 +299,7 @@ static enum iqt_status check_call(struct call *c,
 
 /* ---- Commands ---- */
 
-/* A caller's buffer in the shape of our own; lives as long as the launch is being recorded. */
-static struct iqt_slice slice_caller(struct iqt_mem *view,
+struct iqt_slice iqt_vk_slice_caller(struct iqt_mem *view,
                                      const struct iqt_vulkan_buffer *b)
 {
     if (b->buffer == VK_NULL_HANDLE)
@@ -277,32 +313,31 @@ static struct iqt_slice slice_own(struct iqt_mem *mem, uint64_t bytes)
     return (struct iqt_slice){ mem, 0, bytes };
 }
 
-static void dispatch(const struct call *c, const struct iqt_launch *l)
+void iqt_vk_record_launch(struct iqt_vulkan_recorder *r, VkCommandBuffer cmd,
+                          const struct iqt_launch *l)
 {
-    struct iqt_vk_sets *sets = &c->r->sets;
-
-    iqt_vk_dispatch(c->r->dev->hw, c->cmd, sets->sets[sets->used++], l);
+    iqt_vk_dispatch(r->dev->hw, cmd, r->sets.sets[r->sets.used++], l);
 }
 
-static void record_quantize(const struct call *c)
+void iqt_vk_record_quantize(struct iqt_vulkan_recorder *r, VkCommandBuffer cmd,
+                            const struct iqt_vulkan_buffer *x, size_t x_stride, size_t k,
+                            uint32_t n)
 {
-    const uint64_t activations = (uint64_t)c->n * c->k,
-                   blocks = activations / IQT_X_BLOCK;
-    const struct iqt_quantize_params params = { (uint32_t)c->k, c->n,
-                                                (uint32_t)c->x_stride };
+    const uint64_t activations = (uint64_t)n * k, blocks = activations / IQT_X_BLOCK;
+    const struct iqt_quantize_params params = { (uint32_t)k, n, (uint32_t)x_stride };
     struct iqt_mem view;
     const struct iqt_launch l = {
-        .kernel = c->r->quantizer->kernel,
-        .bind = { [IQT_BIND_W] = slice_caller(&view, &c->x),
-                  [IQT_BIND_XQ] = slice_own(c->r->xq, activations),
-                  [IQT_BIND_XS] = slice_own(c->r->xs, blocks * sizeof(struct iqt_xs)) },
+        .kernel = r->quantizer->kernel,
+        .bind = { [IQT_BIND_W] = iqt_vk_slice_caller(&view, x),
+                  [IQT_BIND_XQ] = slice_own(r->xq, activations),
+                  [IQT_BIND_XS] = slice_own(r->xs, blocks * sizeof(struct iqt_xs)) },
         .params = &params,
         .params_bytes = sizeof(params),
         .groups = (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS),
     };
 
-    dispatch(c, &l);
-    iqt_vk_barrier(c->r->dev->hw, c->cmd);
+    iqt_vk_record_launch(r, cmd, &l);
+    iqt_vk_barrier(r->dev->hw, cmd);
 }
 
 /* Rows of a matrix from an aligned offset; *base is what the alignment left over. */
@@ -314,6 +349,22 @@ static struct iqt_slice slice_rows(const struct iqt_matrix *w, size_t row, size_
     *base = (uint32_t)(at % w->dev->offset_align);
     return (struct iqt_slice){ w->mem, at - *base,
                                *base + (uint64_t)rows * w->row_bytes };
+}
+
+/* Launches of a call run at the same time: each has room of its own, until there is none left. */
+static void take_work(const struct call *c, const struct iqt_plan *plan,
+                      struct iqt_params *params, struct iqt_launch *l)
+{
+    struct iqt_vulkan_recorder *r = c->r;
+
+    if (plan->split == 1)
+        return;
+    if (!iqt_work_take(&r->work, plan, params)) {
+        iqt_vk_barrier(r->dev->hw, c->cmd);
+        iqt_work_release(&r->work);
+        (void)!iqt_work_take(&r->work, plan, params); /* check_work() has seen it fit */
+    }
+    l->bind[IQT_BIND_WORK] = slice_own(r->room, iqt_work_bytes(&r->work));
 }
 
 static void record_rows(const struct call *c, const struct iqt_vulkan_product *p,
@@ -342,21 +393,22 @@ static void record_rows(const struct call *c, const struct iqt_vulkan_product *p
         .bind = { [IQT_BIND_XQ] = slice_own(c->r->xq, activations),
                   [IQT_BIND_XS] = slice_own(c->r->xs, activations / IQT_X_BLOCK *
                                                           sizeof(struct iqt_xs)),
-                  [IQT_BIND_BIAS] = slice_caller(&view[0], &p->bias),
-                  [IQT_BIND_GATE_BIAS] = slice_caller(&view[1], &p->gate_bias),
-                  [IQT_BIND_RESIDUAL] = slice_caller(&view[2], &p->residual),
-                  [IQT_BIND_Y] = slice_caller(&view[3], &p->y) },
+                  [IQT_BIND_BIAS] = iqt_vk_slice_caller(&view[0], &p->bias),
+                  [IQT_BIND_GATE_BIAS] = iqt_vk_slice_caller(&view[1], &p->gate_bias),
+                  [IQT_BIND_RESIDUAL] = iqt_vk_slice_caller(&view[2], &p->residual),
+                  [IQT_BIND_Y] = iqt_vk_slice_caller(&view[3], &p->y) },
         .params = &params,
         .params_bytes = sizeof(params),
         .groups = iqt_plan_groups(&built->plan, (uint32_t)rows),
     };
 
     if (is_float(p->w))
-        l.bind[IQT_BIND_XQ] = slice_caller(&view[4], &c->x);
+        l.bind[IQT_BIND_XQ] = iqt_vk_slice_caller(&view[4], &c->x);
     l.bind[IQT_BIND_W] = slice_rows(p->w, row, rows, &params.w_base);
     l.bind[IQT_BIND_GATE] =
         slice_rows(p->gate != NULL ? p->gate : p->w, row, rows, &params.gate_base);
-    dispatch(c, &l);
+    take_work(c, &built->plan, &params, &l);
+    iqt_vk_record_launch(c->r, c->cmd, &l);
 }
 
 /* Launches of one call write different rows and read none of them: no barriers between. */
@@ -391,8 +443,9 @@ enum iqt_status iqt_vulkan_record(struct iqt_vulkan_recorder *r, VkCommandBuffer
     IQT_TRY(check_call(&c, products, count));
 
     iqt_vk_barrier(r->dev->hw, cmd);
+    iqt_work_release(&r->work);
     if (c.quantized)
-        record_quantize(&c);
+        iqt_vk_record_quantize(r, cmd, &c.x, c.x_stride, c.k, c.n);
     for (size_t i = 0; i < count; i++)
         IQT_TRY(record_product(&c, &products[i]));
     iqt_vk_barrier(r->dev->hw, cmd);

@@ -191,7 +191,7 @@ enum iqt_status iqt_vk_stream_launch(struct iqt_stream *s, const struct iqt_laun
     IQT_TRY(iqt_vk_sets_reserve(s->hw, &s->sets, s->sets.used + 1));
     if (!s->recording)
         IQT_TRY(begin_launches(s));
-    else
+    else if (!l->beside)
         iqt_vk_barrier(s->hw, s->cmd);
     iqt_vk_dispatch(s->hw, s->cmd, s->sets.sets[s->sets.used++], l);
     return IQT_OK;

@@ -52,5 +52,5 @@ else
 fi
 cmake --preset release -DIQT_WERROR=ON "${configure[@]}"
 cmake --build --preset release
-# One test at a time: several of them use all cores themselves.
-exec ctest --test-dir build --output-on-failure ${quick:+-LE slow} "$@"
+# Most tests are one thread; those that use all cores say so (PROCESSORS).
+exec ctest --test-dir build --output-on-failure -j "$(nproc)" ${quick:+-LE slow} "$@"

@@ -180,3 +180,14 @@ void iqt_sim_faults_reset(void)
     state().faults = 0;
     state().text.clear();
 }
+
+std::string sim::format(const char *text, ...)
+{
+    char out[320];
+    va_list args;
+
+    va_start(args, text);
+    vsnprintf(out, sizeof out, text, args);
+    va_end(args);
+    return out;
+}

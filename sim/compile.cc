@@ -53,11 +53,12 @@ std::string table_of(const std::string &text)
 }
 
 std::string whole_text(sim_language language, const char *text, const char *arch,
-                       bool checked)
+                       int checked)
 {
     const std::string kernel = sim::without_asm(text);
 
-    return std::string(checked ? "#define SIM_CHECKED 1\n" : "") +
+    return std::string(checked != 0 ? "#define SIM_CHECKED 1\n" : "") +
+           (checked == SIM_COUNTED ? "#define SIM_COUNTED 1\n" : "") +
            sim_text_runtime_table + sim_text_prelude_common +
            (language == SIM_CUDA ? sim_text_prelude_cuda : sim_text_prelude_hip) +
            arch_macros(language, arch) + "#line 1 \"kernel\"\n" + kernel +
@@ -68,7 +69,7 @@ std::string whole_text(sim_language language, const char *text, const char *arch
 
 /* Local variables that a kernel forgets to set get a pattern, so that results are visibly wrong. The
  * checks are those of GCC's and Clang's sanitizers with the machine's own handlers. */
-std::vector<std::string> command(const std::string &compiler, bool checked)
+std::vector<std::string> command(const std::string &compiler, int checked)
 {
     std::vector<std::string> c = { compiler,
                                    "-x",
@@ -84,7 +85,9 @@ std::vector<std::string> command(const std::string &compiler, bool checked)
                                    "-O1",
                                    "-ftrivial-auto-var-init=pattern" };
 
-    if (checked)
+    if (checked == SIM_COUNTED) /* else a load of a vector becomes loads of its words */
+        c.emplace_back("-fno-tree-sra");
+    if (checked != 0)
         c.insert(
             c.end(),
             { "-fsanitize=thread", "-fsanitize-recover=all",
@@ -136,7 +139,7 @@ int run(const std::vector<std::string> &words, int in, int log)
 }
 
 /* The objects go where a later dlopen() finds them; the source goes in by a memory file. */
-int compile(const std::string &compiler, const std::string &source, bool checked,
+int compile(const std::string &compiler, const std::string &source, int checked,
             const std::string &file, std::string *log)
 {
     const int in = memfd_create("iqtile-sim-text", MFD_CLOEXEC);
@@ -145,12 +148,12 @@ int compile(const std::string &compiler, const std::string &source, bool checked
     int status = 127;
 
     /* Sanitizers' own libraries must stay out: objects are linked by hand. */
-    if (checked)
+    if (checked != 0)
         words.insert(words.end(), { "-c" });
-    words.insert(words.end(), { "-o", checked ? file + ".o" : file, "-" });
+    words.insert(words.end(), { "-o", checked != 0 ? file + ".o" : file, "-" });
     if (in >= 0 && out >= 0 && write_all(in, source))
         status = run(words, in, out);
-    if (status == 0 && checked)
+    if (status == 0 && checked != 0)
         status = run({ compiler, "-shared", "-nostdlib", "-o", file, file + ".o", "-lc",
                        "-lm", "-lgcc" },
                      in, out);
@@ -239,7 +242,7 @@ std::string read_file(const std::string &path)
 }
 
 /* A complete object under its final name, or none. */
-std::string build(const std::string &compiler, const std::string &source, bool checked,
+std::string build(const std::string &compiler, const std::string &source, int checked,
                   const std::string &path, std::string *log)
 {
     const std::string part = path + "." + std::to_string(getpid()) + "." +
@@ -267,11 +270,11 @@ int sim_compile(enum sim_language language, const char *text, const char *arch,
                 int checked, char **image, size_t *image_bytes, char **log)
 {
     const std::string &compiler = compiler_name();
-    const std::string source = whole_text(language, text, arch, checked != 0);
+    const std::string source = whole_text(language, text, arch, checked);
     const std::string folder = cache_folder();
     std::string key = compiler, messages, object;
 
-    for (const std::string &word : command(compiler, checked != 0))
+    for (const std::string &word : command(compiler, checked))
         key += word;
     const std::string path = folder + "/" + hash(key + source) + ".so";
     make_folders(folder);
@@ -280,7 +283,7 @@ int sim_compile(enum sim_language language, const char *text, const char *arch,
         messages =
             "no C++ compiler: c++, g++ or clang++ simulate a GPU (IQT_SIM_CXX names another)";
     else if (object.empty())
-        object = build(compiler, source, checked != 0, path, &messages);
+        object = build(compiler, source, checked, path, &messages);
     *log = copy_bytes(messages);
     *image = nullptr;
     if (object.empty())

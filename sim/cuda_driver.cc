@@ -88,7 +88,7 @@ API cuInit(unsigned flags)
 API cuDriverGetVersion(int *version)
 {
     SIM_CALL();
-    *version = 13000 + sim::settings().check; /* keeps callers' caches apart */
+    *version = 13010 + sim::settings().check; /* keeps callers' caches apart */
     return sim::SUCCESS;
 }
 

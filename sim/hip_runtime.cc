@@ -67,7 +67,7 @@ API hipGetDeviceCount(int *count)
 API hipDriverGetVersion(int *version)
 {
     SIM_CALL();
-    *version = 60000000 + sim::settings().check; /* keeps callers' caches apart */
+    *version = 60000010 + sim::settings().check; /* keeps callers' caches apart */
     return sim::SUCCESS;
 }
 

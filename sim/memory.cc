@@ -86,7 +86,9 @@ const char *race(Block *b, size_t offset, size_t bytes, bool write, uint32_t who
 
         if (t.launch != launches)
             t = { launches, 0, 0 };
-        if (t.writer != 0 && t.writer != who)
+        if (t.writer != 0 && t.writer != who &&
+            (write || !sim::order_reads((who - 1) % sim::MAX_THREADS,
+                                        (t.writer - 1) / sim::MAX_THREADS)))
             return write ? "race: another thread has written the same global memory"
                          : "race: reads global memory that another thread has written";
         if (write && t.reader != 0 && t.reader != who)
@@ -186,11 +188,29 @@ std::string sim::memory_access(const void *at, size_t bytes, bool write, uint64_
     return raced != nullptr ? std::string(raced) : std::string();
 }
 
+std::string sim::memory_atomic(const void *at)
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    const auto b = find(number(at));
+
+    if (b == blocks.end())
+        return "at an address of nothing";
+    const size_t offset = number(at) - b->first;
+    if (4 > b->second.bytes - offset)
+        return text("at offset %lu of an allocation of %lu bytes", offset,
+                    b->second.bytes);
+    if (!b->second.whole && memchr(b->second.written.data() + offset, 0, 4) != nullptr)
+        return text("uninitialised: offset %lu of an allocation of %lu bytes", offset,
+                    b->second.bytes);
+    return "";
+}
+
 void sim::memory_launch()
 {
     const std::lock_guard<std::mutex> guard(lock);
 
     launches++;
+    sim::order_launch();
     for (auto &b : blocks)
         b.second.written_now = false;
 }

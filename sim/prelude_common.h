@@ -5,15 +5,40 @@ extern "C" char __start_sim_shared[] __attribute__((weak, visibility("hidden")))
 extern "C" char __stop_sim_shared[] __attribute__((weak, visibility("hidden")));
 
 #define SIM static inline __attribute__((unused))
+/* A primitive runs. */
+#ifdef SIM_COUNTED
+static void __attribute__((unused, noinline, no_sanitize("thread", "undefined")))
+sim_primitive(int number)
+{
+    sim_rt->primitive[number]++;
+}
+#define SIM_DOES(what) sim_primitive(SIM_##what)
+enum {
+    SIM_DOT4,
+    SIM_PERM,
+    SIM_MUL,
+    SIM_FMA,
+    SIM_FMA_HALF,
+    SIM_LOGIC,
+    SIM_FUNNEL,
+    SIM_CONVERT,
+    SIM_SHUFFLE,
+    SIM_BARRIER
+};
+#else
+#define SIM_DOES(what) ((void)0)
+#endif
 SIM int sim_dp4a(unsigned a, unsigned b, int c)
 {
     unsigned sum = (unsigned)c;
+    SIM_DOES(DOT4);
     for (int i = 0; i < 32; i += 8)
         sum += (unsigned)((int)(signed char)(a >> i) * (int)(signed char)(b >> i));
     return (int)sum;
 }
 SIM unsigned sim_dp4a_u(unsigned a, unsigned b, unsigned c)
 {
+    SIM_DOES(DOT4);
     for (int i = 0; i < 32; i += 8)
         c += (a >> i & 255u) * (b >> i & 255u);
     return c;
@@ -21,6 +46,7 @@ SIM unsigned sim_dp4a_u(unsigned a, unsigned b, unsigned c)
 /* Bits [by, by + 32) of high:low. */
 SIM unsigned sim_funnel(unsigned high, unsigned low, unsigned by)
 {
+    SIM_DOES(FUNNEL);
     return (unsigned)(((unsigned long long)high << 32 | low) >> (by & 31u));
 }
 SIM float sim_half(unsigned short bits)
@@ -37,6 +63,7 @@ struct SimHalf {
     unsigned short bits;
     operator float() const
     {
+        SIM_DOES(CONVERT);
         return sim_half(bits);
     }
 };
@@ -59,6 +86,7 @@ SIM unsigned sim_to_half(double v)
 SIM unsigned sim_fma_half2(unsigned a, unsigned b, unsigned c)
 {
     unsigned d = 0;
+    SIM_DOES(FMA_HALF);
     for (int i = 0; i < 32; i += 16)
         d |= sim_to_half(__builtin_fma((double)sim_half((unsigned short)(a >> i)),
                                        (double)sim_half((unsigned short)(b >> i)),
@@ -128,26 +156,26 @@ static SimEntry sim_entry(const char *name, void (*kernel)(A...), unsigned max_t
 extern "C" {
 #define SIM_QUIET \
     __attribute__((no_sanitize("thread", "undefined"), used, visibility("hidden")))
-#define SIM_ACCESS(n)                                 \
-    SIM_QUIET void __tsan_read##n(void *p)            \
-    {                                                 \
-        if (sim_rt)                                   \
-            sim_rt->access(p, n, false);              \
-    }                                                 \
-    SIM_QUIET void __tsan_write##n(void *p)           \
-    {                                                 \
-        if (sim_rt)                                   \
-            sim_rt->access(p, n, true);               \
-    }                                                 \
-    SIM_QUIET void __tsan_unaligned_read##n(void *p)  \
-    {                                                 \
-        if (sim_rt)                                   \
-            sim_rt->access(p, n, false);              \
-    }                                                 \
-    SIM_QUIET void __tsan_unaligned_write##n(void *p) \
-    {                                                 \
-        if (sim_rt)                                   \
-            sim_rt->access(p, n, true);               \
+#define SIM_ACCESS(n)                                                 \
+    SIM_QUIET void __tsan_read##n(void *p)                            \
+    {                                                                 \
+        if (sim_rt)                                                   \
+            sim_rt->access(p, n, false, __builtin_return_address(0)); \
+    }                                                                 \
+    SIM_QUIET void __tsan_write##n(void *p)                           \
+    {                                                                 \
+        if (sim_rt)                                                   \
+            sim_rt->access(p, n, true, __builtin_return_address(0));  \
+    }                                                                 \
+    SIM_QUIET void __tsan_unaligned_read##n(void *p)                  \
+    {                                                                 \
+        if (sim_rt)                                                   \
+            sim_rt->access(p, n, false, __builtin_return_address(0)); \
+    }                                                                 \
+    SIM_QUIET void __tsan_unaligned_write##n(void *p)                 \
+    {                                                                 \
+        if (sim_rt)                                                   \
+            sim_rt->access(p, n, true, __builtin_return_address(0));  \
     }
 SIM_ACCESS(1);
 SIM_ACCESS(2);
@@ -163,12 +191,12 @@ SIM_QUIET void sim_init() __asm__("__tsan_init");
 SIM_QUIET void sim_read_range(void *p, long n)
 {
     if (sim_rt)
-        sim_rt->access(p, (unsigned)n, false);
+        sim_rt->access(p, (unsigned)n, false, __builtin_return_address(0));
 }
 SIM_QUIET void sim_write_range(void *p, long n)
 {
     if (sim_rt)
-        sim_rt->access(p, (unsigned)n, true);
+        sim_rt->access(p, (unsigned)n, true, __builtin_return_address(0));
 }
 SIM_QUIET void sim_func_entry(void *)
 {

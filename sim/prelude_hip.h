@@ -2,14 +2,22 @@
 #define global used
 #define device unused
 #define shared section("sim_shared")
+#define constant unused
 #define launch_bounds(...) used
 #define amdgpu_flat_work_group_size(...) used
 #define __builtin_amdgcn_workgroup_id_x() (sim_rt->group.x)
 #define __builtin_amdgcn_workgroup_id_y() (sim_rt->group.y)
 #define __builtin_amdgcn_workitem_id_x() (sim_rt->thread.x)
 #define __builtin_amdgcn_workitem_id_y() (sim_rt->thread.y)
-#define __builtin_amdgcn_fence(...) ((void)0)
-#define __builtin_amdgcn_s_barrier() sim_rt->barrier(__LINE__)
+/* Only "agent" goes beyond the workgroup, whose threads take turns. */
+#define __builtin_amdgcn_fence(order, scope, ...) sim_fence(sizeof scope)
+SIM void sim_fence(unsigned long bytes)
+{
+    if (bytes == sizeof "agent")
+        sim_rt->fence();
+}
+#define __hip_atomic_fetch_add(p, value, order, scope) sim_rt->atomic_add(p, value)
+#define __builtin_amdgcn_s_barrier() (SIM_DOES(BARRIER), sim_rt->barrier(__LINE__))
 #define __builtin_amdgcn_wave_barrier() ((void)sim_rt->shuffle(__LINE__, ~0ull, 0, -1))
 #define __builtin_amdgcn_mbcnt_lo(mask, add) sim_mbcnt(mask, add, 0)
 #define __builtin_amdgcn_mbcnt_hi(mask, add) sim_mbcnt(mask, add, 32)
@@ -25,6 +33,7 @@ SIM unsigned sim_mbcnt(unsigned mask, unsigned add, int first)
     sim_bpermute(__LINE__, (unsigned)(address), (unsigned)(x))
 SIM unsigned sim_bpermute(int line, unsigned address, unsigned x)
 {
+    SIM_DOES(SHUFFLE);
     return (unsigned)sim_rt->shuffle(line, ~0ull, x, (int)(address / 4u % sim_rt->warp));
 }
 #define __builtin_amdgcn_sdot4(a, b, c, clamp) sim_dp4a((unsigned)(a), (unsigned)(b), c)
@@ -34,6 +43,7 @@ SIM unsigned sim_bpermute(int line, unsigned address, unsigned x)
 SIM int sim_sudot4(bool sa, unsigned a, bool sb, unsigned b, int c)
 {
     unsigned sum = (unsigned)c;
+    SIM_DOES(DOT4);
     for (int i = 0; i < 32; i += 8) {
         const int u = sa ? (int)(signed char)(a >> i) : (int)(a >> i & 255u);
         const int v = sb ? (int)(signed char)(b >> i) : (int)(b >> i & 255u);
@@ -43,12 +53,19 @@ SIM int sim_sudot4(bool sa, unsigned a, bool sb, unsigned b, int c)
 }
 SIM void sim_ptx_v_mul_u32_u24(unsigned &d, unsigned a, unsigned b)
 {
+    SIM_DOES(MUL);
     d = (a & 0xffffffu) * (b & 0xffffffu);
 }
 SIM void sim_ptx_v_pk_fma_f16(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_fma_half2(a, b, c);
 }
+SIM float sim_fma(float a, float b, float c)
+{
+    SIM_DOES(FMA);
+    return __builtin_fmaf(a, b, c);
+}
+#define __builtin_fmaf(a, b, c) sim_fma(a, b, c)
 #define __builtin_amdgcn_alignbit(high, low, by) sim_funnel(high, low, by)
 /* v_perm_b32: selector bytes 0..7 a byte of hi:lo, 8..11 the sign of bytes 1, 3, 5, 7, 12 zero,
  * 13 and more all ones. */
@@ -57,6 +74,7 @@ SIM unsigned sim_perm(unsigned hi, unsigned lo, unsigned s)
 {
     const unsigned long long v = (unsigned long long)hi << 32 | lo;
     unsigned r = 0;
+    SIM_DOES(PERM);
     for (int i = 0; i < 32; i += 8) {
         const unsigned n = s >> i & 255u;
         unsigned byte = n == 12u ? 0u : 255u;

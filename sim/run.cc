@@ -13,7 +13,10 @@
 namespace
 {
 
-enum { MAX_THREADS = 1024, MAX_WARP = 64 };
+using sim::format;
+
+enum { MAX_WARP = 64, WORDS = 8, ORDERED = -2 };
+using sim::MAX_THREADS;
 enum What { RUNNING, AT_BARRIER, AT_SHUFFLE, DONE };
 
 struct Lane {
@@ -22,14 +25,7 @@ struct Lane {
     int line = 0; /* of the kernel text, where it waits */
     uint64_t value = 0, mask = 0;
     int from = -1;
-};
-
-/* Who touched a byte of shared memory since the last barrier: thread + 1, or MANY. */
-enum { NOBODY = 0, MANY = 0xffff };
-struct SharedByte {
-    uint16_t writer, reader;
-    uint32_t epoch;
-    bool written;
+    uint32_t words[WORDS];
 };
 
 struct Machine {
@@ -37,10 +33,10 @@ struct Machine {
     SimRuntime runtime;
     sim::Fiber main;
     std::vector<std::unique_ptr<Lane>> lanes;
-    std::vector<SharedByte> shared;
     const sim_kernel *kernel = nullptr;
     void *arguments[32];
-    unsigned threads = 0, current = 0, epoch = 0;
+    uint32_t words[MAX_THREADS][WORDS]; /* of the lanes of a warp, when all have come */
+    unsigned threads = 0, current = 0;
     uint64_t group = 0, random = 1;
     bool failed = false, illegal = false;
 };
@@ -79,18 +75,6 @@ void fault(const std::string &what)
     give_up();
 }
 
-std::string format(const char *text, ...) __attribute__((format(printf, 1, 2)));
-std::string format(const char *text, ...)
-{
-    char out[320];
-    va_list args;
-
-    va_start(args, text);
-    vsnprintf(out, sizeof out, text, args);
-    va_end(args);
-    return out;
-}
-
 /* ---- Meeting points ---- */
 
 void wait(What what, int line)
@@ -123,6 +107,16 @@ unsigned long long at_shuffle(int line, unsigned long long mask, unsigned long l
     return own.value;
 }
 
+/* What a warp does together, as tensor cores do. */
+const unsigned *at_gather(int line, const unsigned *own, unsigned count)
+{
+    const unsigned warp = machine.runtime.warp;
+
+    memcpy(lane(machine.current).words, own, count * sizeof *own);
+    at_shuffle(line, warp == MAX_WARP ? ~0ull : (1ull << warp) - 1, 0, -1);
+    return machine.words[machine.current / warp * warp];
+}
+
 /* All threads wait at one barrier: they may go on. */
 bool release_barrier()
 {
@@ -143,7 +137,7 @@ bool release_barrier()
     }
     for (unsigned i = 0; i < machine.threads; i++)
         lane(i).what = RUNNING;
-    machine.epoch++;
+    sim::shared_barrier();
     return true;
 }
 
@@ -174,8 +168,11 @@ void exchange(unsigned first, unsigned count)
 {
     uint64_t value[MAX_WARP];
 
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         value[i] = lane(first + i).value;
+        memcpy(machine.words[first + i], lane(first + i).words,
+               sizeof lane(first + i).words);
+    }
     for (unsigned i = 0; i < count; i++) {
         Lane &l = lane(first + i);
 
@@ -192,8 +189,11 @@ void exchange(unsigned first, unsigned count)
         l.value = l.from >= 0 ? value[l.from] : l.value;
     }
     for (unsigned i = 0; i < count; i++)
-        if (lane(first + i).what == AT_SHUFFLE)
+        if (lane(first + i).what == AT_SHUFFLE) {
+            if (lane(first + i).from == ORDERED)
+                sim::shared_warp_barrier(first / machine.runtime.warp);
             lane(first + i).what = RUNNING;
+        }
 }
 
 bool release_warps()
@@ -241,45 +241,13 @@ uint64_t who()
     return machine.group * MAX_THREADS + machine.current;
 }
 
-std::string shared_access(const uint8_t *at, size_t offset, size_t bytes, bool write)
-{
-    const auto self = static_cast<uint16_t>(machine.current + 1);
-
-    (void)at;
-    for (size_t i = offset; i < offset + bytes; i++) {
-        SharedByte &b = machine.shared[i];
-
-        if (b.epoch != machine.epoch) {
-            b.writer = b.reader = NOBODY;
-            b.epoch = machine.epoch;
-        }
-        if (!write && !b.written)
-            return format("uninitialised: byte %zu of shared memory", i);
-        if (b.writer != NOBODY && b.writer != self)
-            return format("race on byte %zu of shared memory with thread %d", i,
-                          b.writer - 1);
-        if (write && b.reader != NOBODY && b.reader != self)
-            return format("race on byte %zu of shared memory with its reader", i);
-        if (write) {
-            b.writer = self;
-            b.written = true;
-        } else {
-            b.reader = b.reader == NOBODY || b.reader == self
-                           ? self
-                           : static_cast<uint16_t>(MANY);
-        }
-    }
-    return "";
-}
-
-void on_access(const void *p, unsigned bytes, bool write)
+void on_access(const void *p, unsigned bytes, bool write, const void *site)
 {
     const sim::Image &image = sim::image_of(machine.kernel);
-    const auto *at = static_cast<const uint8_t *>(p);
-    const auto *own = reinterpret_cast<const uint8_t *>(&machine);
-    bool owned = false;
+    const auto *at = static_cast<const uint8_t *>(p),
+               *own = reinterpret_cast<const uint8_t *>(&machine);
     std::string wrong;
-
+    bool owned = false;
     if (lane(machine.current).fiber.on_stack(p) ||
         (at >= own && at < own + sizeof machine))
         return;
@@ -289,21 +257,40 @@ void on_access(const void *p, unsigned bytes, bool write)
         wrong = bytes > image.shared_bytes - offset
                     ? format("at byte %zu of %zu of shared memory", offset,
                              image.shared_bytes)
-                    : shared_access(at, offset, bytes, write);
+                    : sim::shared_access(offset, bytes, write, machine.current,
+                                         machine.current / machine.runtime.warp);
+        if (wrong.empty())
+            sim::count_access(site, machine.current, offset, bytes, write, true);
     } else {
         wrong = sim::memory_access(p, bytes, write, who(), &owned);
+        if (write)
+            sim::order_write(machine.current);
         if (!owned && !write && at >= image.begin && at + bytes <= image.end)
             return; /* a constant of the kernel */
         if (!owned && wrong.empty())
             wrong = "at an address of nothing";
-        if (wrong.empty())
+        if (wrong.empty()) {
+            sim::count_access(site, machine.current, reinterpret_cast<uintptr_t>(at),
+                              bytes, write, false);
             return;
+        }
         machine.illegal =
             machine.illegal || !owned || wrong.compare(0, 9, "at offset") == 0;
     }
     if (!wrong.empty())
         fault(format("%s %s of %u bytes: %s", machine.illegal ? "out-of-bounds" : "wrong",
                      write ? "write" : "read", bytes, wrong.c_str()));
+}
+
+unsigned on_atomic_add(unsigned *at, unsigned value)
+{
+    const std::string wrong =
+        sim::image_of(machine.kernel).checked ? sim::memory_atomic(at) : "";
+
+    if (!wrong.empty())
+        fault("atomic operation " + wrong);
+    sim::order_atomic(machine.group);
+    return (*at += value) - value;
 }
 
 /* Every record of the sanitizer begins with file, line and column. */
@@ -342,28 +329,12 @@ bool start_threads()
     return true;
 }
 
-/* The i-th thread to run after a meeting point. */
-unsigned pick(iqt_sim_order order, unsigned i, unsigned offset)
-{
-    const unsigned n = machine.threads;
-
-    switch (order) {
-    case IQT_SIM_REVERSE:
-        return n - 1 - i;
-    case IQT_SIM_STRIDE:
-        return n % 37 != 0 ? i * 37 % n : i;
-    case IQT_SIM_RANDOM:
-        return (offset & 1) != 0 ? (i + offset) % n : n - 1 - (i + offset) % n;
-    default:
-        return i;
-    }
-}
-
 void run_round(iqt_sim_order order)
 {
     machine.random = machine.random * 6364136223846793005u + 1442695040888963407u;
     for (unsigned i = 0; i < machine.threads && !machine.failed; i++) {
-        const unsigned t = pick(order, i, static_cast<unsigned>(machine.random >> 40));
+        const unsigned t = sim::order_pick(order, machine.threads, i,
+                                           static_cast<unsigned>(machine.random >> 40));
         SimRuntime &r = machine.runtime;
 
         if (lane(t).what != RUNNING)
@@ -387,10 +358,10 @@ void run_group(iqt_sim_order order)
 {
     const sim::Image &image = sim::image_of(machine.kernel);
 
-    machine.epoch = 1;
     if (image.shared_bytes > 0)
         memset(image.shared, 0xa5, image.shared_bytes);
-    machine.shared.assign(image.checked ? image.shared_bytes : 0, SharedByte{});
+    sim::shared_begin(image.checked ? image.shared_bytes : 0);
+    sim::order_group(machine.threads);
     if (!start_threads())
         return;
     while (!machine.failed) {
@@ -432,7 +403,9 @@ void run_grid(iqt_sim_order order)
                     static_cast<unsigned>(g / r.groups.x % r.groups.y),
                     static_cast<unsigned>(g / r.groups.x / r.groups.y) };
         run_group(order);
+        sim::count_group(r.warp);
     }
+    sim::count_primitives(r);
 }
 
 } // namespace
@@ -455,8 +428,11 @@ enum sim_result sim_run(const struct sim_kernel *k, const uint32_t grid[3],
     machine.runtime.warp = warp;
     machine.runtime.barrier = at_barrier;
     machine.runtime.shuffle = at_shuffle;
+    machine.runtime.gather = at_gather;
     machine.runtime.access = on_access;
     machine.runtime.undefined = on_undefined;
+    machine.runtime.fence = [] { sim::order_fence(machine.current); };
+    machine.runtime.atomic_add = on_atomic_add;
     sim::set_runtime(k, &machine.runtime);
     if (machine.threads == 0 || machine.threads > MAX_THREADS ||
         !copy_arguments(k, args)) {

@@ -67,6 +67,85 @@ IQT_SIM_API uint32_t iqt_sim_faults(void);
 IQT_SIM_API const char *iqt_sim_fault_text(void);
 IQT_SIM_API void iqt_sim_faults_reset(void);
 
+/* ---- Counted launches ---- */
+
+enum {
+    IQT_SIM_SECTOR = 32,
+    IQT_SIM_LINE = 128,
+    IQT_SIM_ARGUMENTS = 16,
+    IQT_SIM_SITES = 96
+};
+
+/* What the texts' builtins and inline instructions do; plain operators are not seen. */
+enum iqt_sim_primitive {
+    IQT_SIM_DOT4,
+    IQT_SIM_PERM,
+    IQT_SIM_MUL, /* by an instruction of the text: low, high, 24 bits */
+    IQT_SIM_FMA,
+    IQT_SIM_FMA_HALF, /* of two halves */
+    IQT_SIM_LOGIC,    /* lop3 */
+    IQT_SIM_FUNNEL,
+    IQT_SIM_CONVERT, /* half to float, float to int */
+    IQT_SIM_SHUFFLE,
+    IQT_SIM_BARRIER,
+    IQT_SIM_PRIMITIVES,
+};
+
+/* An instruction of the compiled text that touches memory. Sums over its executions by warps. */
+struct iqt_sim_site {
+    int argument;   /* buffer it goes to; -1: shared memory */
+    uint32_t bytes; /* of a lane */
+    int write;
+    uint64_t executions, lanes;
+    uint64_t unique; /* bytes; those that several lanes ask for count once an execution */
+    uint64_t sectors; /* of 32 bytes, distinct in an execution */
+    uint64_t least;   /* sectors that the unique bytes would fill */
+    uint64_t
+        loose; /* sectors that the warp does not use up at once: its loads from the same buffer
+                         for the same time leave bytes out */
+    uint64_t lines; /* passes: distinct lines of 128 bytes for each 128 bytes of lanes */
+    uint64_t least_lines;
+    uint64_t conflicts; /* shared memory: passes beyond the first, 32 banks of 4 bytes */
+};
+
+/* Of a buffer. */
+struct iqt_sim_traffic {
+    uint64_t requested; /* bytes of loads, see iqt_sim_site.unique */
+    uint64_t sectors;   /* of loads, summed over executions */
+    uint64_t lines, least_lines;
+    uint64_t fetched; /* sectors distinct within a workgroup, summed over workgroups */
+    uint64_t touched; /* sectors distinct in the launch */
+    uint64_t written; /* sectors of stores, summed over executions */
+};
+
+struct iqt_sim_argument {
+    const void *data; /* NULL: of zeros */
+    size_t bytes;     /* 0: a null pointer, if it is a buffer */
+    int buffer; /* the kernel gets a pointer to a copy of the data; 0: the data itself */
+};
+
+struct iqt_sim_job {
+    int hip; /* 0: CUDA */
+    const char *text, *arch, *kernel;
+    uint32_t grid, block, warp;
+    uint32_t arguments; /* as many of them as the kernel takes */
+    struct iqt_sim_argument argument[IQT_SIM_ARGUMENTS];
+};
+
+struct iqt_sim_counted {
+    uint64_t primitive[IQT_SIM_PRIMITIVES]; /* executions by threads */
+    struct iqt_sim_traffic traffic[IQT_SIM_ARGUMENTS];
+    uint64_t conflicts;
+    uint32_t sites; /* in the order in which they first ran; the rest is not listed */
+    struct iqt_sim_site site[IQT_SIM_SITES];
+};
+
+/* Compiles a text, runs it with all checks, and counts. The accesses of a warp are one execution when
+ * the same instruction does them for the same time in each thread. 0, or a message (static, of this
+ * thread) in *why. */
+IQT_SIM_API int iqt_sim_count(const struct iqt_sim_job *job, struct iqt_sim_counted *out,
+                              const char **why);
+
 #ifdef __cplusplus
 }
 #endif

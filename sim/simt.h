@@ -19,7 +19,9 @@ int sim_can_compile(void);
 /* Compiles text (one translation unit with extern "C" __global__ kernels) into a host shared object.
  * arch: "sm_90", "gfx1100": decides the predefined macros. On success *image (malloc) is a
  * self-contained image for sim_module_load(); else *image is NULL. *log (malloc, never NULL) has the
- * compiler's messages. checked: with access call-backs and undefined-behaviour handlers. */
+ * compiler's messages. checked: with access call-backs and undefined-behaviour handlers; SIM_COUNTED: also
+ * with primitives counted, and accesses left as the text has them. */
+enum { SIM_CHECKED = 1, SIM_COUNTED = 2 };
 int sim_compile(enum sim_language language, const char *text, const char *arch,
                 int checked, char **image, size_t *image_bytes, char **log);
 

@@ -2,6 +2,7 @@
 #include "stats/count.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MOST_BACKWARD = 1024 };
 
@@ -46,6 +47,16 @@ void iqt_counts_add(struct iqt_counts *to, const struct iqt_counts *c, double ti
 
 /* ---- Loops ---- */
 
+/* The way back from code behind the kernel's end, where NVIDIA's shuffles of diverged warps are, is
+ * no loop. */
+static bool leaves(const struct iqt_listing *l, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++)
+        if (strcmp(l->at[i].mnemonic, "EXIT") == 0)
+            return true;
+    return false;
+}
+
 /* Every backward branch; those to the same place are one loop. */
 static size_t backward(const struct iqt_listing *l, struct iqt_loop *out, size_t cap)
 {
@@ -55,7 +66,7 @@ static size_t backward(const struct iqt_listing *l, struct iqt_loop *out, size_t
         const size_t to = l->at[i].target;
         size_t n = 0;
 
-        if (to == IQT_NO_TARGET || to > i)
+        if (to == IQT_NO_TARGET || to > i || leaves(l, to, i))
             continue;
         while (n < count && out[n].begin != to)
             n++;

@@ -4,14 +4,7 @@
 #define IQT_STATS_PREDICT_H
 
 #include "stats/stats.h"
-#include "tuner/model.h"
-
-/* A product of n columns with m rows of k weights, which are weight_bytes in memory. */
-struct iqt_predict_product {
-    uint64_t m, k;
-    uint32_t n;
-    double weight_bytes;
-};
+#include "tuner/estimate.h"
 
 /* stats and plan NULL: not counted, memory alone decides. */
 void iqt_predict(const struct iqt_gpu *gpu, const struct iqt_stats *stats,

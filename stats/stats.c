@@ -76,6 +76,7 @@ static enum iqt_status parse_radv(const char *name, struct iqt_stats_target *out
         IQT_TRY(iqt_target_parse("spirv", &out->compile));
         out->arch = families[i].arch;
         out->family = families[i].tried;
+        out->dot4 = true; /* of every family of the table */
         out->syntax = IQT_SYNTAX_ACO;
         out->isa = isa_of(out->arch);
         return IQT_OK;
@@ -148,7 +149,7 @@ double iqt_stats_iterations(const struct iqt_stats *s, const struct iqt_plan *pl
 {
     const double spans = (double)k / plan->span;
 
-    return ceil(ceil(spans / plan->threads) / s->unroll);
+    return ceil(ceil(spans / (plan->threads * plan->split)) / s->unroll);
 }
 
 /* Everything outside the loops over spans once, each loop as often as the first thread runs it. */
@@ -159,7 +160,7 @@ double iqt_stats_whole(const struct iqt_stats *s, enum iqt_isa isa,
     struct iqt_counts all = s->once;
 
     iqt_counts_add(&all, &s->loops, iqt_stats_iterations(s, plan, k) - 1);
-    return iqt_counts_slots(isa, &all) * plan->threads / (rows * (double)k);
+    return iqt_counts_slots(isa, &all) * plan->threads * plan->split / (rows * (double)k);
 }
 
 static enum iqt_status count_whole(const struct kernel *k,

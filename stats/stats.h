@@ -15,6 +15,7 @@ struct iqt_stats_target {
     struct iqt_target compile;
     const char *arch;   /* of the table of limits */
     const char *family; /* RADV's name, or NULL */
+    bool dot4;          /* SPIR-V's dot product is an instruction there */
 };
 
 /* IQT_ERR_ARG lists the kinds of targets. out must not be moved: arch points into it. */

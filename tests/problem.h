@@ -176,6 +176,15 @@ static inline void problem_remodel(struct problem *p)
         check_fail("model: %s", iqt_last_error());
 }
 
+/* The same for plans that take x as it is. */
+static inline void problem_remodel_floats(struct problem *p)
+{
+    iqt_model_free(&p->model);
+    if (iqt_model_run_floats(p->f, p->bytes, p->m, p->k, p->x.at, p->x_stride,
+                             IQT_MAX_COLS, &p->model) != IQT_OK)
+        check_fail("model: %s", iqt_last_error());
+}
+
 /* A minimum is subtracted: w may be small where both its parts are large, and rounding goes with
  * the parts. Widens the bounds by them. */
 static inline void problem_widen(struct problem *p)

@@ -12,6 +12,7 @@
 #include "sim/simt.h"
 #include "tests/check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct sim_case {
     int8_t *xq;
     struct iqt_xs *xs;
     float *bias, *y;
+    uint32_t *work;           /* where the plan splits k: counters, behind them sums */
     struct iqt_params params; /* of the product of all m rows */
 };
 
@@ -60,6 +62,19 @@ static inline uint8_t *sim_case_rows(const struct iqt_plan *plan, size_t m, size
     return rows;
 }
 
+/* Counters are 0 before the first launch, nobody writes the sums but kernels. */
+static inline void sim_case_work(struct sim_case *c)
+{
+    const uint32_t rows = c->params.rows + 3;
+    const size_t counters = iqt_plan_row_groups(&c->plan, rows) * sizeof(uint32_t);
+
+    c->params.partials = (uint32_t)(counters / sizeof(uint32_t));
+    c->work =
+        sim_alloc(counters + iqt_plan_partials(&c->plan, rows, c->n) * sizeof(float), 0);
+    if (c->work == NULL || !sim_fill(c->work, 0, counters))
+        abort();
+}
+
 /* x: n quantized vectors. Rows begin at `skip` in their group of rows: native rows in front of the
  * product's are part of `native`. */
 static inline void sim_case_open(struct sim_case *c, const struct iqt_plan *plan,
@@ -89,6 +104,7 @@ static inline void sim_case_open(struct sim_case *c, const struct iqt_plan *plan
         .cols = plan->n < n ? plan->n : n,
         .y_stride = (uint32_t)m,
     };
+    sim_case_work(c);
     free(rows);
     free(bias);
 }
@@ -100,6 +116,7 @@ static inline void sim_case_close(struct sim_case *c)
     sim_free(c->xs);
     sim_free(c->bias);
     sim_free(c->y);
+    sim_free(c->work);
 }
 
 /* The launch of rows [begin, begin + rows) only. */
@@ -129,7 +146,8 @@ static inline enum sim_result sim_case_launch(const struct sim_case *c,
     const void *none = NULL;
     void *args[] = { (void *)&c->w, (void *)&c->w,    (void *)&xq,
                      (void *)&xs,   (void *)&c->bias, &none,
-                     &none,         (void *)&y,       (void *)(uintptr_t)params };
+                     &none,         (void *)&y,       (void *)(uintptr_t)params,
+                     &none,         (void *)&c->work };
     const uint32_t grid[3] = { iqt_plan_groups(&c->plan, params->rows + params->skip), 1,
                                1 };
     const uint32_t block[3] = { iqt_plan_threads(&c->plan), 1, 1 };
@@ -178,6 +196,20 @@ static inline char *sim_case_text(const struct iqt_plan *plan)
         abort();
     }
     return text.data;
+}
+
+/* The text with its first `find` replaced, malloc; NULL: it has none. */
+static inline char *sim_case_mutate(const char *text, const char *find, const char *put)
+{
+    const char *at = strstr(text, find);
+    const size_t length = strlen(text) + strlen(put) + 1;
+    char *out;
+
+    if (at == NULL)
+        return NULL;
+    out = malloc(length);
+    snprintf(out, length, "%.*s%s%s", (int)(at - text), text, put, at + strlen(find));
+    return out;
 }
 
 /* Skips the whole program without a compiler to simulate with. */

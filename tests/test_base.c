@@ -260,9 +260,34 @@ static void test_names(void)
     check_end();
 }
 
+static void test_half_rounding(void)
+{
+    if (!check_begin("half.rounding"))
+        return;
+    for (uint32_t h = 0; h < 0x7c00; h++) {
+        const float x = iqt_f16_to_f32((uint16_t)h);
+        const float above = iqt_f16_to_f32((uint16_t)(h + 1));
+        const float middle = h + 1 < 0x7c00 ? x + (above - x) / 2 : 65520;
+        const uint32_t even = (h + 1) & ~1u;
+
+        check_true(iqt_f32_to_f16(x) == h && iqt_f32_to_f16(-x) == (h | 0x8000),
+                   "%04x becomes %04x", h, iqt_f32_to_f16(x));
+        check_true(iqt_f32_to_f16(middle) == even, "above %04x: %04x", h,
+                   iqt_f32_to_f16(middle));
+        check_true(iqt_f32_to_f16(nextafterf(middle, 0)) == h &&
+                       iqt_f32_to_f16(nextafterf(middle, INFINITY)) == h + 1,
+                   "around the middle above %04x", h);
+    }
+    check_true(iqt_f32_to_f16(INFINITY) == 0x7c00 && iqt_f32_to_f16(1e30f) == 0x7c00 &&
+                   (iqt_f32_to_f16(NAN) & 0x7fff) > 0x7c00 && iqt_f32_to_f16(1e-30f) == 0,
+               "the ends");
+    check_end();
+}
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
+    test_half_rounding();
     test_arithmetic();
     test_half();
     test_reads();

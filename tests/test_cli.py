@@ -229,6 +229,15 @@ def test_matvec(p):
     p.write("x.f32", x + struct.pack("<1536f", *(-v for v in floats(x))))
     p.write("one.f32", x)
     results = []
+    plan = "matvec.iq4_ks.host.n16.g1.r1.t1.s256.v32.u1.k1.packed.i8.perm.none"
+    p.ok("matvec", IQ4_KS, "real.q", "--x", "x.f32", "-o", "y.f32", "--n", "2", "--device", "cpu",
+         "--plan", plan)
+    expect(len(floats(p.read("y.f32"))) == 8, "no results by a plan")
+    for code, wrong in ((1, plan.replace(".n16.", ".n1.")), (2, plan.replace("iq4_ks", "iq2_ks")),
+                        (2, "no_plan")):
+        said = p.fails(code, "matvec", IQ4_KS, "real.q", "--x", "x.f32", "-o", "y.f32", "--n", "2",
+                       "--device", "cpu", "--plan", wrong)
+        expect("plan" in said, "%s: unclear message", wrong)
     for layout in ("native", "packed"):
         p.ok("matvec", IQ4_KS, "real.q", "--x", "x.f32", "-o", "y.f32", "--n", "2", "--device",
              "cpu", "--layout", layout)
@@ -261,6 +270,11 @@ def test_gen(p):
         for name in p.random.sample(names, min(3, len(names))):
             expect(len(p.ok("gen", "--plan", name)) > 500, "%s: no text", name)
         p.fails(2, "gen", "--plan", names[0], "--format", "iq2_ks")
+    for dialect in ("glsl", "cuda", "hip"):
+        text = p.ok("gen", "--format", "iq2_kl", "--dialect", dialect, "--floats")
+        expect("dot_floats" in text and "xf4[" in text, "%s: no float activations", dialect)
+    p.fails(1, "gen", "--format", "iq4_ks", "--dialect", "cuda", "--floats", "--layout", "packed")
+    p.fails(1, "gen", "--format", "iq4_ks", "--dialect", "host", "--floats")
     plan = p.ok("gen", "--list", "--format", "iq4_ks", "--dialect", "glsl").split()[0]
     p.fails(2, "gen", "--plan", plan.replace(".n1.", ".nine."))
     p.fails(1, "gen", "--plan", plan.replace(".g1.r1.", ".g1.r2."))
@@ -294,7 +308,7 @@ def test_golden(p):
     expect(done.returncode == 0, "sound files fail:\n%s%s", done.stdout, done.stderr)
     expect(any("iq4_ks cpu:0 native:" in line for line in lines), "no line for native")
     expect(any("iq4_ks cpu:0 packed:" in line for line in lines), "no line for packed")
-    expect(any("skipped: no kernels for type 344" in line for line in lines), "no skipped line")
+    expect(any("iq4_ks_r4 cpu:0 packed:" in line for line in lines), "no line for interleaved rows")
     passed, failed = lines[-1].split(" passed, ")
     expect(int(passed) > 50 and failed == "0 failed", "last line is %r", lines[-1])
     p.fails(1, "golden", folder, "--format", "iq2_ks")

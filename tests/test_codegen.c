@@ -2,6 +2,7 @@
  * by aligned loads of what is there. IQT_UPDATE=1 rewrites the golden texts: a change of an emitter
  * is then a readable diff. */
 #include "codegen/codegen.h"
+#include "kernels/codebook.h"
 #include "kernels/packer.h"
 #include "tests/check.h"
 
@@ -13,19 +14,28 @@ enum { MOST = 4096 };
 
 /* One per decode family and dialect that differs. Tiles: n1 is decoded by split permutes, n2 by
  * merged ones. */
-#define TILE(op, format, dialect, n, lookup) \
-    op "." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.packed." lookup ".subgroup"
+#define TILE(op, format, dialect, n, lookup)                                       \
+    op "." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.k1.packed.i8." lookup \
+       ".subgroup"
+#define MMA(op, format, n, lookup) \
+    op "." format ".cuda.n" n ".g32.r4.t32.s64.v16.u1.k1.packed.mma." lookup ".shmem"
 static const char *const golden[] = {
-    "matvec.iq4_ks.glsl.n1.g8.r2.t8.s64.v16.u1.packed.sel.shmem",
-    "matvec.iq4_ks.host.n1.g2.r2.t1.s256.v32.u1.packed.perm.none",
-    "matvec.iq2_kl.glsl.n1.g4.r1.t8.s256.v16.u1.packed.shmem.subgroup",
-    "matvec.iq4_kss.glsl.n4.g4.r1.t8.s32.v4.u1.native.sel.shmem",
-    "matvec.iq3_kt.glsl.n1.g4.r1.t8.s128.v16.u1.packed.none.shmem",
-    "gated.iq5_k.glsl.n1.g4.r1.t8.s128.v16.u1.packed.shmem.shmem",
-    "matvec.q5_k.glsl.n1.g4.r1.t8.s32.v4.u1.native.none.shmem",
-    "matvec.f16.cuda.n1.g4.r1.t32.s32.v16.u1.packed.none.subgroup",
-    "matvec.iq4_k.cuda.n1.g16.r1.t4.s128.v4.u1.native.perm.shmem",
-    "matvec.iq3_kt.hip.n1.g16.r1.t4.s128.v4.u1.native.none.shmem",
+    MMA("matvec", "iq1_kt", "8", "none"),
+    MMA("matvec", "iq3_k", "16", "perm"),
+    MMA("gated", "iq5_ks", "4", "perm"),
+    "matvec.iq4_ks.glsl.n1.g8.r2.t8.s64.v16.u1.k1.packed.i8.sel.shmem",
+    "matvec.iq4_ks.host.n1.g2.r2.t1.s256.v32.u1.k1.packed.i8.perm.none",
+    "matvec.iq2_kl.glsl.n1.g4.r1.t8.s256.v16.u1.k1.packed.i8.shmem.subgroup",
+    "matvec.iq4_kss.glsl.n4.g4.r1.t8.s32.v4.u1.k1.native.i8.sel.shmem",
+    "matvec.iq3_kt.glsl.n1.g4.r1.t8.s128.v16.u1.k1.packed.i8.none.shmem",
+    "gated.iq5_k.glsl.n1.g4.r1.t8.s128.v16.u1.k1.packed.i8.shmem.shmem",
+    "matvec.q5_k.glsl.n1.g4.r1.t8.s32.v4.u1.k1.native.i8.none.shmem",
+    "matvec.iq2_ks.glsl.n1.g8.r2.t4.s64.v16.u1.k1.packed.dot.arith.shmem",
+    "matvec.iq3_kt.glsl.n1.g8.r2.t4.s128.v16.u1.k1.packed.dot.none.shmem",
+    "matvec.iq4_kt.glsl.n1.g16.r4.t4.s128.v16.u1.k1.packed.dot.none.shmem",
+    "matvec.f16.cuda.n1.g4.r1.t32.s32.v16.u1.k1.packed.f32.none.subgroup",
+    "matvec.iq4_k.cuda.n1.g16.r1.t4.s128.v4.u1.k1.native.i8.perm.shmem",
+    "matvec.iq3_kt.hip.n1.g16.r1.t4.s128.v4.u1.k1.native.i8.none.shmem",
     TILE("matvec", "iq2_ks", "cuda", "1", "perm"),
     TILE("matvec", "iq3_k", "cuda", "1", "perm"),
     TILE("matvec", "iq4_ks", "cuda", "1", "perm"),
@@ -41,6 +51,13 @@ static const char *const golden[] = {
     TILE("matvec", "iq2_kl", "hip", "1", "perm"),
     TILE("matvec", "iq3_kt", "hip", "1", "none"),
     TILE("matvec", "iq4_kt", "hip", "2", "none"),
+    "matvec.iq3_ks.cuda.n16.g16.r4.t32.s64.v16.u1.k4.packed.i8.perm.subgroup",
+    "gated.iq4_ks.hip.n2.g16.r4.t32.s64.v16.u1.k2.packed.i8.perm.shmem",
+    "gated.q5_k.glsl.n4.g4.r1.t8.s32.v4.u1.k8.native.i8.none.shmem",
+    "routed_gated.iq4_ks.cuda.n1.g16.r4.t32.s64.v16.u1.k1.packed.i8.perm.subgroup",
+    "routed_matvec.iq2_k.glsl.n1.g8.r2.t8.s64.v16.u1.k1.packed.i8.sel.shmem",
+    "set_matvec.iq5_ks.cuda.n1.g16.r4.t32.s64.v16.u1.k1.packed.i8.perm.subgroup",
+    "set_gated.iq3_kt.hip.n1.g16.r4.t32.s64.v16.u1.k2.packed.i8.none.subgroup",
 };
 
 static bool emit(const char *name, struct iqt_buf *out)
@@ -241,6 +258,63 @@ static void check_illegal(void)
     check_end();
 }
 
+/* ---- Identities of the GLSL decoders, for every code and seed ---- */
+
+static void check_two_bits(void)
+{
+    if (!check_begin("identity.two_bits"))
+        return;
+    for (uint32_t codes = 0; codes < 256; codes++) {
+        const uint32_t c =
+            (codes & 3) | (codes & 12) << 6 | (codes & 48) << 12 | (codes & 192) << 18;
+        const uint32_t v = c << 4 | (c << 1 & ~c & 0x02020202u);
+
+        for (uint32_t i = 0; i < 4; i++)
+            check_true((int)(v >> 8 * i & 255) + iqt_codebook_q2.value[0] ==
+                           iqt_codebook_q2.value[codes >> 2 * i & 3],
+                       "code %u of %02x", i, codes);
+    }
+    check_end();
+}
+
+/* Two products of factors below 2^24 are the product of 32 bits. */
+static void check_states(const struct iqt_format *f)
+{
+    const struct iqt_trellis *t = f->trellis;
+    uint32_t power = 1;
+
+    if (!check_begin("identity.states.%s", f->name))
+        return;
+    for (uint32_t n = 0; n < t->group; n++) {
+        uint32_t wrong = 0;
+
+        power *= t->multiplier;
+        for (uint32_t seed = 0; seed < 1u << 17; seed++)
+            wrong += seed * (power & 0x7fffff) +
+                         (seed << 15 & 0xff8000) * (power >> 23 << 8) !=
+                     seed * power;
+        check_true(wrong == 0, "state %u: %u seeds", n, wrong);
+    }
+    check_end();
+}
+
+/* The sign bit's sign for the magnitude of a sum of bytes, as two bytes that are added. */
+static void check_turn(void)
+{
+    if (!check_begin("identity.turn"))
+        return;
+    for (int sum = -126; sum <= 126; sum++)
+        for (uint32_t sign = 0; sign < 2; sign++) {
+            const uint32_t s = (uint8_t)sum, turn = (s ^ sign << 7) & 0x80;
+            const int one = (int8_t)(s ^ ((turn << 1) - (turn >> 7)));
+            const int magnitude = sum < 0 ? -sum : sum;
+
+            check_true(one + (int)(turn >> 7) == (sign ? -magnitude : magnitude),
+                       "sum %d, sign %u", sum, sign);
+        }
+    check_end();
+}
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
@@ -248,7 +322,12 @@ int main(int argc, char **argv)
         check_golden(golden[i]);
     check_deterministic();
     check_illegal();
-    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+    check_two_bits();
+    check_turn();
+    for (const struct iqt_format *f = iqt_formats; f->name; f++) {
         check_packed_loads(f);
+        if (f->decode == IQT_DECODE_TRELLIS)
+            check_states(f);
+    }
     return check_done();
 }

@@ -268,7 +268,8 @@ static void test_entries(void)
 {
     const struct make_tensor unknown = { "a", 9999, 1, { 8 }, 32, 0 };
     const struct make_tensor row = { "a", IQ4_KS, 2, { 100, 2 }, 32, 0 };
-    const struct make_tensor foreign_row = { "a", 23, 1, { 128 }, 68, 0 };
+    const struct make_tensor foreign_row = { "a", 22, 1, { 128 }, 68, 0 };
+    const struct make_tensor unit = { "a", 339, 2, { 256, 6 }, 32, 0 };
     const struct make_tensor scalar = { "a", F32, 0, { 0 }, 4, 0 };
     const struct make_tensor zero = { "a", F32, 2, { 8, 0 }, 32, 0 };
     const struct make_tensor no_row = { "a", F32, 1, { 0 }, 32, 0 };
@@ -279,7 +280,8 @@ static void test_entries(void)
     test_entry("row_length", &row,
                "has rows of 100, expected a multiple of 256 for iq4_ks");
     test_entry("row_length.foreign", &foreign_row,
-               "expected a multiple of 256 for iq4_xs");
+               "expected a multiple of 256 for iq2_s");
+    test_entry("unit_rows", &unit, "has 6 rows, expected a multiple of 4");
     test_entry("no_dimensions", &scalar, "has 0 dimensions");
     test_entry("zero_dimension", &zero, "is 8 x 0 x 1 x 1: a dimension is 0");
     test_entry("zero_row", &no_row, "is 0 x 1 x 1 x 1: a dimension is 0");

@@ -33,15 +33,18 @@ static void check_ptx(const struct iqt_embedded_image *e, const char *symbol,
     iqt_buf_free(&text);
 }
 
-/* The default of any n has to be there: no compiler is needed at run time. */
+/* The default of any n has to be there, and that of routed experts (n 0): no compiler is needed at run
+ * time. */
 static void check_default(const struct iqt_format *f, enum iqt_op op, uint32_t n,
                           enum iqt_layout layout)
 {
-    const struct iqt_plan plan = iqt_plan_default(f, IQT_DIALECT_CUDA, op, n, layout);
+    struct iqt_plan plan = iqt_plan_default(f, IQT_DIALECT_CUDA, op, n ? n : 1, layout);
     char name[IQT_PLAN_NAME_BYTES], symbol[IQT_PLAN_NAME_BYTES];
     const struct iqt_embedded_image *e;
     uint64_t hash = 0;
 
+    if (n == 0)
+        plan.covers = IQT_COVERS_ROUTED;
     iqt_plan_name(&plan, name);
     iqt_kernel_symbol(&plan, symbol);
     check_true(iqt_text_hash(&plan, &hash) == IQT_OK, "%s: %s", name, iqt_last_error());
@@ -60,7 +63,7 @@ static void check_format(const struct iqt_format *f)
         check_skip("nvrtc", "no NVRTC when this was built");
     else
         for (uint32_t op = 0; op < IQT_OPS; op++)
-            for (uint32_t n = 1; n <= IQT_MAX_COLS; n++)
+            for (uint32_t n = 0; n <= IQT_MAX_COLS; n++)
                 for (uint32_t layout = 0; layout < 2; layout++)
                     check_default(f, (enum iqt_op)op, n, (enum iqt_layout)layout);
     check_end();

@@ -1,6 +1,7 @@
 /* Encoders against the hand-written decoders: error bounds for rows of several kinds, rows that a format
  * can hold exactly, sizes at the ends of float, exactness of the trellis search, refusals. */
 #include "tests/check.h"
+#include "runtime/cpu.h"
 #include "quant/encoder.h"
 
 #include <float.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { K = 512, MAX_ROW = 1024 };
+enum { K = 512, MAX_ROW = 2048 };
 
 /* Relative root mean square errors: the worst of 100 seeds and 15 % more; of heavy rows, whose spread is
  * wider, 60 %. */
@@ -17,14 +18,22 @@ static const struct bound {
     const char *format;
     float gauss, heavy;
 } bounds[] = {
-    { "iq1_kt", 0.516f, 0.945f },  { "iq2_kt", 0.398f, 0.66f },
-    { "iq3_kt", 0.206f, 0.564f },  { "iq4_kt", 0.117f, 0.202f },
-    { "iq2_ks", 0.429f, 0.95f },   { "iq2_kl", 0.286f, 0.444f },
-    { "iq3_ks", 0.192f, 0.482f },  { "iq4_kss", 0.147f, 0.303f },
-    { "iq4_ks", 0.0928f, 0.183f }, { "iq5_ks", 0.0462f, 0.0926f },
-    { "iq2_k", 0.361f, 0.68f },    { "iq3_k", 0.167f, 0.301f },
-    { "iq4_k", 0.0799f, 0.133f },  { "iq5_k", 0.0389f, 0.0693f },
-    { "iq6_k", 0.0184f, 0.0322f },
+    { "iq1_kt", 0.516f, 0.945f },   { "iq2_kt", 0.398f, 0.66f },
+    { "iq3_kt", 0.206f, 0.564f },   { "iq4_kt", 0.117f, 0.202f },
+    { "iq2_ks", 0.429f, 0.95f },    { "iq2_kl", 0.286f, 0.444f },
+    { "iq3_ks", 0.192f, 0.482f },   { "iq4_kss", 0.147f, 0.303f },
+    { "iq4_ks", 0.0928f, 0.183f },  { "iq5_ks", 0.0462f, 0.0926f },
+    { "iq2_k", 0.361f, 0.68f },     { "iq3_k", 0.167f, 0.301f },
+    { "iq4_k", 0.0799f, 0.133f },   { "iq5_k", 0.0389f, 0.0693f },
+    { "iq6_k", 0.0184f, 0.0322f },  { "q8_0", 0.00591f, 0.015f },
+    { "q6_k", 0.0211f, 0.0443f },   { "q5_k", 0.0426f, 0.0743f },
+    { "q4_k", 0.0863f, 0.155f },    { "q3_k", 0.186f, 0.355f },
+    { "q2_k", 0.362f, 0.607f },     { "iq4_xs", 0.093f, 0.195f },
+    { "iq3_s", 0.175f, 0.342f },    { "q6_0", 0.0258f, 0.0569f },
+    { "q5_0", 0.0511f, 0.119f },    { "q5_1", 0.0413f, 0.0725f },
+    { "q4_0", 0.104f, 0.233f },     { "q4_1", 0.0854f, 0.152f },
+    { "iq4_nl", 0.0925f, 0.193f },  { "f16", 0.000265f, 0.000439f },
+    { "bf16", 0.00209f, 0.00351f }, { "f32", 0, 0 },
 };
 
 struct seat {
@@ -104,12 +113,65 @@ static void test_error(struct seat *s, const struct bound *bound)
         importance[i] = expf(check_gauss());
     error = error_of(s, importance);
     if (pass_through(s, importance))
-        check_true((weighted = error_of(s, importance)) < error,
+        check_true((weighted = error_of(s, importance)) < error ||
+                       (s->format->decode == IQT_DECODE_FLOAT && weighted == error),
                    "%.4f with the importance, %.4f without", weighted, error);
     fill_heavy(s->x);
     if (pass_through(s, NULL))
         check_true((error = error_of(s, NULL)) <= bound->heavy,
                    "heavy: %.4f, at most %.4f", error, (double)bound->heavy);
+    check_end();
+}
+
+/* The instruction sets that run here; the weakest one first. */
+static size_t usable(const struct iqt_quant_isa **out)
+{
+    uint32_t best;
+    size_t count = 0;
+
+    if (iqt_cpu_isa(&best) != IQT_OK) {
+        check_fail("%s", iqt_last_error());
+        best = 0;
+    }
+    for (const struct iqt_quant_isa *i = iqt_quant_isas; i->name != NULL; i++) {
+        out[count++] = i;
+        if (strcmp(i->name, iqt_cpu_isas[best]) == 0)
+            break;
+    }
+    return count;
+}
+
+/* Equal bytes with every instruction set and quality. */
+static void test_isas(struct seat *s)
+{
+    const struct iqt_quant_isa *isas[3] = { 0 };
+    float importance[K];
+    uint8_t row[MAX_ROW];
+
+    if (!check_begin("encode.isas.%s", s->format->name))
+        return;
+    fill_heavy(s->x);
+    for (size_t i = 0; i < K; i++)
+        importance[i] = expf(check_gauss());
+    for (int quality = IQT_QUALITY_DEFAULT; quality <= IQT_QUALITY_BEST; quality++) {
+        const struct iqt_encoder_opts opts = { .quality = (enum iqt_quality)quality };
+        struct seat other = *s;
+
+        if (iqt_encoder_create_with(s->format, &opts, &other.encoder) != IQT_OK) {
+            check_fail("%s", iqt_last_error());
+            break;
+        }
+        for (size_t i = 0, count = usable(isas); i < count; i++) {
+            other.encoder->isa = isas[i];
+            if (!pass_through(&other, importance))
+                continue;
+            if (i == 0)
+                memcpy(row, other.row, sizeof row);
+            check_true(memcmp(row, other.row, sizeof row) == 0,
+                       "quality %d: %s writes other bytes", quality, isas[i]->name);
+        }
+        iqt_encoder_destroy(other.encoder);
+    }
     check_end();
 }
 
@@ -172,7 +234,7 @@ static void test_exact(struct seat *s)
     const struct iqt_codebook *book = s->format->codebook;
     double error;
 
-    if (book == NULL || s->format->gray ||
+    if (book == NULL || s->encoder->levels == 0 || s->format->gray ||
         !check_begin("encode.exact.%s", s->format->name))
         return;
     for (size_t i = 0; i < K; i++) {
@@ -218,7 +280,8 @@ static void test_special(struct seat *s)
     importance[3] = FLT_MAX;
     if (pass_through(s, importance))
         check_true(fabsf(s->y[3] - s->x[3]) <= fabsf(s->x[3]),
-                   "one column of importance");
+                   "one column of importance: %g becomes %g", (double)s->x[3],
+                   (double)s->y[3]);
     check_end();
 }
 
@@ -240,8 +303,38 @@ static void test_refusals(struct seat *s)
     check_true(iqt_encode_rows(s->encoder, 1, K, x, importance, rows) == IQT_ERR_ARG &&
                    strstr(iqt_last_error(), "column 9") != NULL,
                "%s", iqt_last_error());
-    check_true(iqt_encode_rows(s->encoder, 1, 100, x, NULL, rows) == IQT_ERR_SHAPE,
+    check_true(s->format->granule == 1 ||
+                   iqt_encode_rows(s->encoder, 1, 100, x, NULL, rows) == IQT_ERR_SHAPE,
                "rows of 100");
+    check_end();
+}
+
+/* Rows that are no multiple of 256, and the loss that is told of them. */
+static void test_short(struct seat *s)
+{
+    const size_t k = s->format->granule == 1 ? 77 : 416;
+    struct iqt_row_work work;
+    struct iqt_row_loss loss;
+
+    if (s->format->superblock == 256 || !check_begin("encode.short.%s", s->format->name))
+        return;
+    fill_gauss(s->x);
+    if (iqt_encode_rows(s->encoder, 1, k, s->x, NULL, s->row) != IQT_OK ||
+        iqt_decode_row(s->format, s->row, k, IQT_DECODE_COMPUTE, s->y) != IQT_OK ||
+        iqt_row_work_create(s->format, k, &work) != IQT_OK) {
+        check_fail("%s", iqt_last_error());
+    } else {
+        double miss = 0;
+
+        for (size_t i = 0; i < k; i++)
+            miss += pow((double)s->x[i] - s->y[i], 2);
+        loss = iqt_row_loss(s->format, k, s->x, NULL, s->row, &work);
+        check_true(!s->format->weighting.flat ||
+                       fabs(loss.missed - miss) <= 1e-4 * (miss + 1e-9),
+                   "a loss of %g, told as %g", miss, loss.missed);
+        check_true(miss <= 0.02 * loss.all, "%g of %g", miss, loss.all);
+        iqt_row_work_free(&work);
+    }
     check_end();
 }
 
@@ -271,7 +364,7 @@ static void test_fields(const struct iqt_format *f)
     check_end();
 }
 
-/* The tree finds what looking at every seed finds. */
+/* The tree finds what looking at every seed finds, with all instruction sets, from anywhere. */
 static void test_trellis(const struct iqt_trellis *t, const char *name, uint32_t count)
 {
     struct iqt_trellis_tree *tree;
@@ -284,17 +377,30 @@ static void test_trellis(const struct iqt_trellis *t, const char *name, uint32_t
         return;
     }
     for (int n = 0; n < 8; n++) {
-        float y[8], w[8], value[8];
+        const struct iqt_quant_isa *isas[3] = { 0 }, *isa;
+        const size_t isa_count = usable(isas);
+        float y[8], w[8];
+        uint32_t point;
         double least = DBL_MAX, found = 0;
 
         for (uint32_t i = 0; i < t->group; i++) {
-            y[i] = 40 * check_gauss();
+            y[i] = (n == 1 ? 400 : n == 2 ? 4 : 40) * check_gauss();
             y[i] = t->magnitude ? fabsf(y[i]) : y[i];
-            w[i] = n == 0 ? 1 : expf(check_gauss());
+            w[i] = n == 0 ? 1 : expf((n == 3 ? 8 : 1) * check_gauss());
         }
-        iqt_trellis_nearest(tree, y, w, value);
-        for (uint32_t i = 0; i < t->group; i++)
-            found += (double)w[i] * (y[i] - value[i]) * (y[i] - value[i]);
+        point = isas[0]->trellis_find(tree, y, w, UINT32_MAX);
+        for (size_t i = 1; i < 2 * isa_count; i++) {
+            isa = isas[i / 2];
+            check_true(isa->trellis_find(tree, y, w,
+                                         i % 2 == 0 ? UINT32_MAX
+                                                    : check_rand() % count) == point,
+                       "%s finds another point", isa->name);
+        }
+        for (uint32_t i = 0; i < t->group; i++) {
+            const double miss = y[i] - iqt_trellis_value(tree, point, i);
+
+            found += w[i] * miss * miss;
+        }
         for (uint32_t code = 0; code < count; code++) {
             uint32_t state = code + t->seed_add;
             double sum = 0;
@@ -318,30 +424,6 @@ static void test_trellis(const struct iqt_trellis *t, const char *name, uint32_t
     check_end();
 }
 
-static void test_half(void)
-{
-    if (!check_begin("encode.half"))
-        return;
-    for (uint32_t h = 0; h < 0x7c00; h++) {
-        const float x = iqt_f16_to_f32((uint16_t)h);
-        const float above = iqt_f16_to_f32((uint16_t)(h + 1));
-        const float middle = h + 1 < 0x7c00 ? x + (above - x) / 2 : 65520;
-        const uint32_t even = (h + 1) & ~1u;
-
-        check_true(iqt_f32_to_f16(x) == h && iqt_f32_to_f16(-x) == (h | 0x8000),
-                   "%04x becomes %04x", h, iqt_f32_to_f16(x));
-        check_true(iqt_f32_to_f16(middle) == even, "above %04x: %04x", h,
-                   iqt_f32_to_f16(middle));
-        check_true(iqt_f32_to_f16(nextafterf(middle, 0)) == h &&
-                       iqt_f32_to_f16(nextafterf(middle, INFINITY)) == h + 1,
-                   "around the middle above %04x", h);
-    }
-    check_true(iqt_f32_to_f16(INFINITY) == 0x7c00 && iqt_f32_to_f16(1e30f) == 0x7c00 &&
-                   (iqt_f32_to_f16(NAN) & 0x7fff) > 0x7c00 && iqt_f32_to_f16(1e-30f) == 0,
-               "the ends");
-    check_end();
-}
-
 static void test_format(const struct bound *bound)
 {
     static struct seat s;
@@ -353,11 +435,13 @@ static void test_format(const struct bound *bound)
         return;
     }
     test_error(&s, bound);
+    test_isas(&s);
     test_again(&s, bound);
     test_exact(&s);
     test_sizes(&s, bound);
     test_special(&s);
     test_refusals(&s);
+    test_short(&s);
     test_fields(s.format);
     iqt_encoder_destroy(s.encoder);
 }
@@ -395,7 +479,6 @@ int main(int argc, char **argv)
     test_trellis(kt2->trellis, "group8", 1 << 16);
     test_trellis(kt3->trellis, "magnitude", 1 << 16);
     test_trellis(kt4->trellis, "group4", 1 << 15);
-    test_half();
     test_all();
     return check_done();
 }

@@ -27,7 +27,12 @@ static const struct {
     { "iq6_k", 141, 0, 212, 256 },   { "q8_0", 8, 0, 34, 32 },
     { "q6_k", 14, 0, 210, 256 },     { "q5_k", 13, 0, 176, 256 },
     { "f16", 1, 0, 2, 1 },           { "bf16", 30, 0, 2, 1 },
-    { "f32", 0, 0, 4, 1 },
+    { "f32", 0, 0, 4, 1 },           { "q4_k", 12, 0, 144, 256 },
+    { "q3_k", 11, 0, 110, 256 },     { "q2_k", 10, 0, 84, 256 },
+    { "iq4_xs", 23, 0, 136, 256 },   { "iq3_s", 21, 0, 110, 256 },
+    { "q6_0", 133, 0, 26, 32 },      { "q5_0", 6, 0, 22, 32 },
+    { "q5_1", 7, 0, 24, 32 },        { "q4_0", 2, 0, 18, 32 },
+    { "q4_1", 3, 0, 20, 32 },        { "iq4_nl", 20, 0, 18, 32 },
 };
 
 static void test_sizes(void)
@@ -68,14 +73,15 @@ static void test_codebooks(void)
         const struct iqt_codebook *book;
         uint32_t crc; /* of the base half and the shifted half, or of the pairs */
     } books[] = {
-        { &iqt_codebook_q2, 0x035f991e }, { &iqt_codebook_q3, 0xe2ba317e },
-        { &iqt_codebook_q4, 0x367d0727 }, { &iqt_codebook_q5, 0x9997ada9 },
-        { &iqt_codebook_q6, 0x716afcf4 }, { &iqt_codebook_p2, 0x84edeeb3 },
+        { &iqt_codebook_q2, 0x035f991e },    { &iqt_codebook_q3, 0xe2ba317e },
+        { &iqt_codebook_q4, 0x367d0727 },    { &iqt_codebook_q5, 0x9997ada9 },
+        { &iqt_codebook_q6, 0x716afcf4 },    { &iqt_codebook_p2, 0x84edeeb3 },
+        { &iqt_codebook_fours, 0xf576e4f3 },
     };
 
     for (size_t i = 0; i < IQT_COUNT(books); i++) {
         const struct iqt_codebook *b = books[i].book;
-        int8_t image[2 * 64];
+        int8_t image[2048];
         size_t bytes = 0;
 
         if (!check_begin("codebook.%s", b->name))
@@ -106,7 +112,7 @@ static void test_type_numbers(void)
     check_end();
 }
 
-/* Interleaved types hold the bits of their base type in another order. */
+/* Foreign interleaved types hold the bits of their base type in another order. */
 static void test_foreign(void)
 {
     unsigned interleaved = 0;
@@ -135,7 +141,7 @@ static void test_foreign(void)
                    "%s: %u bytes a superblock and %u a row, %s has %u and %u", t->name,
                    t->bytes, t->row_head, f->name, f->bytes, f->row_head);
     }
-    check_true(interleaved == 8, "%u interleaved forms of our formats, expected 8",
+    check_true(interleaved == 9, "%u interleaved forms of our formats, expected 9",
                interleaved);
     check_end();
 }
@@ -233,13 +239,15 @@ static void test_cover(const struct iqt_format *f)
 
 /* ---- The table's weights against the hand-written decoder's ---- */
 
-static int32_t scale_of(const struct iqt_scale *s, const uint8_t *block, uint32_t i)
+/* empty: what a scale without a field is. */
+static int32_t scale_of(const struct iqt_scale *s, const uint8_t *block, uint32_t i,
+                        int32_t empty)
 {
     uint32_t raw;
     int32_t value;
 
     if (iqt_field_empty(&s->raw))
-        return 1;
+        return empty;
     raw = iqt_field_get(&s->raw, block, i);
     value = (int32_t)raw;
     if (s->is_signed != 0 && raw >> (s->is_signed - 1) & 1)
@@ -331,15 +339,15 @@ static void decode_by_table(const struct iqt_format *f, const uint8_t *block, fl
         }
 
         const float dl =
-            scalar_of(&f->super, block, head) * (float)scale_of(&f->scale, block, i);
+            scalar_of(&f->super, block, head) * (float)scale_of(&f->scale, block, i, 1);
         const float product = dl * (float)value_of(f, block, codes, i);
 
         out[i] = product;
         if (!iqt_field_empty(&f->sign) && iqt_field_get(&f->sign, block, i))
             out[i] = -product;
-        if (!iqt_field_empty(&f->min.raw)) {
+        if (iqt_has_min(f)) {
             const float dm = scalar_of(&f->super_min, block, head) *
-                             (float)scale_of(&f->min, block, i);
+                             (float)scale_of(&f->min, block, i, f->min.add);
 
             out[i] = product - dm;
         }

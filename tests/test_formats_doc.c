@@ -39,7 +39,9 @@ static void print_values(struct iqt_buf *b, const struct iqt_format *f)
     iqt_buf_printf(b, " %s", decode_names[f->decode]);
     if (f->codebook != NULL)
         iqt_buf_printf(b, " of %u%s", f->codebook->count,
-                       f->codebook->dim == 2 ? " pairs" : "");
+                       f->codebook->dim == 2   ? " pairs"
+                       : f->codebook->dim == 4 ? " fours, signs apart"
+                                               : "");
     if (f->gray)
         iqt_buf_printf(b, ", gray-coded");
     if (f->trellis != NULL)
@@ -47,7 +49,7 @@ static void print_values(struct iqt_buf *b, const struct iqt_format *f)
                        f->trellis->magnitude ? ", signs apart" : "");
     if (!iqt_field_empty(&f->shift))
         iqt_buf_printf(b, ", shift bit");
-    if (!iqt_field_empty(&f->min.raw))
+    if (iqt_has_min(f))
         iqt_buf_printf(b, ", minimum");
     iqt_buf_printf(b, " |");
 }

@@ -1,6 +1,7 @@
 /* The cost model on cases computed by hand, the table of GPUs, and whole kernels from counts. */
 #include "stats/predict.h"
 #include "tests/check.h"
+#include "tuner/candidates.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -286,8 +287,9 @@ static void check_counts(void)
 
     if (!check_begin("model.counts"))
         return;
-    if (iqt_plan_parse("matvec.iq4_k.cuda.n1.g16.r4.t32.s64.v16.u1.packed.perm.subgroup",
-                       &plan) != IQT_OK)
+    if (iqt_plan_parse(
+            "matvec.iq4_k.cuda.n1.g16.r4.t32.s64.v16.u1.k1.packed.i8.perm.subgroup",
+            &plan) != IQT_OK)
         check_fail("%s", iqt_last_error());
     product.k = 7 * 32 * 64;
     check_true(iqt_stats_iterations(&s, &plan, product.k) == 4, "%g iterations",
@@ -312,6 +314,67 @@ static void check_counts(void)
     check_end();
 }
 
+/* ---- Estimates ---- */
+
+static struct iqt_plan estimated(const struct iqt_gpu *gpu, const struct iqt_format *f,
+                                 size_t m, double *us, double *default_us)
+{
+    static const struct iqt_limits limits = { .subgroup_min = 32,
+                                              .subgroup_max = 32,
+                                              .max_threads = 1024,
+                                              .shared_bytes = 48 << 10,
+                                              .compute_units = 132,
+                                              .subgroup_ops = true,
+                                              .dot4 = true };
+    const struct iqt_tune_options o = { .level = IQT_TUNE_ESTIMATE,
+                                        .dialect = IQT_DIALECT_CUDA,
+                                        .limits = &limits,
+                                        .gpu = gpu };
+    const struct iqt_tune_job job = { .format = f, .n = 1, .m = m, .k = 4096 };
+    const struct iqt_plan fallback =
+        iqt_plan_default(f, o.dialect, job.op, job.n, IQT_LAYOUT_PACKED);
+    struct iqt_predict_product p = { .m = m, .k = 4096, .n = 1 };
+    struct iqt_prediction out;
+    struct iqt_plan plan = { 0 };
+    size_t row = 0;
+
+    check_true(iqt_candidates_estimate(&o, &job, IQT_LAYOUT_PACKED, &plan) == IQT_OK &&
+                   iqt_format_row_bytes(f, 4096, &row) == IQT_OK,
+               "%s", iqt_last_error());
+    p.weight_bytes = (double)(m * row);
+    iqt_estimate(gpu, &fallback, &p, &out);
+    *default_us = out.us;
+    iqt_estimate(gpu, &plan, &p, &out);
+    *us = out.us;
+    return plan;
+}
+
+/* A large matrix that waits for memory keeps its default; one that is bound by issue and has
+ * one workgroup more than the GPU has units gets smaller ones. */
+static void check_estimates(void)
+{
+    const struct iqt_gpu *gpu = NULL;
+    const struct iqt_format *f = iqt_format_find("iq4_k");
+    char name[IQT_PLAN_NAME_BYTES], standard[IQT_PLAN_NAME_BYTES];
+    struct iqt_plan plan;
+    double us, default_us;
+
+    if (!check_begin("model.estimates"))
+        return;
+    check_true(iqt_gpu_find("H200", &gpu) == IQT_OK, "%s", iqt_last_error());
+    plan = iqt_plan_default(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, 1, IQT_LAYOUT_PACKED);
+    iqt_plan_name(&plan, standard);
+    plan = estimated(gpu, f, 16 * 132 * 32, &us, &default_us);
+    iqt_plan_name(&plan, name);
+    check_true(strcmp(name, standard) == 0, "%s at %g us for %s at %g", name, us,
+               standard, default_us);
+    plan = estimated(gpu, iqt_format_find("iq3_kt"), 16 * 133, &us, &default_us);
+    iqt_plan_name(&plan, name);
+    check_true(us < 0.9 * default_us && iqt_plan_groups(&plan, 16 * 133) > 133,
+               "one group too many: %s at %g us, default %g", name, us, default_us);
+    check_end();
+}
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
@@ -321,5 +384,6 @@ int main(int argc, char **argv)
     check_table();
     check_budgets();
     check_counts();
+    check_estimates();
     return check_done();
 }

@@ -16,6 +16,7 @@ static const struct iqt_limits wide_limits = {
     .shared_bytes = 49152,
     .compute_units = 16,
     .subgroup_ops = true,
+    .mma = true,
 };
 
 /* iq4_ks, found by its properties: this file spells no more formats than it must. */
@@ -23,7 +24,7 @@ static struct iqt_plan sample_plan(void)
 {
     struct iqt_plan p;
 
-    if (iqt_plan_parse("matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem",
+    if (iqt_plan_parse("matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem",
                        &p) != IQT_OK)
         abort();
     return p;
@@ -62,14 +63,18 @@ static void check_bad_names(void)
     static const struct {
         const char *name, *expect; /* part of the message */
     } bad[] = {
-        { "matmul.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "matvec, gated" },
-        { "matvec.iq9_x.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "iq9_x" },
-        { "matvec.iq4_ks.metal.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "host, glsl" },
-        { "matvec.iq4_ks.glsl.n17.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "n1 to n16" },
-        { "matvec.iq4_ks.glsl.n0.g8.r2.t8.s32.v16.u1.packed.sel.shmem", "n1 to n16" },
-        { "matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel", "missing" },
-        { "matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.packed.sel.shmem.x", "after" },
-        { "matvec.iq4_ks.glsl.n1.g8x.r2.t8.s32.v16.u1.packed.sel.shmem", "g8x" },
+        { "matmul.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem",
+          "matvec, gated" },
+        { "matvec.iq9_x.glsl.n1.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem", "iq9_x" },
+        { "matvec.iq4_ks.metal.n1.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem",
+          "host, glsl" },
+        { "matvec.iq4_ks.glsl.n17.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem",
+          "n1 to n16" },
+        { "matvec.iq4_ks.glsl.n0.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem",
+          "n1 to n16" },
+        { "matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel", "missing" },
+        { "matvec.iq4_ks.glsl.n1.g8.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem.x", "after" },
+        { "matvec.iq4_ks.glsl.n1.g8x.r2.t8.s32.v16.u1.k1.packed.i8.sel.shmem", "g8x" },
         { "", "operation" },
     };
 
@@ -90,11 +95,12 @@ static void check_bad_names(void)
 static void check_rules(void)
 {
     const struct iqt_plan good = sample_plan();
-    struct iqt_plan bad[] = {
-        good, good, good, good, good, good, good, good, good, good
+    struct iqt_plan bad[] = { good, good, good, good, good, good, good, good,
+                              good, good, good, good, good, good, good };
+    static const char *const expect[] = {
+        "r3",   "g6",          "t6", "s48",          "v4", "u3",  "sums", "none",
+        "perm", "packed unit", "k3", "compute kind", "k2", "g64", "sets",
     };
-    static const char *const expect[] = { "r3", "g6",   "t6",   "s48",  "v4",
-                                          "u3", "sums", "none", "perm", "packed unit" };
 
     if (!check_begin("rules"))
         return;
@@ -108,6 +114,11 @@ static void check_rules(void)
     bad[7].reduce = IQT_REDUCE_NONE;
     bad[8].lookup = IQT_LOOKUP_PERM;
     bad[9].format = iqt_format_find("iq2_ks"); /* 64 weights fill a vector */
+    bad[10].split = 3;
+    bad[11].compute = IQT_COMPUTE_F16;
+    bad[12].split = 2, bad[12].covers = IQT_COVERS_ROUTED;
+    bad[13].split = 2, bad[13].rows_group = 128;
+    bad[14].covers = IQT_COVERS_SET;
     check_true(iqt_plan_check(&good, NULL) == IQT_OK, "sample plan: %s",
                iqt_last_error());
     for (size_t i = 0; i < IQT_COUNT(bad); i++) {
@@ -145,6 +156,32 @@ static void check_limits(void)
     check_end();
 }
 
+/* Vulkan's dot product instruction: only GLSL, only where the device has it, then everywhere. */
+static void check_dot(void)
+{
+    struct iqt_plan p = sample_plan(), *list = malloc(MOST * sizeof *list);
+    struct iqt_limits l = wide_limits;
+    size_t count;
+
+    if (check_begin("dot")) {
+        p.compute = IQT_COMPUTE_DOT;
+        check_true(iqt_plan_check(&p, NULL) == IQT_OK, "%s", iqt_last_error());
+        check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED,
+                   "a dot product on a device without");
+        l.dot4 = true;
+        check_true(iqt_plan_check(&p, &l) == IQT_OK, "%s", iqt_last_error());
+        count = iqt_plan_list(p.format, p.dialect, p.op, 1, p.layout, &l, list, MOST);
+        for (size_t i = 0; i < count && i < MOST; i++)
+            check_true(list[i].compute == IQT_COMPUTE_DOT, "plan %zu of the list", i);
+        p = iqt_plan_default_for(&l, p.format, IQT_DIALECT_CUDA, p.op, 1, p.layout);
+        check_true(p.compute == IQT_COMPUTE_I8, "a default of CUDA with GLSL's kind");
+        p.compute = IQT_COMPUTE_DOT;
+        check_true(iqt_plan_check(&p, NULL) == IQT_ERR_UNSUPPORTED, "dot on CUDA");
+        check_end();
+    }
+    free(list);
+}
+
 static bool is_embedded(const struct iqt_plan *list, size_t count,
                         const struct iqt_plan *p)
 {
@@ -160,12 +197,13 @@ static bool is_embedded(const struct iqt_plan *list, size_t count,
 }
 
 /* The default is legal, embedded, fits every row, and no embedded plan has a lower estimate. */
-static void check_defaults(enum iqt_dialect d)
+static void check_defaults(enum iqt_dialect d, bool dot4)
 {
+    const struct iqt_limits device = { .dot4 = dot4 };
     struct iqt_plan *list = malloc(MOST * sizeof(*list));
     const size_t count = iqt_plan_embedded(d, list, MOST);
 
-    if (check_begin("default.%s", iqt_dialect_name(d))) {
+    if (check_begin("default.%s%s", iqt_dialect_name(d), dot4 ? ".dot" : "")) {
         check_true(count > 0 && count < MOST, "%zu embedded plans", count);
         for (const struct iqt_format *f = iqt_formats; f->name; f++)
             for (uint32_t op = 0; op < IQT_OPS; op++)
@@ -173,8 +211,10 @@ static void check_defaults(enum iqt_dialect d)
                     const enum iqt_layout layout =
                         n % 2 ? IQT_LAYOUT_PACKED : IQT_LAYOUT_NATIVE;
                     const struct iqt_plan p =
-                        iqt_plan_default(f, d, (enum iqt_op)op, n, layout);
+                        iqt_plan_default_for(&device, f, d, (enum iqt_op)op, n, layout);
 
+                    check_true(p.compute == iqt_compute_of(&device, f, d), "%s n%u",
+                               f->name, n);
                     check_true(iqt_plan_check(&p, NULL) == IQT_OK, "%s n%u: %s", f->name,
                                n, iqt_last_error());
                     check_true(p.n >= n && iqt_plan_fits(&p, f->superblock), "%s n%u",
@@ -199,7 +239,9 @@ int main(int argc, char **argv)
     check_bad_names();
     check_rules();
     check_limits();
-    check_defaults(IQT_DIALECT_HOST);
-    check_defaults(IQT_DIALECT_GLSL);
+    check_defaults(IQT_DIALECT_HOST, false);
+    check_dot();
+    check_defaults(IQT_DIALECT_GLSL, false);
+    check_defaults(IQT_DIALECT_GLSL, true);
     return check_done();
 }

@@ -70,7 +70,8 @@ static bool same_reduction(const char *a, const char *b)
     struct iqt_plan p, q;
 
     return iqt_plan_parse(a, &p) == IQT_OK && iqt_plan_parse(b, &q) == IQT_OK &&
-           p.threads == q.threads && p.span == q.span;
+           p.threads == q.threads && p.span == q.span && p.split == q.split &&
+           p.compute == q.compute;
 }
 
 /* The plans a user gets: equal bits wherever the order of the sums is equal. */
@@ -177,6 +178,40 @@ static void one_hot(struct target *t, const struct iqt_format *f, enum iqt_layou
     problem_free(&p);
 }
 
+/* Plans that take float activations as they are, by name as a caller would. */
+static void floats(struct target *t, const struct iqt_format *f, enum iqt_layout layout)
+{
+    enum { M = 37 };
+    const enum iqt_dialect dialect = t->dev->backend->dialect;
+    struct problem p = problem_new(f, M, problem_k(f, 512));
+    struct iqt_matrix *w = problem_upload(&p, t, layout);
+
+    problem_remodel_floats(&p);
+    problem_widen(&p);
+    for (uint32_t n = 1; w && n <= IQT_MAX_COLS; n += 15) {
+        struct iqt_plan plan = iqt_plan_of_floats(
+            iqt_plan_default_for(&t->dev->limits, f, dialect, IQT_OP_MATVEC, n, layout));
+        struct floats y = floats_new(M * n);
+        const struct iqt_product product = { .struct_size = sizeof product,
+                                             .w = w,
+                                             .y = y.at };
+        char name[IQT_PLAN_NAME_BYTES];
+
+        plan.split = n == 1 ? 2 : 1;
+        iqt_plan_name(&plan, name);
+        if (iqt_plan_check(&plan, &t->dev->limits) == IQT_OK) {
+            check_true(iqt_matvec_by_plan(t->q, name, p.x.at, p.x_stride, n, &product,
+                                          1) == IQT_OK,
+                       "%s: %s", name, iqt_last_error());
+            problem_compare(&p, y.at, M, n, 0, M);
+            floats_check(&y, M, n, M);
+        }
+        floats_free(&y);
+    }
+    iqt_matrix_destroy(w);
+    problem_free(&p);
+}
+
 int main(int argc, char **argv)
 {
     struct targets all;
@@ -189,6 +224,7 @@ int main(int argc, char **argv)
     for_each_format(&all, "product.ranges", ranges);
     for_each_format(&all, "product.split", split);
     for_each_format(&all, "product.one-hot", one_hot);
+    for_each_format(&all, "product.floats", floats);
     targets_close(&all);
     return check_done();
 }

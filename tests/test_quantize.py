@@ -5,6 +5,8 @@ bounds, and files that appear whole or not at all.
 usage: test_quantize.py IQTILE [--seed N] [--filter TEXT]
 """
 import argparse
+import csv
+import json
 import math
 import os
 import random
@@ -14,11 +16,11 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
+import xml.etree.ElementTree
 
 from golden_file import GoldenFile
 
-F32, F16, I32, Q4_0, BF16 = 0, 1, 26, 2, 30
+F32, F16, I32, Q4_0, BF16, TQ1_0 = 0, 1, 26, 2, 30, 34
 # Relative errors of normal weights are about 0.073 and 0.29.
 TYPES = {"iq4_ks": (144, 0.09), "iq2_k": (137, 0.33)}
 
@@ -41,12 +43,15 @@ def pack_floats(kind, values):
     return raw
 
 
-def make_file(tensors):
-    """tensors: name, type, dims, bytes."""
+def make_file(tensors, keys={}):
+    """tensors: name, type, dims, bytes; keys: texts and numbers."""
     def text(value):
         return struct.pack("<Q", len(value)) + value.encode()
 
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 2)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 2 + len(keys))
+    for name, value in keys.items():
+        head += text(name)
+        head += struct.pack("<I", 8) + text(value) if isinstance(value, str) else struct.pack("<II", 4, value)
     head += text("general.name") + struct.pack("<I", 8) + text("test")
     head += text("general.file_type") + struct.pack("<II", 4, 1)
     data = b""
@@ -70,7 +75,6 @@ class Bench:
                    ("half.weight", *self.floats(F16, 256, 5)),
                    ("brain.weight", *self.floats(BF16, 256, 4)),
                    ("experts.weight", *self.floats(F32, 256, 2, 3)),
-                   ("odd.weight", *self.floats(F32, 96, 4)),
                    ("vector.weight", *self.floats(F32, 512)),
                    ("blk.0.attn_norm.weight", *self.floats(F32, 256, 2)),
                    ("numbers", I32, (256, 2), bytes(2048))]
@@ -87,6 +91,9 @@ class Bench:
     def read(self, name):
         with open(self.path(name), "rb") as f:
             return f.read()
+
+    def remove(self, name):
+        os.remove(self.path(name))
 
     def run(self, *args, **options):
         return subprocess.run([self.program, *args], cwd=self.folder, text=True, timeout=600,
@@ -143,6 +150,19 @@ def test_threads(b):
         expect(b.read(threads + ".gguf") == b.read("1.gguf"), "%s threads: other bytes", threads)
 
 
+def test_qualities(b):
+    b.model()
+    files = {}
+    for quality in "fast", "default", "best":
+        b.ok("quantize", "in.gguf", "out.gguf", "iq4_k", "--pure", "--quality", quality)
+        files[quality] = b.read("out.gguf")
+    b.ok("quantize", "in.gguf", "out.gguf", "iq4_k", "--pure")
+    expect(b.read("out.gguf") == files["default"], "another default")
+    expect(len(set(files.values())) == 3, "qualities make no difference")
+    b.fails(2, "fast, default or best", "quantize", "in.gguf", "no.gguf", "iq4_k", "--pure",
+            "--quality", "good")
+
+
 def test_dry_run(b):
     b.model()
     text = b.ok("quantize", "in.gguf", "out.gguf", "iq4_k", "--pure", "--dry-run")
@@ -150,7 +170,103 @@ def test_dry_run(b):
     total = text.splitlines()[-1].split()
     b.ok("quantize", "in.gguf", "out.gguf", "iq4_k", "--pure")
     size = len(b.read("out.gguf"))
-    expect(0 < size - int(total[-1]) < 2000, "planned %s bytes, the file has %d", total[-1], size)
+    expect(0 < size - int(total[-2]) < 2000, "planned %s bytes, the file has %d", total[-2], size)
+
+
+def rows_of(text):
+    """name: the words of its line, of the table that quantize prints."""
+    lines = [line.split() for line in text.splitlines()[1:]]
+    return {words[0]: words[1:] for words in lines}
+
+
+def test_recipe(b):
+    """The whole table of choices is in test_recipe.c; here: keys of a model, rules, precedence."""
+    names = ["blk.%d.%s.weight" % (i, part) for i in range(2)
+             for part in ("attn_q", "attn_v", "ffn_down", "ffn_gate_inp")]
+    tensors = [(n, F16, (256, 4), bytes(2048)) for n in names + ["token_embd.weight", "output.weight"]]
+    keys = {"general.architecture": "llama", "llama.block_count": 16, "llama.attention.head_count": 8,
+            "llama.attention.head_count_kv": 2}
+    b.write("in.gguf", make_file(tensors, keys))
+
+    def chosen(*options):
+        done = rows_of(b.ok("quantize", "in.gguf", "out.gguf", "IQ4_KS", "--dry-run", *options))
+        return lambda name: done[name][1] if done[name][1] != "as" else done[name][0]
+
+    got = chosen()
+    expect(got("blk.0.attn_v.weight") == "iq5_k", "attn_v is %s", got("blk.0.attn_v.weight"))
+    expect(got("blk.1.ffn_down.weight") == "q5_k", "ffn_down is %s", got("blk.1.ffn_down.weight"))
+    expect(got("output.weight") == "q6_k", "output is %s", got("output.weight"))
+    expect(got("token_embd.weight") == "iq4_ks", "embeddings are %s", got("token_embd.weight"))
+    expect(got("blk.0.ffn_gate_inp.weight") == "f16", "the router is quantized")
+    got = chosen("--custom-q", r"blk\.\d+\.attn=iq2_k,attn_v=iq3_k", "--custom-q", "down=copy",
+                 "--tensor-type", "blk.1.attn_q.weight=iq6_k", "--output-tensor-type", "iq5_ks",
+                 "--token-embedding-type", "iq3_ks", "--tensor-type", "blk.0.ffn_gate_inp.weight=q8_0")
+    for name, kind in (("blk.0.attn_q", "iq2_k"), ("blk.0.attn_v", "iq2_k"), ("blk.1.attn_q", "iq6_k"),
+                       ("blk.0.ffn_down", "f16"), ("output", "iq5_ks"), ("token_embd", "iq3_ks"),
+                       ("blk.0.ffn_gate_inp", "q8_0"), ("blk.1.ffn_gate_inp", "f16")):
+        expect(got(name + ".weight") == kind, "%s is %s", name, got(name + ".weight"))
+    b.ok("quantize", "in.gguf", "out.gguf", "IQ3_KL", "--custom-q", "weight=iq4_ks")
+    out = GoldenFile(b.read("out.gguf"))
+    expect(out.keys["general.file_type"] == 146, "file type %d", out.keys["general.file_type"])
+    refused = [("--custom-q", "nothing=iq4_k", "nothing"), ("--custom-q", "attn=iq9_z", "iq9_z"),
+               ("--custom-q", "(=iq4_k", "'('"), ("--custom-q", "attn", "REGEX=TYPE"),
+               ("--tensor-type", "blk.9.attn_q.weight=iq4_k", "blk.9"),
+               ("--custom-q", "ffn_gate_inp=iq4_k", "ffn_gate_inp"),
+               ("--output-tensor-type", "iq9_z", "--output-tensor-type")]
+    for option, value, word in refused:
+        b.fails(2, word, "quantize", "in.gguf", "out.gguf", "IQ4_KS", option, value)
+    b.fails(2, "--pure", "quantize", "in.gguf", "out.gguf", "IQ4_KS", "--pure", "--custom-q", "a=iq4_k")
+
+
+def test_tied(b):
+    b.write("in.gguf", make_file([("token_embd.weight", F16, (256, 4), bytes(2048))]))
+    for options, kind in ((), "iq5_k"), (("--output-tensor-type", "iq6_k"), "iq6_k"), \
+            (("--output-tensor-type", "iq6_k", "--token-embedding-type", "iq3_k"), "iq3_k"):
+        text = b.ok("quantize", "in.gguf", "out.gguf", "iq4_ks", "--dry-run", *options)
+        expect(rows_of(text)["token_embd.weight"][1] == kind, "%s: %s", options, text)
+
+
+def test_fallback(b):
+    """Rows that are no multiple of 256, or not even of 32."""
+    b.write("in.gguf", make_file([("a.weight", F16, (256, 3), bytes(1536)),
+                                  ("odd.weight", F16, (96, 4), bytes(768)),
+                                  ("odder.weight", F16, (80, 4), bytes(640)),
+                                  ("output.weight", F16, (96, 4), bytes(768))]))
+    for name, options in ("iq4_k", ["--pure"]), ("IQ4_K", []):
+        words = ("odd.weight", "q5_0", "4.50", "--tensor-type odd.weight=iq4_nl", "more tensors")
+        for word in words:
+            b.fails(2, word, "quantize", "in.gguf", "out.gguf", name, *options)
+    text = b.ok("quantize", "in.gguf", "out.gguf", "iq4_k", "--dry-run", "--allow-fallback")
+    rows = rows_of(text)
+    expect(rows["a.weight"][1] == "iq4_k", "a is %s", rows["a.weight"])
+    expect(rows["odd.weight"][1] == "q5_0" and rows["odd.weight"][-1] == "iq4_k", "%s", rows["odd.weight"])
+    expect(rows["odder.weight"][1] == "as", "odder is %s", rows["odder.weight"])
+    expect(rows["output.weight"][1] == "q8_0", "output is %s", rows["output.weight"])
+    # 0.5 more bytes a weight times 8, and so on: 4 * 96 (22/32 - 18/32) + 4 * 80 (2 - 18/32) + ...
+    more = 4 * 96 * (22 - 18) / 32 + 4 * 80 * (2 - 18 / 32) + 4 * 96 * (34 / 32 - 210 / 256)
+    expect("3 tensors" in text and "%+d bytes" % round(more) in text, "%s, %d", text, more)
+    b.fails(2, "best of 32 weights is iq4_nl", "quantize", "in.gguf", "out.gguf", "iq4_k", "--allow-fallback",
+            "--tensor-type", "odd.weight=iq4_k")
+    text = b.ok("quantize", "in.gguf", "out.gguf", "iq4_k", "--dry-run", "--allow-fallback", "--tensor-type",
+                "odd.weight=iq4_nl")
+    expect(rows_of(text)["odd.weight"][1] == "iq4_nl", "%s", text)
+
+
+def test_interleaved(b):
+    """Four rows side by side decode to the same weights as their base type; other numbers of rows stay apart."""
+    b.write("in.gguf", make_file([("a.weight", *b.floats(F16, 512, 12)), ("e.weight", *b.floats(F16, 256, 4, 3)),
+                                  ("odd.weight", *b.floats(F16, 256, 6)),
+                                  ("token_embd.weight", *b.floats(F16, 256, 8))]))
+    for base, type_id, apart in ("iq4_ks", 344, 144), ("iq2_k", 337, 137):
+        b.ok("quantize", "in.gguf", "base.gguf", base, "--pure")
+        b.ok("quantize", "in.gguf", "out.gguf", base + "_r4", "--pure")
+        b.ok("doctor", "out.gguf")
+        out = GoldenFile(b.read("out.gguf"))
+        expect(out.keys["general.file_type"] > 300, "file type %d", out.keys["general.file_type"])
+        for name in "a.weight", "e.weight", "odd.weight", "token_embd.weight":
+            kind = type_id if name[0] in "ae" else apart
+            expect(out.tensors[name].type_id == kind, "%s has type %d", name, out.tensors[name].type_id)
+            expect(b.decoded("out.gguf", name) == b.decoded("base.gguf", name), "%s: other weights", name)
 
 
 def test_requantize(b):
@@ -179,13 +295,15 @@ def test_split(b):
 
 def test_refusals(b):
     b.model()
-    b.fails(2, "--pure", "quantize", "in.gguf", "out.gguf", "iq4_k")
+    b.fails(2, "IQ4_KS", "quantize", "in.gguf", "out.gguf", "q6_k")
+    b.fails(2, "padded", "quantize", "in.gguf", "out.gguf", "iq4_k",
+            "--pad-rows")
     b.fails(2, "iq4_ks", "quantize", "in.gguf", "out.gguf", "iq9_z", "--pure")
-    b.fails(1, "no encoder for q8_0", "quantize", "in.gguf", "out.gguf", "q8_0", "--pure")
+    b.fails(1, "no encoder for iq1_s", "quantize", "in.gguf", "out.gguf", "iq1_s", "--pure")
     b.fails(1, "missing.gguf", "quantize", "missing.gguf", "out.gguf", "iq4_k", "--pure")
     b.fails(1, "no/such", "quantize", "in.gguf", "no/such/out.gguf", "iq4_k", "--pure")
     b.fails(1, "folder", "quantize", "in.gguf", b.folder, "iq4_k", "--pure")
-    b.write("old.gguf", make_file([("a.weight", Q4_0, (256, 2), bytes(288))]))
+    b.write("old.gguf", make_file([("a.weight", TQ1_0, (256, 2), bytes(108))]))
     b.fails(1, "a.weight", "quantize", "old.gguf", "out.gguf", "iq4_k", "--pure")
     kind, dims, raw = b.floats(F32, 256, 7)
     at = 4 * (5 * 256 + 31)
@@ -210,31 +328,76 @@ def test_full_disk(b):
     expect(b.read("out.gguf") == b"old", "a full disk replaced the output")
 
 
-def test_interrupted(b):
-    """Whatever the moment: nothing under the final name, or all of it."""
-    b.write("big.gguf", make_file([("a.weight", *b.floats(F32, 256, 1200))]))
-    names = sorted(os.listdir(b.folder))
-    for wait in 0.02, 0.3, 0.8:
-        child = subprocess.Popen([b.program, "quantize", "big.gguf", "out.gguf", "iq2_kt", "--pure"],
-                                 cwd=b.folder, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.PIPE, text=True)
-        time.sleep(wait)
-        child.send_signal(signal.SIGINT)
-        words = child.communicate(timeout=600)[1]
-        if child.returncode == 0:
-            b.ok("doctor", "out.gguf")
-            os.remove(b.path("out.gguf"))
-        # Before the handler stands, the signal itself ends the program.
-        expect(child.returncode in (0, 1, -signal.SIGINT), "exit %d", child.returncode)
-        expect(child.returncode != 1 or "interrupted" in words, "it says %r", words)
-        expect(sorted(os.listdir(b.folder)) == names, "left behind: %s", os.listdir(b.folder))
+def check_page(b, name, tensors):
+    """Well-formed, nothing loaded from elsewhere, every tensor in the table, a dot for each of a layer."""
+    page = b.read(name).decode()
+    root = xml.etree.ElementTree.fromstring(page.split("\n", 1)[1])
+    expect("http" not in page and "<script" not in page, "%s loads something", name)
+    cells = [row[0].text for row in root.iter("tbody") for row in row]
+    expect(cells == tensors, "%s: tensors %s", name, cells)
+    layers = sum(t.startswith("blk.") for t in tensors)
+    dots = [dot for dot in root.iter("circle")]
+    expect(len(dots) == 2 * layers, "%s: %d dots for %d tensors", name, len(dots), layers)
 
 
-TESTS = [test_types, test_threads, test_dry_run, test_requantize, test_split, test_refusals,
-         test_full_disk, test_interrupted]
+def test_pages(b):
+    names = ["blk.%d.%s.weight" % (layer, kind) for layer in range(3) for kind in ("attn_q", "<&>")]
+    b.write("in.gguf", make_file([(name, *b.floats(F16, 256, 2)) for name in [*names, "last.weight"]]))
+    b.ok("quantize", "in.gguf", "out.gguf", "iq4_ks", "--pure", "--report", "run.html")
+    check_page(b, "run.html", [*names, "last.weight"])
+    b.ok("compare", "in.gguf", "out.gguf", "--html", "two.html")
+    check_page(b, "two.html", [*names, "last.weight"])
+    b.write("none.gguf", make_file([]))
+    b.ok("quantize", "none.gguf", "out.gguf", "iq4_ks", "--pure", "--report", "none.html")
+    check_page(b, "none.html", [])
 
 
-def main():
+def test_compare(b):
+    """Errors against those of decoded weights; what cannot be compared is named and fails."""
+    source = b.model()
+    b.ok("quantize", "in.gguf", "out.gguf", "iq3_k", "--pure")
+    lines = list(csv.DictReader(b.ok("compare", "in.gguf", "out.gguf", "--csv").splitlines()))
+    found = json.loads(b.ok("compare", "in.gguf", "out.gguf", "--json"))
+    expect([line["tensor"] for line in lines] == [t[0] for t in source], "other tensors")
+    for line, pair in zip(lines, found["tensors"]):
+        expect(line["result"] == pair["result"], "CSV and JSON differ: %s, %s", line, pair)
+        if line["tensor"] == "numbers":
+            expect(line["result"] == "equal bytes", "integers: %s", line)
+            continue
+        x, y = (b.decoded(file, line["tensor"]) for file in ("in.gguf", "out.gguf"))
+        missed = sum((p - q) ** 2 for p, q in zip(x, y))
+        all_x, all_y = (sum(p * p for p in v) for v in (x, y))
+        rows = [math.dist(x[i:i + int(line["k"])], y[i:i + int(line["k"])])
+                / math.hypot(*x[i:i + int(line["k"])]) for i in range(0, len(x), int(line["k"]))]
+        for name, want in (("error", math.sqrt(missed / all_x)),
+                           ("largest", max(abs(p - q) for p, q in zip(x, y))),
+                           ("cosine", sum(p * q for p, q in zip(x, y)) / math.sqrt(all_x * all_y)),
+                           ("worst_error", max(rows))):
+            got = pair["worst_rows"][0]["error"] if name == "worst_error" else pair[name]
+            expect(math.isclose(got, want, rel_tol=1e-6, abs_tol=1e-12), "%s of %s: %r, not %r", name,
+                   line["tensor"], got, want)
+            expect(math.isclose(float(line[name]), got, rel_tol=1e-6), "CSV: %s", line)
+    # Interleaved rows are the same rows.
+    b.write("four.gguf", make_file([("four.weight", *b.floats(F32, 256, 8))]))
+    for kind in "iq4_ks", "iq4_ks_r4":
+        b.ok("quantize", "four.gguf", kind + ".gguf", kind, "--pure")
+    found = json.loads(b.ok("compare", "iq4_ks.gguf", "iq4_ks_r4.gguf", "--json"))["tensors"][0]
+    expect(found["type_b"] == "iq4_ks_r4" and found["error"] == 0, "interleaved: %s", found)
+    b.write("other.gguf", make_file([
+        ("wide.weight", *b.floats(F32, 512, 7)), ("half.weight", TQ1_0, (256, 5), bytes(270)),
+        ("new.weight", *b.floats(F32, 4))]))
+    done = b.run("compare", "in.gguf", "other.gguf")
+    expect(done.returncode == 1 and done.stderr == "", "exit %d", done.returncode)
+    for words in ("types that cannot be decoded", "other shapes: 512 x 6 in A, 512 x 7 in B", "only in A", "only in B"):
+        expect(words in done.stdout, "nothing of %r: %s", words, done.stdout)
+    b.fails(1, "missing.gguf", "compare", "in.gguf", "missing.gguf")
+
+
+TESTS = [test_types, test_threads, test_qualities, test_dry_run, test_recipe, test_tied, test_fallback, test_interleaved, test_requantize, test_split, test_refusals,
+         test_full_disk, test_compare, test_pages]
+
+
+def main(tests):
     parser = argparse.ArgumentParser()
     parser.add_argument("iqtile")
     parser.add_argument("--seed", type=lambda text: int(text, 0),
@@ -243,7 +406,7 @@ def main():
     args = parser.parse_args()
     print("seed %d" % args.seed)
     failed = passed = 0
-    for test in TESTS:
+    for test in tests:
         name = test.__name__[len("test_"):]
         if args.filter not in name:
             continue
@@ -260,4 +423,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(TESTS))

@@ -252,6 +252,42 @@ static void test_large_upload(struct target *t)
     check_end();
 }
 
+/* Interleaved rows give the products of their base type: in a few rows, and staged by threads. */
+static void test_interleaved(struct target *t)
+{
+    static const struct {
+        const char *name;
+        size_t m, k;
+    } cases[] = { { "iq2_k_r4", 20, 512 }, { "iq5_ks_r4", 2080, 4096 } };
+
+    if (!check_begin("matrix.interleaved.%s", t->name))
+        return;
+    for (uint32_t i = 0; i < 2 * IQT_COUNT(cases); i++) {
+        const struct iqt_format *f = iqt_format_find(cases[i / 2].name);
+        struct problem p =
+            problem_new(iqt_format_base(f), cases[i / 2].m, cases[i / 2].k);
+        uint8_t *units = malloc(p.size);
+        struct iqt_matrix *w = NULL;
+
+        if (units == NULL)
+            abort();
+        if (iqt_rows_interleave(f, p.m, p.k, p.bytes, units) != IQT_OK ||
+            iqt_matrix_upload(t->dev, f, p.m, p.k, units, p.size,
+                              i % 2 ? IQT_LAYOUT_PACKED : IQT_LAYOUT_NATIVE,
+                              &w) != IQT_OK)
+            check_fail("%s: %s", f->name, iqt_last_error());
+        else
+            problem_check(&p, t, w, 1);
+        iqt_matrix_destroy(w);
+        w = NULL;
+        expect(iqt_matrix_upload(t->dev, f, 6, p.k, units, p.size, IQT_LAYOUT_NATIVE, &w),
+               IQT_ERR_SHAPE, "6 rows");
+        free(units);
+        problem_free(&p);
+    }
+    check_end();
+}
+
 /* ---- Products that are refused ---- */
 
 static void refuse(struct target *t, const float *x, size_t x_stride, uint32_t n,
@@ -367,8 +403,10 @@ int main(int argc, char **argv)
     iqt_context_destroy(ctx);
     test_cpu();
     targets_open(&all);
-    for (size_t i = 0; i < all.count; i++)
+    for (size_t i = 0; i < all.count; i++) {
         test_large_upload(&all.at[i]);
+        test_interleaved(&all.at[i]);
+    }
     targets_close(&all);
     return check_done();
 }

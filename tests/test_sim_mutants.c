@@ -95,28 +95,36 @@ static bool wrong(const struct world *w, const char *text, uint32_t warp)
 
 /* ---- The mutants ---- */
 
-#define SHMEM "matvec.iq4_k.cuda.n1.g16.r1.t4.s128.v4.u1.native.perm.shmem"
-#define SHMEM_HIP "matvec.iq4_k.hip.n1.g16.r1.t4.s128.v4.u1.native.perm.shmem"
-#define MANY "matvec.iq4_k.cuda.n4.g32.r2.t4.s64.v4.u1.native.perm.shmem"
-#define PACKED "matvec.q6_k.cuda.n1.g8.r2.t32.s256.v16.u1.packed.none.subgroup"
-#define SHUFFLE "matvec.iq4_ks.cuda.n1.g8.r2.t32.s64.v4.u1.native.perm.subgroup"
-#define SHUFFLE_HIP "matvec.iq4_ks.hip.n1.g8.r2.t32.s64.v4.u1.native.perm.subgroup"
-#define TABLE "matvec.iq2_kl.cuda.n1.g16.r1.t4.s256.v2.u1.native.shmem.shmem"
-#define TRELLIS "matvec.iq2_kt.hip.n1.g16.r1.t4.s128.v4.u1.native.none.shmem"
-#define TILE(format, dialect, n, lookup)                                        \
-    "matvec." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.packed." lookup \
+#define SHMEM "matvec.iq4_k.cuda.n1.g16.r1.t4.s128.v4.u1.k1.native.i8.perm.shmem"
+#define SHMEM_HIP "matvec.iq4_k.hip.n1.g16.r1.t4.s128.v4.u1.k1.native.i8.perm.shmem"
+#define MANY "matvec.iq4_k.cuda.n4.g32.r2.t4.s64.v4.u1.k1.native.i8.perm.shmem"
+#define PACKED "matvec.q6_k.cuda.n1.g8.r2.t32.s256.v16.u1.k1.packed.i8.none.subgroup"
+#define SHUFFLE "matvec.iq4_ks.cuda.n1.g8.r2.t32.s64.v4.u1.k1.native.i8.perm.subgroup"
+#define SHUFFLE_HIP "matvec.iq4_ks.hip.n1.g8.r2.t32.s64.v4.u1.k1.native.i8.perm.subgroup"
+#define TABLE "matvec.iq2_kl.cuda.n1.g16.r1.t4.s256.v2.u1.k1.native.i8.shmem.shmem"
+#define TRELLIS "matvec.iq2_kt.hip.n1.g16.r1.t4.s128.v4.u1.k1.native.i8.none.shmem"
+#define TILE(format, dialect, n, lookup)                                              \
+    "matvec." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.k1.packed.i8." lookup \
     ".subgroup"
 #define TILE4 TILE("iq4_k", "cuda", "1", "perm")
 #define TILE4_MANY TILE("iq4_k", "cuda", "4", "perm")
 #define TILE4_HIP TILE("iq4_k", "hip", "1", "perm")
-#define TILE4_T8 "matvec.iq4_k.cuda.n4.g16.r4.t8.s64.v16.u1.packed.perm.subgroup"
-#define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.packed.perm.shmem"
+#define TILE4_T8 "matvec.iq4_k.cuda.n4.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.subgroup"
+#define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.shmem"
+#define SPLIT "matvec.iq4_k.cuda.n4.g16.r4.t4.s64.v16.u1.k2.packed.i8.perm.subgroup"
+#define SPLIT_HIP "matvec.iq4_k.hip.n2.g16.r4.t4.s64.v16.u1.k2.packed.i8.perm.shmem"
 #define TILE5 TILE("iq5_k", "cuda", "1", "perm")
 #define TILE5_HIP TILE("iq5_k", "hip", "1", "perm")
 #define TILE6 TILE("iq6_k", "cuda", "1", "perm")
 #define TILE_PAIRS TILE("iq2_kl", "cuda", "2", "perm")
 #define TILE_KT TILE("iq2_kt", "hip", "1", "none")
 #define TILE_KT3 TILE("iq3_kt", "cuda", "1", "none")
+
+#define MMA(format, t, lookup) \
+    "matvec." format ".cuda.n4.g32.r4.t" t ".s64.v16.u1.k1.packed.mma." lookup ".shmem"
+#define MMA4 MMA("iq4_k", "8", "perm")
+#define MMA5 MMA("iq5_ks", "4", "perm")
+#define MMA_KT1 MMA("iq1_kt", "16", "none")
 
 static const struct mutant {
     const char *name, *plan, *find, *put;
@@ -231,25 +239,54 @@ static const struct mutant {
     { "tile.shuffle_address_hip", TILE4_HIP, "(lane ^ mask) << 2", "(lane ^ mask)" },
     { "tile.no_barrier", TILE4_TREE, "        BARRIER;\n        if (tid % T < off)",
       "        if (tid % T < off)" },
+    { "split.no_release", SPLIT, "    RELEASE;\n", "" },
+    { "split.no_acquire", SPLIT, "    ACQUIRE;\n", "" },
+    { "split.no_release_hip", SPLIT_HIP, "(__ATOMIC_RELEASE, \"agent\")",
+      "(__ATOMIC_RELEASE, \"workgroup\")" },
+    { "split.no_barrier", SPLIT, "    BARRIER;\n    if (arrived", "    if (arrived" },
+    { "split.first_adds", SPLIT, "arrived != K - 1u", "arrived != 0u" },
+    { "split.counter_left", SPLIT, "work[launch.counters + group] = 0u;", ";" },
+    { "split.one_part_less", SPLIT, "part < K; part++", "part < K - 1u; part++" },
+    { "split.part_of_neighbour", SPLIT, "group * K + part) * 1u",
+      "group * K + part / 2u) * 1u" },
+    { "split.same_spans", SPLIT, "x4 = xq4 + (lane + part * T)", "x4 = xq4 + (lane)" },
+    { "split.step", SPLIT, "x2 += STEP * 2u;", "x2 += T * 2u;" },
     { "tile.tree_uninitialised", TILE4_TREE, "    tree[tid] = x;",
       "    if (tid > 0u) tree[tid] = x;" },
+
+    /* Matrix units. */
+    { "mma.rows_of_a", MMA5, "\"r\"(a0), \"r\"(a1), \"r\"(a2)",
+      "\"r\"(a0), \"r\"(a2), \"r\"(a1)" },
+    { "mma.words_of_b", MMA5, "\"r\"(b0), \"r\"(b1)", "\"r\"(b1), \"r\"(b0)" },
+    { "mma.rows_of_c", MMA5, "r = 2u * m + j / 2u", "r = 2u * m + j % 2u" },
+    { "mma.columns_of_c", MMA5, "dx[j % 2u]", "dx[j / 2u]" },
+    { "mma.half", MMA4, "v1[j + 1u], x[h], x[h]", "v1[j + 1u], x[0], x[h]" },
+    { "mma.shift", MMA4, "mma_16(c, s0[0], s1[0], x[h]);", "" },
+    { "mma.shift_of_row", MMA4, "REPEAT(bits, r)", "REPEAT(bits, r ^ 1u)" },
+    { "mma.fifth_bit", MMA5, "1u << part)", "1u << (part ^ 1u))" },
+    { "mma.seed", MMA_KT1, "q[2] >> 7", "q[2] >> 6" },
+    { "mma.seed_bits", MMA_KT1, "FROM_LANE(e[1], i)", "FROM_LANE(e[0], i)" },
+    { "mma.mean", MMA_KT1, "offset[i] = 0x82828282u", "offset[i] = 0x83838383u" },
+    { "mma.magic", MMA4, "- 12582912.0f", "- 12582900.0f" },
+    { "mma.scale_of_span", MMA4, "+ h], i);", "+ h], 0);" },
+    { "mma.place", MMA5, "word[i] = n / 4u * STEP", "word[i] = n / 4u * 16u" },
+    { "mma.no_copy_barrier", MMA4, "        SYNC_WARP;\n", "" },
+    { "mma.no_barrier_before_copy", MMA4, "SYNC_WARP; // before", "; // before" },
+    { "mma.chunk", MMA4, "u += CHUNKS)", "u += 1u)" },
+    { "mma.records", MMA4, "w_record += CHUNKS", "w_record += 1u" },
+    { "mma.column", MMA4, "c < p.cols ? c : p.cols - 1u", "c" },
+    { "mma.column_of_scale", MMA4, "xs2 + c1 *", "xs2 + c0 *" },
+    { "mma.no_barrier", MMA4, "    BARRIER;\n    for (uint i = chunk",
+      "    for (uint i = chunk" },
+    { "mma.parts", MMA4, "j < CHUNKS; j++", "j + 1u < CHUNKS; j++" },
+    { "mma.parts_of_other", MMA4, "w_parts[warp - chunk + j]", "w_parts[warp]" },
+    { "mma.row", MMA4, "THREAD / 4u % 8u) * R", "THREAD / 4u % 4u) * R" },
+    { "mma.rows_unguarded", MMA4, "if (row < p.rows && c < p.cols)", "if (c < p.cols)" },
+    { "mma.not_all_lanes", MMA4, "    for (uint m = 0u; m < 2u; m++) {",
+      "    for (uint m = THREAD % 32u == 5u ? 1u : 0u; m < 2u; m++) {" },
 };
 
 _Static_assert(IQT_COUNT(mutants) >= 20, "at least 20 planted faults are kept");
-
-static char *mutate(const char *text, const struct mutant *m)
-{
-    const char *at = strstr(text, m->find);
-    const size_t length = strlen(text) + strlen(m->put) + 1;
-    char *out;
-
-    if (at == NULL)
-        return NULL;
-    out = malloc(length);
-    snprintf(out, length, "%.*s%s%s", (int)(at - text), text, m->put,
-             at + strlen(m->find));
-    return out;
-}
 
 static void check_mutant(const struct mutant *m)
 {
@@ -260,7 +297,7 @@ static void check_mutant(const struct mutant *m)
         return;
     world_open(&w, m->plan);
     text = sim_case_text(&w.c.plan);
-    changed = mutate(text, m);
+    changed = sim_case_mutate(text, m->find, m->put);
     if (changed == NULL)
         check_fail("the text of %s has no '%s' any more: write the mutant anew", m->plan,
                    m->find);
@@ -302,16 +339,12 @@ int main(int argc, char **argv)
                   { TILE4_MANY, 32 },  { TILE4_HIP, 64 },  { TILE4_T8, 32 },
                   { TILE4_TREE, 32 },  { TILE5, 32 },      { TILE5_HIP, 32 },
                   { TILE6, 32 },       { TILE_PAIRS, 32 }, { TILE_KT, 64 },
-                  { TILE_KT3, 32 } };
+                  { TILE_KT3, 32 },    { SPLIT, 32 },      { SPLIT_HIP, 64 },
+                  { MMA4, 32 },        { MMA5, 32 },       { MMA_KT1, 32 } };
 
     check_init(argc, argv);
-    if (!sim_can_compile()) {
-        if (check_begin("sim")) {
-            check_skip("sim", "no C++ compiler: it simulates a GPU");
-            check_end();
-        }
+    if (!sim_case_can())
         return check_done();
-    }
     setenv("IQT_SIM_QUIET", "1", 1);
     for (size_t i = 0; i < IQT_COUNT(clean); i++)
         check_clean(clean[i].plan, clean[i].warp);

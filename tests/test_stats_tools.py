@@ -15,7 +15,7 @@ COLUMNS = ["format", "n", "plan", "weights_per_iteration", "instructions_per_wei
            "slots_per_weight", "registers", "spill_bytes", "layout", "target", "compiler",
            "cycles_per_weight", "whole_4096", "whole_14336", "unroll", "inner_loops",
            "memory_slots", "loaded_bytes", "needed_bytes", "shared_bytes", "scalar_registers",
-           "waves", "occupancy", "alu", "multiply", "float", "convert", "mma", "load_global",
+           "waves", "occupancy", "estimated_slots", "alu", "multiply", "float", "convert", "mma", "load_global",
            "load_shared", "load_constant", "local", "store", "shuffle", "uniform", "scalar_load",
            "control"]
 CLASSES = COLUMNS[COLUMNS.index("alu"):]
@@ -90,6 +90,10 @@ def check_row(row):
     else:
         expect(row["slots_per_weight"] == row["cycles_per_weight"], f"{where}: slots and cycles")
     expect(0.2 < float(row["slots_per_weight"]) < 60, f"{where}: {row['slots_per_weight']} slots")
+    if row["layout"] == "packed" and re.match(r"iq\d_k|iq4_xs", row["format"]) and "radv" not in row["target"]:
+        guess = float(row["estimated_slots"]) / float(row["slots_per_weight"])
+        expect(0.75 < guess < 1.25, f"{where}: the tuner takes {row['estimated_slots']} slots for "
+               f"{row['slots_per_weight']}: tuner/estimate.c")
     loaded = float(row["loaded_bytes"]) / float(row["needed_bytes"])
     expect(0.9 < loaded < 4, f"{where}: loads {loaded} times what it needs")
     for k in ("whole_4096", "whole_14336"):
@@ -97,7 +101,9 @@ def check_row(row):
     expect(float(row["whole_4096"]) >= float(row["whole_14336"]), f"{where}: shorter rows cost less")
     expect(8 <= int(row["registers"]) <= 512, f"{where}: {row['registers']} registers")
     expect(0 < float(row["occupancy"]) <= 1, f"{where}: occupancy {row['occupancy']}")
-    if row["plan"].endswith(("perm.shmem", "none.shmem")) and "radv" not in row["target"]:
+    if ".mma." in row["plan"]:
+        expect(float(row["mma"]) > 0, f"{where}: no matrix units")
+    elif row["plan"].endswith(("perm.shmem", "none.shmem")) and "radv" not in row["target"]:
         group, threads = (int(re.search(rf"\.{letter}(\d+)\.", row["plan"]).group(1))
                           for letter in "gt")
         expect(int(row["shared_bytes"]) == 4 * group * threads // rows,
@@ -143,6 +149,7 @@ def check_plans(program):
         for row in csv.DictReader(io.StringIO(done.stdout)):
             check_row(row)
             name = row["plan"]
+            expect((".mma." in name) == (options == ["-n", "8"]), f"stats {options}: counts {name}")
             again = program.run("stats", "--target", "sm_90", "--plan", name, "--csv")
             rows = list(csv.DictReader(io.StringIO(again.stdout)))
             expect(again.returncode == 0 and len(rows) == 1 and
@@ -190,8 +197,30 @@ def check_missing(program):
                    f"{target} without programs: exit {done.returncode}: {done.stderr}")
 
 
+def check_dynamic(program):
+    """Counted while the text runs; the sums are held to limits by test_sim_mutants."""
+    for target in ("cuda", "gfx1100"):
+        args = ("stats", "--dynamic", "--target", target, "--format", "iq4_k", "-n", "2")
+        text, done = program.run(*args), program.run(*args, "--csv")
+        if "no C++ compiler" in done.stderr:
+            print(f"skipped --dynamic: {done.stderr.strip()}")
+            return
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        expect(done.returncode == 0 and len(rows) == 1, f"{args}: {done.stderr}")
+        for row in rows:
+            expect(float(row["w_ratio"]) == 1 and row["bank_conflicts"] == "0" and
+                   float(row["dot4_per_weight"]) >= 0.5 and
+                   row["w_needed_bytes"] == str(32 * 4096 * 144 // 256), f"{args}: {row}")
+        expect(text.returncode == 0 and "uncoalesced" not in text.stdout and
+               "weights" in text.stdout, f"{args}: {text.stdout}{text.stderr}")
+
+
 def check_usage(program):
-    for args, named in ((["stats"], "--target"), (["stats", "--target", "sm_"], "sm_90"),
+    for args, named in ((["stats"], "--target"),
+                        (["stats", "--dynamic", "--target", "radv:navi21"], "cuda"),
+                        (["stats", "--dynamic", "--k", "100"], "256"),
+                        (["stats", "--target", "sm_90", "--k", "256"], "--dynamic"),
+                        (["stats", "--dynamic", "--binary", "x", "--weights", "1"], "--dynamic"), (["stats", "--target", "sm_"], "sm_90"),
                         (["stats", "--target", "spirv"], "radv:navi21"),
                         (["stats", "--target", "sm_90", "--format", "quux"], "iq4_k"),
                         (["stats", "--target", "sm_90", "--plan", "quux"], "quux"),
@@ -224,6 +253,7 @@ def main():
     for target in set(ran) & {"sm_90", "gfx942"}:
         check_binary(program, target)
     check_missing(program)
+    check_dynamic(program)
     check_usage(program)
     check_bad_binary(program)
     print("\n".join(failures) if failures else f"counted for {' '.join(ran) or 'nothing'}")

@@ -9,8 +9,17 @@
 /* Columns: weight i counts in column i % COLUMNS, up to three times. Sums stay below 2^24. */
 enum { K = 2048, SPANS = K / IQT_TILE_SPAN, COLUMNS = 12, BITS_ROWS = 13, BITS_K = 1024 };
 
-/* Decoded by split permutes, by merged ones, and in sweeps. */
-static const uint32_t columns[] = { 1, 2, 16 };
+/* Decoded by split permutes, by merged ones, in sweeps, and by matrix units: default plans of so many
+ * columns, or this kind. Drawn: one in four by the seed. */
+static const struct kind {
+    uint32_t n;
+    enum iqt_compute compute;
+    bool drawn;
+} kinds[] = { { 1, IQT_COMPUTE_I8, false },
+              { 2, IQT_COMPUTE_I8, false },
+              { 16, IQT_COMPUTE_I8, true },
+              { 4, IQT_COMPUTE_MMA, true },
+              { 16, IQT_COMPUTE_MMA, false } };
 static const enum iqt_dialect dialects[] = { IQT_DIALECT_CUDA, IQT_DIALECT_HIP };
 
 static uint32_t warp_of(enum iqt_dialect d)
@@ -292,16 +301,41 @@ static void check_ranges(struct sim_case *c, const struct sim_program *program,
     }
 }
 
-static void check_exact(const struct iqt_format *f, enum iqt_dialect d, uint32_t n)
+/* The default plan for so many columns, by that kind of compute. */
+static struct iqt_plan plan_of(const struct iqt_format *f, enum iqt_dialect d,
+                               const struct kind *kind)
 {
-    const struct iqt_plan plan =
-        iqt_plan_default(f, d, IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED);
+    struct iqt_plan plan = iqt_plan_default(f, d, IQT_OP_MATVEC, 1, IQT_LAYOUT_PACKED);
+
+    plan.n = (uint8_t)kind->n;
+    if (kind->compute == IQT_COMPUTE_MMA) {
+        plan.compute = IQT_COMPUTE_MMA;
+        plan.rows_group = 32;
+        plan.reduce = IQT_REDUCE_SHMEM;
+    }
+    return plan;
+}
+
+static bool drawn(const char *name, uint32_t n)
+{
+    const uint64_t hash = iqt_hash(name, strlen(name), check_seed() + n);
+
+    return getenv("IQT_ALL") != NULL || hash % 4 == 0;
+}
+
+static void check_exact(const struct iqt_format *f, enum iqt_dialect d,
+                        const struct kind *kind)
+{
+    const struct iqt_plan plan = plan_of(f, d, kind);
     struct sim_program program;
     struct sim_case c;
     struct sums m;
     char *text;
 
-    if (!check_begin("exact.%s.%s.n%u", f->name, iqt_dialect_name(d), n))
+    if (iqt_plan_check(&plan, NULL) != IQT_OK ||
+        (kind->drawn && !drawn(f->name, kind->n)) ||
+        !check_begin("exact.%s.%s.n%u.%s", f->name, iqt_dialect_name(d), kind->n,
+                     iqt_compute_name(kind->compute)))
         return;
     m = sums_new(f);
     check_coverage(f, m.native, m.rows);
@@ -394,8 +428,8 @@ int main(int argc, char **argv)
     for (const struct iqt_format *f = iqt_formats; f->name; f++)
         for (size_t d = 0; d < IQT_COUNT(dialects); d++)
             if (iqt_tile_family_of(f, dialects[d]) != IQT_TILE_NONE) {
-                for (size_t n = 0; n < IQT_COUNT(columns); n++)
-                    check_exact(f, dialects[d], columns[n]);
+                for (size_t n = 0; n < IQT_COUNT(kinds); n++)
+                    check_exact(f, dialects[d], &kinds[n]);
                 check_bits(f, dialects[d], 1);
                 check_bits(f, dialects[d], 2);
             }

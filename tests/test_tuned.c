@@ -118,8 +118,8 @@ static uint8_t *weights_of(const struct iqt_tune_job *job, size_t *bytes)
 static void trial(struct iqt_device *dev, const struct iqt_tune_job *job,
                   enum iqt_layout layout)
 {
-    const struct iqt_plan plan =
-        iqt_plan_default(job->format, dev->backend->dialect, job->op, job->n, layout);
+    const struct iqt_plan plan = iqt_plan_default_for(
+        &dev->limits, job->format, dev->backend->dialect, job->op, job->n, layout);
     struct iqt_trial *t = NULL;
     enum iqt_validity verdict = IQT_VALID_RUNTIME;
     uint64_t ns = 0;
@@ -211,8 +211,9 @@ static void honest_worker(const char *spec)
 
     if (open_place(spec, "", &p)) {
         struct iqt_worker *w = new_worker("serve", spec, NULL, &job, rows);
-        struct iqt_plan plan = iqt_plan_default(job.format, p.dev->backend->dialect,
-                                                job.op, 2, IQT_LAYOUT_PACKED);
+        struct iqt_plan plan =
+            iqt_plan_default_for(&p.dev->limits, job.format, p.dev->backend->dialect,
+                                 job.op, 2, IQT_LAYOUT_PACKED);
         enum iqt_validity verdict = IQT_VALID_RUNTIME;
         uint64_t ns = 0;
 

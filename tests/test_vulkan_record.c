@@ -136,6 +136,135 @@ static void check_chunks(struct caller *c)
     check_end();
 }
 
+/* A driver that tells of many units: short matrices are split over k, several at the same time, and
+ * again and again with the same counters. */
+static void check_split(struct caller *c)
+{
+    const struct iqt_vulkan_recorder_options options = {
+        .struct_size = sizeof(options), .max_launches = 8, .max_n = N, .max_k = WIDE
+    };
+    const uint32_t units = c->dev->limits.compute_units;
+    struct iqt_vulkan_recorder *r = NULL;
+    struct iqt_vulkan_product p[2];
+    const char *plan = "";
+
+    if (!check_begin("split.%s", c->dev->info.spec))
+        return;
+    c->dev->limits.compute_units = 256;
+    iqt_plans_forget(c->dev);
+    fill_slots(c);
+    p[0] = product(c, c->wide, Y);
+    p[1] = product(c, c->wide, Y2);
+    p[1].bias = at(c, BIAS);
+    if (ok(iqt_plan_used(c->dev, c->wide, false, N, &plan), "plan") &&
+        ok(iqt_vulkan_recorder_create(c->dev, &options, &r), "recorder") &&
+        ok(begin(c), "begin") &&
+        ok(iqt_vulkan_record(r, c->cmd, at(c, X2), 0, N, p, 2), "record") &&
+        ok(end(c), "end"))
+        for (int round = 0; round < 3; round++) {
+            fill_slots(c);
+            ok(submit(c), "submit");
+            compare(c, X2, &p[0], Y, "in parts");
+            compare(c, X2, &p[1], Y2, "in parts, with a bias");
+        }
+    check_true(strstr(plan, ".k1.") == NULL, "%d rows by plan %s", M, plan);
+    iqt_vulkan_recorder_destroy(r);
+    c->dev->limits.compute_units = units;
+    iqt_plans_forget(c->dev);
+    check_end();
+}
+
+/* ---- Routed experts ---- */
+
+enum { EXPERTS = 4, TOKENS = 2, USED = 2, JOBS = TOKENS * USED };
+
+static struct iqt_matrix *upload_experts(struct caller *c)
+{
+    const struct iqt_format *f = iqt_format_find("iq4_ks");
+    struct iqt_rng rng = { check_seed() };
+    struct iqt_matrix *w = NULL;
+    uint8_t *bytes;
+    size_t row;
+
+    if (!ok(iqt_format_row_bytes(f, K, &row), "row"))
+        return NULL;
+    bytes = malloc(row * M * EXPERTS);
+    if (bytes == NULL)
+        abort();
+    iqt_random_rows(f, K, M * EXPERTS, IQT_FILL_RANDOM, IQT_MAGNITUDE_PLAIN, &rng, bytes);
+    ok(iqt_experts_upload(c->dev, f, EXPERTS, M, K, bytes, row * M * EXPERTS,
+                          IQT_LAYOUT_PACKED, &w),
+       "upload");
+    free(bytes);
+    return w;
+}
+
+/* Ids change between two submissions of one command buffer. */
+static void submit_routed(struct caller *c, const struct iqt_matrix *w, const char *what)
+{
+    for (int round = 0; round < 2; round++) {
+        int32_t ids[JOBS];
+        float want[JOBS * M];
+        const struct iqt_routed same = { .struct_size = sizeof(same),
+                                         .w = w,
+                                         .bias = slot(c, BIAS),
+                                         .ids = ids,
+                                         .tokens = TOKENS,
+                                         .used = USED,
+                                         .y = want };
+
+        for (int j = 0; j < JOBS; j++)
+            ids[j] = j == round ? -1 - round : (int32_t)(check_rand() % EXPERTS);
+        fill_slots(c);
+        memcpy(slot(c, Y5), ids, sizeof(ids));
+        if (!ok(submit(c), what) ||
+            !ok(iqt_matvec_routed(c->q, slot(c, X), 0, &same), what))
+            return;
+        check_true(memcmp(want, slot(c, Y), sizeof(want)) == 0,
+                   "%s: differs from iqt_matvec_routed()", what);
+    }
+}
+
+static void check_routed(struct caller *c)
+{
+    const uint64_t before = c->dev->max_binding;
+    struct iqt_matrix *w;
+    struct iqt_vulkan_routed p = { .struct_size = sizeof(p),
+                                   .bias = at(c, BIAS),
+                                   .ids = at(c, Y5),
+                                   .tokens = TOKENS,
+                                   .used = USED,
+                                   .y = at(c, Y) };
+
+    if (!check_begin("routed.%s", c->dev->info.spec))
+        return;
+    w = upload_experts(c);
+    p.w = w;
+    if (w == NULL) {
+        check_end();
+        return;
+    }
+    if (ok(begin(c), "begin") &&
+        ok(iqt_vulkan_record_routed(c->recorder, c->cmd, at(c, X), 0, &p), "record") &&
+        ok(end(c), "end"))
+        submit_routed(c, w, "routed");
+    c->dev->max_binding = iqt_round_up(3 * w->expert_rows * w->row_bytes, 64);
+    if (ok(begin(c), "begin") &&
+        ok(iqt_vulkan_record_routed(c->recorder, c->cmd, at(c, X), 0, &p), "record") &&
+        ok(end(c), "end")) {
+        c->dev->max_binding = before;
+        submit_routed(c, w, "routed in pieces");
+    }
+    c->dev->max_binding = before;
+    p.ids.bytes = 4 * JOBS - 1;
+    check_true(iqt_vulkan_record_routed(c->recorder, c->cmd, at(c, X), 0, &p) ==
+                   IQT_ERR_SHAPE,
+               "a short buffer of ids");
+    iqt_vulkan_recorder_reset(c->recorder);
+    iqt_matrix_destroy(w);
+    check_end();
+}
+
 struct mistake {
     const char *what;
     enum iqt_status want;
@@ -237,6 +366,8 @@ static void check_device(const struct found *found, uint32_t index)
         check_resubmit(&c);
         check_strides(&c);
         check_chunks(&c);
+        check_split(&c);
+        check_routed(&c);
         check_mistakes(&c);
         check_other_backend(&c);
         check_quiet(&c, found->validated);

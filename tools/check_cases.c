@@ -105,7 +105,10 @@ static enum iqt_status bed_fill(struct bed *b)
     iqt_random_rows(f, s->k, s->m, s->fill, s->magnitude, &rng, b->rows);
     memset(b->rows + s->m * row_bytes, 0xff, TAIL);
     fill_x(&rng, s->k, b->x);
-    IQT_TRY(iqt_model_run(f, b->rows, s->m, s->k, b->x, 0, IQT_MAX_COLS, &b->model));
+    IQT_TRY(
+        (b->rung.plan != NULL && iqt_plan_takes_floats(b->rung.plan)
+             ? iqt_model_run_floats
+             : iqt_model_run)(f, b->rows, s->m, s->k, b->x, 0, IQT_MAX_COLS, &b->model));
     b->rung.queue = b->check->seat->queue;
     return iqt_matrix_upload(b->check->seat->dev, f, s->m, s->k, b->rows,
                              s->m * row_bytes, b->check->layout, &b->rung.matrix);
@@ -213,8 +216,9 @@ static enum iqt_status check_extremes(struct iqt_check *c, struct range n)
 enum iqt_status iqt_check_default(struct iqt_check *c)
 {
     const struct range n = { c->n == 0 ? 1 : c->n, c->n == 0 ? IQT_MAX_COLS : c->n };
-    const struct iqt_plan plan = iqt_plan_default(
-        c->format, c->seat->dev->backend->dialect, IQT_OP_MATVEC, 1, c->layout);
+    const struct iqt_plan plan =
+        iqt_plan_default_for(&c->seat->dev->limits, c->format,
+                             c->seat->dev->backend->dialect, IQT_OP_MATVEC, 1, c->layout);
     size_t m[M_COUNT], k[K_COUNT];
 
     make_sizes(c->format, &plan, m, k);

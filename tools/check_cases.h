@@ -21,6 +21,10 @@ struct iqt_check {
 IQT_MUST_USE enum iqt_status iqt_check_default(struct iqt_check *c);
 /* Bias, residual, gates with every activation, ranges of rows, products that share x. */
 IQT_MUST_USE enum iqt_status iqt_check_fused(struct iqt_check *c);
+/* Routed experts, plain and gated. */
+IQT_MUST_USE enum iqt_status iqt_check_routed(struct iqt_check *c);
+/* The default plan with k split over two workgroups, on a GPU. */
+IQT_MUST_USE enum iqt_status iqt_check_split(struct iqt_check *c);
 /* One forced plan on the sizes around its tile. */
 IQT_MUST_USE enum iqt_status iqt_check_plan(struct iqt_check *c,
                                             const struct iqt_plan *plan);

@@ -14,6 +14,13 @@ enum iqt_opt_type {
     IQT_OPT_STRING, /* const char * */
     IQT_OPT_U32,    /* uint32_t, decimal */
     IQT_OPT_U64,    /* uint64_t, decimal or 0x */
+    IQT_OPT_LIST,   /* struct iqt_opt_list: may be repeated */
+};
+
+enum { IQT_OPT_REPEATS = 64 };
+struct iqt_opt_list {
+    const char *item[IQT_OPT_REPEATS];
+    size_t count;
 };
 
 struct iqt_opt {
@@ -40,7 +47,8 @@ struct iqt_command {
 extern const struct iqt_command iqt_cmd_info, iqt_cmd_doctor, iqt_cmd_decode, iqt_cmd_gen,
     iqt_cmd_devices, iqt_cmd_tune, iqt_cmd_db, iqt_cmd_bench, iqt_cmd_check,
     iqt_cmd_golden, iqt_cmd_matvec, iqt_cmd_report, iqt_cmd_gpu_report, iqt_cmd_stats,
-    iqt_cmd_predict, iqt_cmd_quantize;
+    iqt_cmd_predict, iqt_cmd_quantize, iqt_cmd_imatrix, iqt_cmd_compare,
+    iqt_cmd_perplexity;
 
 /* main.c: all commands, NULL-terminated. */
 extern const struct iqt_command *const iqt_commands[];
@@ -85,7 +93,8 @@ IQT_MUST_USE enum iqt_status iqt_cli_columns(const char *list,
 struct iqt_gguf;
 /* A tensor whose rows can be decoded: format, rows and all of their bytes are there. */
 struct iqt_weights {
-    struct iqt_gguf *file; /* owns rows */
+    struct iqt_gguf *file; /* owns rows, unless they had to be taken apart */
+    uint8_t *apart;
     const struct iqt_format *format;
     size_t m, k, row_bytes;
     const uint8_t *rows;

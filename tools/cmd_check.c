@@ -109,6 +109,8 @@ static enum iqt_status check_layout(const struct run *r, struct iqt_check *c)
         return iqt_check_plan(c, &r->plan);
     IQT_TRY(iqt_check_default(c));
     IQT_TRY(iqt_check_fused(c));
+    IQT_TRY(iqt_check_routed(c));
+    IQT_TRY(iqt_check_split(c));
     c->plans = 0;
     return r->sample > 0 ? check_plans(c, r->sample) : IQT_OK;
 }
@@ -207,7 +209,7 @@ static enum iqt_status read_opts(const struct check_opts *o, struct run *r)
     r->forced = o->plan != NULL;
     if (o->plan != NULL) {
         IQT_TRY(iqt_plan_parse(o->plan, &r->plan));
-        if (r->plan.op != IQT_OP_MATVEC)
+        if (r->plan.op != IQT_OP_MATVEC || r->plan.covers != IQT_COVERS_ONE)
             return iqt_fail(IQT_ERR_ARG, "--plan needs a matvec plan, got '%s'", o->plan);
     }
     return read_sample(o->plans, &r->sample);

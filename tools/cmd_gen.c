@@ -10,6 +10,7 @@
 
 struct gen_opts {
     const char *format, *dialect, *op, *layout, *plan, *target, *out;
+    bool floats;
     uint32_t n;
     bool list;
 };
@@ -26,6 +27,9 @@ static const struct iqt_opt gen_opts[] = {
     { "layout", IQT_OPT_STRING, "LAYOUT",
       "native or packed (default: packed; --list: both)",
       offsetof(struct gen_opts, layout) },
+    { "floats", IQT_OPT_FLAG, NULL,
+      "float32 activations, not quantized ones (rows: native, where packed ones are tiles)",
+      offsetof(struct gen_opts, floats) },
     { "plan", IQT_OPT_STRING, "NAME", "this plan instead of the default one",
       offsetof(struct gen_opts, plan) },
     { "target", IQT_OPT_STRING, "TARGET",
@@ -99,7 +103,8 @@ static enum iqt_status read_target(const struct gen_opts *o, struct wish *w)
 static enum iqt_status read_wish(const struct gen_opts *o, struct wish *out)
 {
     struct wish w = { .dialect = IQT_DIALECTS,
-                      .first = o->list ? IQT_LAYOUT_NATIVE : IQT_LAYOUT_PACKED,
+                      .first =
+                          o->list || o->floats ? IQT_LAYOUT_NATIVE : IQT_LAYOUT_PACKED,
                       .last = IQT_LAYOUT_PACKED,
                       .n = o->n == 0 ? 1 : o->n };
 
@@ -164,13 +169,16 @@ static enum iqt_status choose_plan(const struct gen_opts *o, const struct wish *
             "gen needs --format and --dialect or --target, or --plan, or --list");
     if (o->plan == NULL) {
         *out = iqt_plan_default(w->format, w->dialect, w->op, w->n, w->first);
-        return IQT_OK;
+        if (o->floats)
+            *out = iqt_plan_of_floats(*out);
+        return iqt_plan_check(out, NULL);
     }
     IQT_TRY(iqt_plan_parse(o->plan, &plan));
     if ((w->format != NULL && w->format != plan.format) ||
         (w->dialect != IQT_DIALECTS && w->dialect != plan.dialect) ||
         (o->op != NULL && w->op != plan.op) || (o->n != 0 && w->n != plan.n) ||
-        (o->layout != NULL && w->first != plan.layout))
+        (o->layout != NULL && w->first != plan.layout) ||
+        (o->floats && !iqt_plan_takes_floats(&plan)))
         return iqt_fail(IQT_ERR_ARG, "plan '%s' contradicts another option", o->plan);
     *out = plan;
     return IQT_OK;

@@ -1,11 +1,12 @@
 /* iqtile matvec: one product on raw float32 files. */
+#include "kernels/plan.h"
 #include "tools/cli.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct matvec_opts {
-    const char *x, *out, *device, *layout;
+    const char *x, *out, *device, *layout, *plan;
     uint32_t n;
 };
 
@@ -19,6 +20,9 @@ static const struct iqt_opt matvec_opts[] = {
       offsetof(struct matvec_opts, device) },
     { "layout", IQT_OPT_STRING, "LAYOUT", "native or packed (default: packed)",
       offsetof(struct matvec_opts, layout) },
+    { "plan", IQT_OPT_STRING, "NAME",
+      "this plan, and its layout, instead of the chosen one",
+      offsetof(struct matvec_opts, plan) },
     { "n", IQT_OPT_U32, "N", "vectors in X.f32, 1 .. 16 (default: 1)",
       offsetof(struct matvec_opts, n) },
     { 0 },
@@ -33,21 +37,23 @@ static enum iqt_status check_x(const char *path, size_t bytes, uint32_t n, size_
                     path, bytes, n, k, n * k * sizeof(float));
 }
 
-static enum iqt_status product(const struct iqt_weights *w, enum iqt_layout layout,
-                               const char *device, const float *x, uint32_t n, float *y)
+static enum iqt_status product(const struct matvec_opts *o, const struct iqt_weights *w,
+                               enum iqt_layout layout, const float *x, uint32_t n,
+                               float *y)
 {
     struct iqt_product p = { .struct_size = sizeof p, .y = y };
     struct iqt_matrix *matrix;
     struct iqt_seat seat;
     enum iqt_status status;
 
-    IQT_TRY(iqt_seat_open(device, &seat));
+    IQT_TRY(iqt_seat_open(o->device, &seat));
     status = iqt_matrix_upload(seat.dev, w->format, w->m, w->k, w->rows,
                                w->m * w->row_bytes, layout, &matrix);
     if (status != IQT_OK)
         goto close_seat;
     p.w = matrix;
-    status = iqt_matvec(seat.queue, x, 0, n, &p, 1);
+    status = o->plan ? iqt_matvec_by_plan(seat.queue, o->plan, x, 0, n, &p, 1)
+                     : iqt_matvec(seat.queue, x, 0, n, &p, 1);
     iqt_matrix_destroy(matrix);
 close_seat:
     iqt_seat_close(&seat);
@@ -81,7 +87,7 @@ static enum iqt_status run_product(const struct matvec_opts *o,
     if (status == IQT_OK && y == NULL)
         status = iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %u x %zu results", n, w->m);
     if (status == IQT_OK)
-        status = product(w, layout, o->device, (const float *)(const void *)x.data, n, y);
+        status = product(o, w, layout, (const float *)(const void *)x.data, n, y);
     if (status == IQT_OK)
         status = write_y(o->out, y, n * w->m);
     free(y);
@@ -89,11 +95,23 @@ static enum iqt_status run_product(const struct matvec_opts *o,
     return status;
 }
 
+static enum iqt_status read_layout(const struct matvec_opts *o, enum iqt_layout *layout)
+{
+    struct iqt_plan plan;
+
+    *layout = IQT_LAYOUT_PACKED;
+    if (o->plan != NULL) {
+        IQT_TRY(iqt_plan_parse(o->plan, &plan));
+        *layout = plan.layout;
+    }
+    return o->layout != NULL ? iqt_cli_layout(o->layout, layout) : IQT_OK;
+}
+
 static int run(const void *opts, int count, char **args)
 {
     const struct matvec_opts *o = opts;
     const uint32_t n = o->n == 0 ? 1 : o->n;
-    enum iqt_layout layout = IQT_LAYOUT_PACKED;
+    enum iqt_layout layout;
     struct iqt_weights w;
     enum iqt_status status;
 
@@ -102,11 +120,9 @@ static int run(const void *opts, int count, char **args)
         return iqt_cli_usage("matvec needs --x X.f32 and -o Y.f32");
     if (n > IQT_MAX_COLS)
         return iqt_cli_usage("--n is at most %u, got %u", IQT_MAX_COLS, n);
-    if (o->layout != NULL) {
-        status = iqt_cli_layout(o->layout, &layout);
-        if (status != IQT_OK)
-            return iqt_cli_fail(status);
-    }
+    status = read_layout(o, &layout);
+    if (status != IQT_OK)
+        return iqt_cli_fail(status);
     status = iqt_weights_open(args[0], args[1], &w);
     if (status != IQT_OK)
         return iqt_cli_fail(status);
@@ -117,7 +133,8 @@ static int run(const void *opts, int count, char **args)
 
 const struct iqt_command iqt_cmd_matvec = {
     .name = "matvec",
-    .usage = "FILE TENSOR --x X.f32 -o Y.f32 [--device D] [--layout L] [--n N]",
+    .usage =
+        "FILE TENSOR --x X.f32 -o Y.f32 [--device D] [--layout L] [--plan P] [--n N]",
     .summary = "multiply a tensor with vectors from a raw float32 file",
     .opts = matvec_opts,
     .opts_bytes = sizeof(struct matvec_opts),

@@ -70,6 +70,23 @@ static enum iqt_status count_format(struct run *r, const struct iqt_format *f, u
     return IQT_OK;
 }
 
+/* As the library splits a short matrix; the loop that was counted is the same in each part. */
+static struct iqt_plan plan_of(const struct run *r, const struct counted *c,
+                               const struct iqt_predict_job *j)
+{
+    const struct iqt_limits limits = { .subgroup_min = c->plan.threads,
+                                       .subgroup_max = 64,
+                                       .max_threads = 1024,
+                                       .shared_bytes = 32768,
+                                       .compute_units = r->gpu->units,
+                                       .subgroup_ops = true,
+                                       .dot4 = true };
+
+    return j->experts || c->plan.compute == IQT_COMPUTE_MMA
+               ? c->plan
+               : iqt_plan_split(&c->plan, &limits, j->product.m, j->product.k);
+}
+
 static enum iqt_status predict_job(struct run *r, const struct iqt_predict_job *j,
                                    struct iqt_predict_row *row)
 {
@@ -82,9 +99,9 @@ static enum iqt_status predict_job(struct run *r, const struct iqt_predict_job *
         iqt_predict(r->gpu, NULL, r->target.isa, NULL, &j->product, &row->p);
         return IQT_OK;
     }
-    row->plan = &c->plan;
-    row->slots = iqt_stats_whole(&c->stats, r->target.isa, &c->plan, j->product.k);
-    iqt_predict(r->gpu, &c->stats, r->target.isa, &c->plan, &j->product, &row->p);
+    row->plan = plan_of(r, c, j);
+    row->slots = iqt_stats_whole(&c->stats, r->target.isa, &row->plan, j->product.k);
+    iqt_predict(r->gpu, &c->stats, r->target.isa, &row->plan, &j->product, &row->p);
     return IQT_OK;
 }
 

@@ -104,7 +104,7 @@ static enum iqt_status tile(const struct job *j, const struct iqt_bench_shape *s
         for (size_t i = 0; i < iqt_gguf_tensor_count(j->file[f]) && count < MAX_TENSORS;
              i++) {
             source[count] = iqt_gguf_tensor_at(j->file[f], i);
-            if (source[count].format == s->format &&
+            if (iqt_format_base(source[count].format) == s->format &&
                 iqt_bench_matrix_usable(&source[count], false))
                 count++;
         }

@@ -1,6 +1,7 @@
 /* iqtile stats: what kernels cost per weight, counted in the machine code that a target's compiler
  * makes of them. */
 #include "tools/cli.h"
+#include "tools/stats_dynamic.h"
 #include "tools/stats_print.h"
 #include "kernels/layout.h"
 
@@ -8,8 +9,8 @@
 
 struct stats_opts {
     const char *target, *format, *plan, *layout, *op, *binary, *kernel;
-    uint32_t n, weights, threads;
-    bool csv;
+    uint32_t n, weights, threads, m, k;
+    bool csv, dynamic;
 };
 
 static const struct iqt_opt stats_opts[] = {
@@ -36,6 +37,14 @@ static const struct iqt_opt stats_opts[] = {
       offsetof(struct stats_opts, weights) },
     { "threads", IQT_OPT_U32, "N", "--binary: threads of a workgroup, for the occupancy",
       offsetof(struct stats_opts, threads) },
+    { "dynamic", IQT_OPT_FLAG, NULL,
+      "run the text on the simulated machine and count sectors, conflicts, primitives; "
+      "--target also cuda or hip",
+      offsetof(struct stats_opts, dynamic) },
+    { "m", IQT_OPT_U32, "M", "--dynamic: rows (default: two workgroups)",
+      offsetof(struct stats_opts, m) },
+    { "k", IQT_OPT_U32, "K", "--dynamic: weights of a row (default: 4096)",
+      offsetof(struct stats_opts, k) },
     { 0 },
 };
 
@@ -46,7 +55,8 @@ struct wish {
     enum iqt_op op;
     enum iqt_layout layout;
     uint32_t n;
-    bool csv, headed; /* the head was printed */
+    uint32_t m, k;             /* of what runs */
+    bool dynamic, csv, headed; /* the head was printed */
 };
 
 static enum iqt_status find_op(const char *name, enum iqt_op *out)
@@ -69,9 +79,13 @@ static enum iqt_status read_wish(const struct stats_opts *o, struct wish *w)
     w->csv = o->csv;
     w->n = o->n == 0 ? 1 : o->n;
     w->layout = IQT_LAYOUT_PACKED;
+    w->m = o->m;
+    w->k = o->k == 0 ? 4096 : o->k;
+    w->dynamic = o->dynamic;
     if (w->n > IQT_MAX_COLS)
         return iqt_fail(IQT_ERR_ARG, "--n is at most %u, got %u", IQT_MAX_COLS, w->n);
-    IQT_TRY(iqt_stats_target_parse(o->target, &w->target));
+    IQT_TRY(iqt_stats_target_parse(
+        o->dynamic ? iqt_stats_dynamic_target(o->target) : o->target, &w->target));
     if (o->format != NULL && strcmp(o->format, "all") != 0)
         IQT_TRY(iqt_cli_format(o->format, &w->format));
     if (o->layout != NULL)
@@ -103,10 +117,28 @@ static void print_row(struct wish *w, const struct iqt_stats_row *row, bool deta
     fflush(stdout);
 }
 
+/* What runs and is counted. */
+static enum iqt_status show_dynamic(struct wish *w, const struct iqt_plan *plan,
+                                    uint32_t n)
+{
+    const struct iqt_dynamic_product product = {
+        .m = w->m != 0 ? w->m : 2u * plan->rows_group,
+        .k = w->k,
+        .n = n,
+        .arch = w->target.name,
+    };
+
+    IQT_TRY(iqt_stats_dynamic(plan, &product, w->csv, !w->headed, w->format != NULL));
+    w->headed = true;
+    return IQT_OK;
+}
+
 static enum iqt_status show(struct wish *w, const struct iqt_plan *plan, uint32_t n)
 {
     struct iqt_stats_row row = { .target = &w->target, .plan = plan, .n = n };
 
+    if (w->dynamic)
+        return show_dynamic(w, plan, n);
     IQT_TRY(iqt_stats_plan(&w->target, plan, &row.stats));
     print_row(w, &row, w->format != NULL);
     return IQT_OK;
@@ -121,8 +153,10 @@ static enum iqt_status show_defaults(struct wish *w)
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++) {
         if (w->format != NULL && w->format != f)
             continue;
-        const struct iqt_plan plan =
-            iqt_plan_default(f, w->target.compile.dialect, w->op, w->n, w->layout);
+        const struct iqt_limits limits = { .dot4 = w->target.dot4,
+                                           .mma = iqt_target_has_mma(w->target.arch) };
+        const struct iqt_plan plan = iqt_plan_default_for(
+            &limits, f, w->target.compile.dialect, w->op, w->n, w->layout);
         const enum iqt_status status = show(w, &plan, w->n);
         if (status != IQT_OK && !w->headed)
             return status;
@@ -176,13 +210,17 @@ static int run(const void *opts, int count, char **args)
 
     (void)count;
     (void)args;
-    if (o->target == NULL)
+    if (o->target == NULL && !o->dynamic)
         return iqt_cli_usage(
             "stats needs --target, such as sm_90, gfx1100 or radv:navi21");
     if (o->binary != NULL && (o->plan != NULL || o->format != NULL || o->weights == 0))
         return iqt_cli_usage("--binary goes with --weights, without --plan and --format");
     if (o->binary == NULL && (o->kernel != NULL || o->weights != 0 || o->threads != 0))
         return iqt_cli_usage("--kernel, --weights and --threads go with --binary");
+    if (!o->dynamic && (o->m != 0 || o->k != 0))
+        return iqt_cli_usage("--m and --k go with --dynamic");
+    if (o->dynamic && o->binary != NULL)
+        return iqt_cli_usage("--dynamic runs an emitted text: not with --binary");
     status = read_wish(o, &wish);
     if (status == IQT_OK)
         status = o->binary != NULL ? show_binary(o, &wish)
@@ -193,8 +231,10 @@ static int run(const void *opts, int count, char **args)
 
 const struct iqt_command iqt_cmd_stats = {
     .name = "stats",
-    .usage = "--target T [--format F] [options] | --target T --binary FILE --weights N",
-    .summary = "count a kernel's machine instructions per weight",
+    .usage = "--target T [--format F] [options] | --target T --binary FILE --weights N | "
+             "--dynamic [options]",
+    .summary =
+        "count a kernel's machine instructions per weight, or what it asks of memory",
     .opts = stats_opts,
     .opts_bytes = sizeof(struct stats_opts),
     .run = run,

@@ -78,6 +78,23 @@ static enum iqt_status find_companions(const struct iqt_gguf *g, const char *bas
     return IQT_OK;
 }
 
+static enum iqt_status take_apart(struct iqt_golden_case *c, size_t bytes)
+{
+    const struct iqt_format *f = c->format;
+
+    c->apart = malloc(bytes);
+    if (c->apart == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the %zu bytes of %s.q", bytes,
+                        c->name);
+    if (iqt_rows_separate(f, c->m, c->k, c->q, c->apart) != IQT_OK) {
+        iqt_golden_free(c);
+        return IQT_ERR_SHAPE;
+    }
+    c->format = iqt_format_base(f);
+    c->q = c->apart;
+    return IQT_OK;
+}
+
 enum iqt_status iqt_golden_find(const struct iqt_gguf *g, size_t at,
                                 const struct iqt_format *f, bool *found,
                                 struct iqt_golden_case *out)
@@ -104,8 +121,16 @@ enum iqt_status iqt_golden_find(const struct iqt_gguf *g, size_t at,
         return iqt_fail(IQT_ERR_FORMAT, "%s.q does not lie inside the file", c.name);
     c.q = t.data;
     IQT_TRY(find_companions(g, t.name, t.name_bytes - 2, &c));
+    if (f->base_type != 0)
+        IQT_TRY(take_apart(&c, bytes));
     *out = c;
     return IQT_OK;
+}
+
+void iqt_golden_free(struct iqt_golden_case *c)
+{
+    free(c->apart);
+    c->apart = NULL;
 }
 
 void iqt_golden_note(struct iqt_golden_tally *t, enum iqt_golden_kind kind,

@@ -13,6 +13,7 @@ struct iqt_golden_case {
     const struct iqt_format *format;
     size_t m, k, row_bytes;
     const uint8_t *q;
+    uint8_t *apart;     /* q when the file's rows are interleaved; else NULL */
     const uint8_t *deq; /* float32 [m][k], any alignment */
     const uint8_t *x,
         *y; /* float32 [k], float64 [m], any alignment; NULL: not in the file */
@@ -22,6 +23,8 @@ struct iqt_golden_case {
 IQT_MUST_USE enum iqt_status iqt_golden_find(const struct iqt_gguf *g, size_t at,
                                              const struct iqt_format *f, bool *found,
                                              struct iqt_golden_case *out);
+
+void iqt_golden_free(struct iqt_golden_case *c);
 
 /* What is tested of a case. */
 enum iqt_golden_kind {

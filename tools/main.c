@@ -10,23 +10,11 @@
 #include <unistd.h>
 
 const struct iqt_command *const iqt_commands[] = {
-    &iqt_cmd_info,
-    &iqt_cmd_doctor,
-    &iqt_cmd_devices,
-    &iqt_cmd_decode,
-    &iqt_cmd_matvec,
-    &iqt_cmd_gen,
-    &iqt_cmd_stats,
-    &iqt_cmd_tune,
-    &iqt_cmd_db,
-    &iqt_cmd_bench,
-    &iqt_cmd_report,
-    &iqt_cmd_gpu_report,
-    &iqt_cmd_check,
-    &iqt_cmd_golden,
-    &iqt_cmd_predict,
-    &iqt_cmd_quantize,
-    NULL,
+    &iqt_cmd_info,    &iqt_cmd_doctor,  &iqt_cmd_devices,    &iqt_cmd_decode,
+    &iqt_cmd_matvec,  &iqt_cmd_gen,     &iqt_cmd_stats,      &iqt_cmd_tune,
+    &iqt_cmd_db,      &iqt_cmd_bench,   &iqt_cmd_report,     &iqt_cmd_gpu_report,
+    &iqt_cmd_check,   &iqt_cmd_golden,  &iqt_cmd_predict,    &iqt_cmd_quantize,
+    &iqt_cmd_imatrix, &iqt_cmd_compare, &iqt_cmd_perplexity, NULL,
 };
 
 static const struct iqt_command *find_command(const char *name)

@@ -15,7 +15,7 @@ enum iqt_status iqt_cli_format(const char *name, const struct iqt_format **out)
     enum iqt_status status;
 
     if (f != NULL) {
-        *out = f;
+        *out = iqt_format_base(f);
         return IQT_OK;
     }
     for (f = iqt_formats; f->name != NULL; f++)
@@ -86,7 +86,15 @@ static enum iqt_status check_tensor(const char *path, const char *name,
             "offset %llu",
             path, name, w->m, w->row_bytes, (unsigned long long)t->offset);
     w->rows = t->data;
-    return IQT_OK;
+    if (w->format->base_type == 0)
+        return IQT_OK;
+    w->apart = malloc(total);
+    if (w->apart == NULL)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "%s: tensor '%s': no memory for %llu bytes",
+                        path, name, (unsigned long long)total);
+    w->rows = w->apart;
+    w->format = iqt_format_base(t->format);
+    return iqt_rows_separate(t->format, w->m, w->k, t->data, w->apart);
 }
 
 enum iqt_status iqt_weights_open(const char *path, const char *tensor,
@@ -101,7 +109,7 @@ enum iqt_status iqt_weights_open(const char *path, const char *tensor,
     if (status == IQT_OK)
         status = check_tensor(path, tensor, &t, &w);
     if (status != IQT_OK) {
-        iqt_gguf_close(w.file);
+        iqt_weights_close(&w);
         return status;
     }
     *out = w;
@@ -110,6 +118,7 @@ enum iqt_status iqt_weights_open(const char *path, const char *tensor,
 
 void iqt_weights_close(struct iqt_weights *w)
 {
+    free(w->apart);
     iqt_gguf_close(w->file);
     *w = (struct iqt_weights){ 0 };
 }

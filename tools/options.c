@@ -89,6 +89,16 @@ static bool parse_number(const char *text, bool hex_allowed, uint64_t max, uint6
     return true;
 }
 
+static int store_item(const struct iqt_opt *o, const char *value,
+                      struct iqt_opt_list *list)
+{
+    if (list->count == IQT_OPT_REPEATS)
+        return iqt_cli_usage("%s%s is given more than %d times", dashes(o), o->name,
+                             IQT_OPT_REPEATS);
+    list->item[list->count++] = value;
+    return -1;
+}
+
 static int store(const struct iqt_opt *o, const char *value, char *opts)
 {
     const bool is_u32 = o->type == IQT_OPT_U32;
@@ -101,6 +111,8 @@ static int store(const struct iqt_opt *o, const char *value, char *opts)
     case IQT_OPT_STRING:
         *(const char **)(opts + o->offset) = value;
         return -1;
+    case IQT_OPT_LIST:
+        return store_item(o, value, (struct iqt_opt_list *)(void *)(opts + o->offset));
     case IQT_OPT_U32:
     case IQT_OPT_U64:
         if (!parse_number(value, !is_u32, is_u32 ? UINT32_MAX : UINT64_MAX, &number))

@@ -38,8 +38,8 @@ void iqt_predict_work_free(struct iqt_predict_work *w);
 /* A job's result. */
 struct iqt_predict_row {
     const struct iqt_predict_job *job;
-    const struct iqt_plan *plan; /* NULL: not counted */
-    double slots;                /* per weight; 0: not counted */
+    struct iqt_plan plan; /* format NULL: not counted */
+    double slots;         /* per weight; 0: not counted */
     struct iqt_prediction p;
 };
 

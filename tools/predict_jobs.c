@@ -110,7 +110,7 @@ static enum iqt_status add_tensor(const struct iqt_gguf_tensor *t,
     iqt_escape(j->name, sizeof j->name, t->name, t->name_bytes);
     if (t->type_name != NULL)
         j->type = t->type_name;
-    j->format = t->format;
+    j->format = iqt_format_base(t->format);
     j->product = (struct iqt_predict_product){
         .m = iqt_gguf_rows(t), .k = t->ne[0], .n = w->n, .weight_bytes = (double)t->bytes
     };

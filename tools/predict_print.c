@@ -122,8 +122,8 @@ void iqt_predict_csv_row(const struct iqt_gpu *gpu, const struct iqt_predict_row
     const struct iqt_predict_product *p = &r->job->product;
     char plan[IQT_PLAN_NAME_BYTES] = "";
 
-    if (r->plan != NULL)
-        iqt_plan_name(r->plan, plan);
+    if (r->plan.format != NULL)
+        iqt_plan_name(&r->plan, plan);
     printf("prediction,%s,", gpu->name);
     print_quoted(r->job->name);
     printf(",%s,%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%.0f,%s,%.4f,%.4f,%.2f,%s",

@@ -129,8 +129,9 @@ static enum iqt_status compare_plans(struct iqt_race *race,
     uint32_t count;
 
     /* Not iqt_plan_used(): that would find what the tuner has just stored. */
-    plan[0] = iqt_plan_default(w->format, race->dev->backend->dialect, IQT_OP_MATVEC,
-                               row->n, w->layout);
+    plan[0] =
+        iqt_plan_default_for(&race->dev->limits, w->format, race->dev->backend->dialect,
+                             IQT_OP_MATVEC, row->n, w->layout);
     iqt_plan_name(&plan[0], row->base_plan);
     plan[1] = won == NULL ? plan[0] : won->plan;
     iqt_plan_name(&plan[1], row->plan);

@@ -49,6 +49,15 @@ TEXT(cell_occupancy, "%.3f",
                              : 0.0)
 #undef TEXT
 
+/* What the tuner takes the slots to be without a compiler. */
+static void cell_estimated(const struct iqt_stats_row *r, char out[CELL_BYTES])
+{
+    const enum iqt_gpu_kind kind =
+        r->target->isa == IQT_ISA_SASS ? IQT_GPU_NVIDIA_HBM : IQT_GPU_AMD_HBM;
+
+    snprintf(out, CELL_BYTES, "%.4f", r->plan ? iqt_estimate_slots(kind, r->plan) : 0.0);
+}
+
 static void cell_plan(const struct iqt_stats_row *r, char out[CELL_BYTES])
 {
     out[0] = '\0';
@@ -84,6 +93,7 @@ static const struct {
     { "scalar_registers", cell_scalars },
     { "waves", cell_waves },
     { "occupancy", cell_occupancy },
+    { "estimated_slots", cell_estimated },
 };
 
 void iqt_stats_csv_head(void)
@@ -124,6 +134,50 @@ void iqt_stats_print_head(const struct iqt_stats_target *target)
            unit(target), "instr", "k=4096", "k=14336", "regs", "spill", "waves", "plan");
 }
 
+/* The product that predictions are of. False: the plan cannot do it. */
+static bool large_product(const struct iqt_stats_row *r, struct iqt_predict_product *p)
+{
+    size_t row_bytes;
+
+    *p = (struct iqt_predict_product){ .m = 14336, .k = 4096, .n = r->n };
+    if (r->plan == NULL || r->plan->op != IQT_OP_MATVEC ||
+        iqt_format_row_bytes(r->plan->format, p->k, &row_bytes) != IQT_OK ||
+        !iqt_plan_fits(r->plan, p->k))
+        return false;
+    p->weight_bytes = (double)p->m * (double)row_bytes;
+    return true;
+}
+
+/* Few waves are enough when each has many bytes in flight: so they are shown. */
+static void print_low_occupancy(const struct iqt_stats_row *r)
+{
+    const struct iqt_occupancy *o = &r->stats.occupancy;
+    struct iqt_prediction worst = { 0 };
+    const struct iqt_gpu *of = NULL;
+    struct iqt_predict_product p;
+
+    if (o->most == 0 || 2 * o->waves >= o->most)
+        return;
+    printf("%11s occupancy %.0f %%", "", 100.0 * o->waves / o->most);
+    for (const struct iqt_gpu *g = iqt_gpus; g->name != NULL && large_product(r, &p);
+         g++) {
+        struct iqt_prediction out;
+
+        if (strcmp(g->target, r->target->name) != 0)
+            continue;
+        iqt_predict(g, &r->stats, r->target->isa, r->plan, &p, &out);
+        if (of == NULL ||
+            out.flight * worst.flight_needed < worst.flight * out.flight_needed) {
+            worst = out;
+            of = g;
+        }
+    }
+    if (of != NULL)
+        printf(": %.0f bytes of a unit in flight, %s needs %.0f", worst.flight, of->name,
+               worst.flight_needed);
+    printf("\n");
+}
+
 void iqt_stats_print_row(const struct iqt_stats_row *r)
 {
     const struct iqt_format *f = r->plan ? r->plan->format : NULL;
@@ -137,33 +191,32 @@ void iqt_stats_print_row(const struct iqt_stats_row *r)
            per_weight(r, r->stats.hot_slots), per_weight(r, r->stats.hot.instructions),
            r->stats.whole_slots[0], r->stats.whole_slots[1], r->stats.registers,
            r->stats.spill_bytes, waves, plan);
+    print_low_occupancy(r);
 }
 
 /* What the cost model makes of the counts, on every GPU that has this target. */
 static void print_predictions(const struct iqt_stats_row *r)
 {
-    const struct iqt_format *f = r->plan->format;
-    struct iqt_predict_product p = { .m = 14336, .k = 4096, .n = r->n };
+    struct iqt_predict_product p;
     bool headed = false;
-    size_t row_bytes;
 
-    if (iqt_format_row_bytes(f, p.k, &row_bytes) != IQT_OK ||
-        !iqt_plan_fits(r->plan, p.k))
+    if (!large_product(r, &p))
         return;
-    p.weight_bytes = (double)p.m * (double)row_bytes;
     for (const struct iqt_gpu *g = iqt_gpus; g->name != NULL; g++) {
-        struct iqt_prediction out;
+        struct iqt_prediction out, estimate;
 
         if (strcmp(g->target, r->target->name) != 0)
             continue;
         if (!headed)
-            printf("\n%-12s %9s %-7s %21s   (prediction for %" PRIu64 " x %" PRIu64
+            printf("\n%-12s %9s %9s %-7s %21s   (prediction for %" PRIu64 " x %" PRIu64
                    ", not a measurement)\n",
-                   "GPU", "us", "limit", "in flight / needed", p.m, p.k);
+                   "GPU", "us", "estimate", "limit", "in flight / needed", p.m, p.k);
         headed = true;
         iqt_predict(g, &r->stats, r->target->isa, r->plan, &p, &out);
-        printf("%-12s %9.2f %-7s %10.0f / %8.0f   bytes of a unit\n", g->name, out.us,
-               iqt_model_limit_name(out.limit), out.flight, out.flight_needed);
+        iqt_estimate(g, r->plan, &p, &estimate);
+        printf("%-12s %9.2f %9.2f %-7s %10.0f / %8.0f   bytes of a unit\n", g->name,
+               out.us, estimate.us, iqt_model_limit_name(out.limit), out.flight,
+               out.flight_needed);
     }
 }
 
@@ -196,6 +249,5 @@ void iqt_stats_print_classes(const struct iqt_stats_row *r)
     if (s->occupancy.most > 0)
         printf("\noccupancy: %u of %u waves", s->occupancy.waves, s->occupancy.most);
     printf("\ncompiler: %s\n", s->compiler[0] != '\0' ? s->compiler : "unknown");
-    if (r->plan != NULL && r->plan->op == IQT_OP_MATVEC)
-        print_predictions(r);
+    print_predictions(r);
 }

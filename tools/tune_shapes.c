@@ -43,7 +43,8 @@ static bool usable(const struct iqt_gguf_tensor *t, const struct iqt_format *wan
 {
     uint64_t needed;
 
-    if (!t->format || !t->data || (wanted && t->format != wanted) || t->ne[1] < 2)
+    if (!t->format || !t->data || (wanted && iqt_format_base(t->format) != wanted) ||
+        t->ne[1] < 2)
         return false;
     const size_t row_bytes = row_bytes_of(t->format, t->ne[0]);
     return row_bytes > 0 && iqt_mul(row_bytes, iqt_gguf_rows(t), &needed) &&
@@ -55,14 +56,16 @@ static enum iqt_status add_tensor(struct iqt_tune_shapes *s,
                                   const struct iqt_gguf_tensor *t)
 {
     const size_t row_bytes = row_bytes_of(t->format, t->ne[0]);
+    /* Rows that are interleaved are as long and as fast as made ones. */
+    const void *rows = t->format->base_type == 0 ? t->data : NULL;
     const size_t most = IQT_TUNE_MOST_BYTES / row_bytes + 1;
     const struct iqt_tune_shape shape = {
-        .format = t->format,
+        .format = iqt_format_base(t->format),
         .m = t->ne[1] < most ? t->ne[1] : most,
         .k = t->ne[0],
         .bytes = iqt_gguf_rows(t) * row_bytes,
-        .rows = t->data,
-        .model = t->data,
+        .rows = rows,
+        .model = rows,
         .model_rows = t->ne[1] < most ? t->ne[1] : most,
         .model_k = t->ne[0],
     };

@@ -2,6 +2,10 @@
  * time. */
 #include "tuner/candidates.h"
 
+#include "kernels/layout.h"
+#include "tuner/estimate.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +57,8 @@ static int by_rank(const void *a, const void *b)
         return x->fallback ? -1 : 1;
     if (x->cost != y->cost)
         return x->cost < y->cost ? -1 : 1;
+    if (x->rough != y->rough)
+        return x->rough < y->rough ? -1 : 1;
     /* Equal estimates must not depend on the sort: names decide. */
     char name_x[IQT_PLAN_NAME_BYTES], name_y[IQT_PLAN_NAME_BYTES];
     iqt_plan_name(&x->plan, name_x);
@@ -69,14 +75,49 @@ static bool same_plan(const struct iqt_plan *a, const struct iqt_plan *b)
     return strcmp(x, y) == 0;
 }
 
+/* In steps of two per cent: what the model cannot tell apart is equal, and iqt_plan_cost() decides. */
+static double cost_of(const struct iqt_tune_options *o, const struct iqt_tune_job *job,
+                      const struct iqt_plan *plan)
+{
+    const double step = log(1.02);
+    struct iqt_predict_product p = { .m = job->m, .k = job->k, .n = job->n };
+    struct iqt_prediction out;
+
+    if (o->gpu == NULL)
+        return iqt_plan_cost(plan, o->limits, job->m, job->k);
+    p.weight_bytes = (double)job->m *
+                     (double)iqt_layout_row_bytes(job->format, IQT_LAYOUT_NATIVE, job->k);
+    iqt_estimate(o->gpu, plan, &p, &out);
+    return exp(step * round(log(out.us) / step));
+}
+
 static void enter(const struct iqt_tune_options *o, const struct iqt_tune_job *job,
                   const struct iqt_plan *plan, bool fallback, struct iqt_entrant *out)
 {
     *out = (struct iqt_entrant){
         .plan = *plan,
         .fallback = fallback,
-        .cost = iqt_plan_cost(plan, o->limits, job->m, job->k),
+        .cost = cost_of(o, job, plan),
+        .rough = iqt_plan_cost(plan, o->limits, job->m, job->k),
     };
+}
+
+/* A plan in one part, and in as many as a short matrix allows. */
+enum { SPLITS = 5 };
+static size_t enter_splits(const struct iqt_tune_options *o,
+                           const struct iqt_tune_job *job, struct iqt_plan plan,
+                           const struct iqt_plan *fallback, struct iqt_entrant *out)
+{
+    size_t kept = 0;
+
+    for (uint32_t i = 0; i < SPLITS && iqt_plan_fits(&plan, job->k); i++) {
+        plan.split = (uint8_t)(1u << i);
+        if (i > 0 && !iqt_plan_may_split(&plan, o->limits, job->m, job->k))
+            break;
+        if (!same_plan(&plan, fallback))
+            enter(o, job, &plan, false, &out[kept++]);
+    }
+    return kept;
 }
 
 /* One layout in rank order, the default first; *out is malloc'ed. */
@@ -84,21 +125,21 @@ static enum iqt_status gather(const struct iqt_tune_options *o,
                               const struct iqt_tune_job *job, enum iqt_layout layout,
                               struct iqt_entrant **out, size_t *count)
 {
-    const struct iqt_plan fallback =
-        iqt_plan_default(job->format, o->dialect, job->op, job->n, layout);
+    const struct iqt_plan standard =
+        iqt_plan_default_for(o->limits, job->format, o->dialect, job->op, job->n, layout);
+    const struct iqt_plan fallback = iqt_plan_split(&standard, o->limits, job->m, job->k);
     struct iqt_plan *plan;
     size_t total, kept = 0;
 
     IQT_TRY(list_plans(o, job, layout, &plan, &total));
-    struct iqt_entrant *e = malloc((total + 1) * sizeof *e);
+    struct iqt_entrant *e = malloc((SPLITS * total + 1) * sizeof *e);
     if (!e) {
         free(plan);
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu candidates", total);
     }
     enter(o, job, &fallback, true, &e[kept++]);
     for (size_t i = 0; i < total; i++)
-        if (iqt_plan_fits(&plan[i], job->k) && !same_plan(&plan[i], &fallback))
-            enter(o, job, &plan[i], false, &e[kept++]);
+        kept += enter_splits(o, job, plan[i], &fallback, &e[kept]);
     qsort(e, kept, sizeof *e, by_rank);
     free(plan);
     *out = e;

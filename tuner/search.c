@@ -107,7 +107,8 @@ static struct iqt_plan default_plan(const struct search *s,
                                     const struct iqt_tune_job *job,
                                     enum iqt_layout layout)
 {
-    return iqt_plan_default(job->format, s->options->dialect, job->op, job->n, layout);
+    return iqt_plan_default_for(s->options->limits, job->format, s->options->dialect,
+                                job->op, job->n, layout);
 }
 
 static enum iqt_status record(const struct search *s, struct iqt_tune_result *r)

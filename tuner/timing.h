@@ -8,7 +8,7 @@ enum { IQT_MOST_ROUNDS = 48 };
 
 struct iqt_entrant {
     struct iqt_plan plan;
-    double cost;               /* the estimate that ranked it */
+    double cost, rough;        /* the estimates that ranked it, the second among equals */
     bool fallback;             /* the default plan of its layout: never eliminated */
     bool out;                  /* too slow to go on, or failed while measured */
     enum iqt_validity verdict; /* of a failure while measured */

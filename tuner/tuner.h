@@ -9,6 +9,7 @@
 #define IQT_TUNER_TUNER_H
 
 #include "kernels/plan.h"
+#include "tuner/gpu_table.h"
 
 enum { IQT_LAYOUTS = IQT_LAYOUT_PACKED + 1, IQT_TUNE_REASON_BYTES = 192 };
 
@@ -98,6 +99,9 @@ struct iqt_tune_options {
     enum iqt_tune_level level;
     enum iqt_dialect dialect;
     const struct iqt_limits *limits; /* may be NULL */
+    /* What the device is in the table of GPUs: plans are ranked by the cost model's microseconds. NULL:
+     * not there, by iqt_plan_cost(). */
+    const struct iqt_gpu *gpu;
     double bytes_per_ns; /* memory bandwidth; 0: unknown, weights always rotate */
     uint64_t budget_ns;  /* 0: the level's own */
     bool force;          /* do not reuse results; failures stay on record */

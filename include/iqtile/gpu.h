@@ -41,7 +41,9 @@ IQT_API IQT_MUST_USE enum iqt_status iqt_gpu_recorder_create(
 /* Nothing recorded with it may be pending. NULL is allowed. */
 IQT_API void iqt_gpu_recorder_destroy(struct iqt_gpu_recorder *r);
 
-/* Enqueues count products of the same n activation vectors x on stream (CUstream or hipStream_t of
+/* Enqueues count products of the same n activation vectors x: one launch for the activations, unless all
+ * formats are float ones, and one for each format, layout and kind (with or without a gate) of up to 16
+ * products. On stream (CUstream or hipStream_t of
  * the device's primary context; NULL: the default stream). Neither waits nor allocates nor copies,
  * provided that iqt_prepare() has built the kernels; the calling thread's current context or device
  * is the same afterwards.
@@ -56,6 +58,31 @@ IQT_API void iqt_gpu_recorder_destroy(struct iqt_gpu_recorder *r);
 IQT_API IQT_MUST_USE enum iqt_status iqt_gpu_record(
     struct iqt_gpu_recorder *r, void *stream, uint64_t x, size_t x_stride, uint32_t n,
     const struct iqt_gpu_product *products, size_t count);
+
+/* Device addresses of one product with routed experts, struct iqt_routed on the device; 0: absent.
+ * All 16-byte aligned. The host never reads the ids: they may change between replays of a graph. */
+struct iqt_gpu_routed {
+    size_t struct_size; /* sizeof(struct iqt_gpu_routed) */
+    const struct iqt_matrix *w;
+    const struct iqt_matrix
+        *gate;          /* NULL, or of the same experts, m, k, format and layout */
+    enum iqt_act act;   /* used only with gate */
+    float limit;        /* used only by IQT_ACT_SWIGLU_OAI; > 0 */
+    uint64_t bias;      /* experts x m floats */
+    uint64_t gate_bias; /* experts x m floats; only with gate */
+    uint64_t ids;       /* tokens x used int32; others than 0 .. experts - 1 give zeros */
+    uint32_t tokens, used;
+    bool x_per_slot; /* x has tokens x used vectors, not tokens */
+    uint64_t y;      /* tokens x used vectors of m floats, stride apart */
+    size_t stride;   /* of y in floats; 0: m */
+};
+
+/* Enqueues one product with routed experts, in two launches, one where the format is a float one.
+ * Everything else is as in iqt_gpu_record(), but that x has as many vectors as product says and that
+ * all of them together must be within max_n x max_k of the recorder. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_gpu_record_routed(
+    struct iqt_gpu_recorder *r, void *stream, uint64_t x, size_t x_stride,
+    const struct iqt_gpu_routed *product);
 
 #ifdef __cplusplus
 }

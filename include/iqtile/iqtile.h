@@ -62,7 +62,7 @@ IQT_API const char *iqt_version(void);
 
 struct iqt_format; /* immutable, process lifetime, shared by all threads */
 
-/* Format number i of the table, NULL past the end. */
+/* Format number i of the table, NULL past the end. Interleaved types are not in it. */
 IQT_API const struct iqt_format *iqt_format_at(size_t i);
 /* By lower-case name ("iq4_ks"); upper case is accepted. NULL when unknown. */
 IQT_API const struct iqt_format *iqt_format_find(const char *name);
@@ -74,6 +74,19 @@ IQT_API const char *iqt_format_name(const struct iqt_format *f);
  * not a multiple of the format's superblock. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_format_row_bytes(const struct iqt_format *f,
                                                           size_t k, size_t *bytes);
+
+/* Interleaved types (iq4_k_r4) have the bits of four rows of another type, their base, side by side.
+ * A tensor of them has a multiple of four rows; iqt_matrix_upload() takes it, and the matrix is one of
+ * the base type. Formats that are not interleaved are their own base. */
+IQT_API const struct iqt_format *iqt_format_base(const struct iqt_format *f);
+/* Rows of the interleaved type f from or to rows of its base type. Both have rows *
+ * iqt_format_row_bytes() bytes and do not overlap. Either undoes the other. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_rows_separate(const struct iqt_format *f,
+                                                       size_t rows, size_t k,
+                                                       const void *from, void *to);
+IQT_API IQT_MUST_USE enum iqt_status iqt_rows_interleave(const struct iqt_format *f,
+                                                         size_t rows, size_t k,
+                                                         const void *from, void *to);
 
 enum iqt_decode_mode {
     IQT_DECODE_COMPUTE, /* the weights that every kernel here computes with */
@@ -162,6 +175,15 @@ enum iqt_layout {
 IQT_API IQT_MUST_USE enum iqt_status iqt_matrix_upload(
     struct iqt_device *dev, const struct iqt_format *f, size_t m, size_t k,
     const void *bytes, size_t size, enum iqt_layout layout, struct iqt_matrix **out);
+/* Uploads the matrices of `experts` routed experts as one: bytes holds them one after the other, each m
+ * rows of k weights, as a GGUF tensor of three dimensions does (ne = k, m, experts). As
+ * iqt_matrix_upload() in everything else; the result is for iqt_matvec_routed() and its like only, and
+ * may be used by any number of threads at once. IQT_ERR_UNSUPPORTED when one expert exceeds what the
+ * device can address in a piece. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_experts_upload(
+    struct iqt_device *dev, const struct iqt_format *f, size_t experts, size_t m,
+    size_t k, const void *bytes, size_t size, enum iqt_layout layout,
+    struct iqt_matrix **out);
 /* No call that uses the matrix may be in flight. NULL is allowed. */
 IQT_API void iqt_matrix_destroy(struct iqt_matrix *w);
 
@@ -210,8 +232,52 @@ IQT_API IQT_MUST_USE enum iqt_status iqt_matvec(struct iqt_queue *q, const float
                                                 const struct iqt_product *products,
                                                 size_t count);
 
+/* iqt_matvec() by a plan of the caller's choice, whose name `iqtile gen --list` and iqt_plan_used() print. It
+ * must suit every product: dialect, format, layout, op, at least n columns; else IQT_ERR_ARG or
+ * IQT_ERR_SHAPE. IQT_ERR_UNKNOWN for a name that is none.
+ *
+ * With `.f32.` in place of `.i8.` or `.dot.`, on a GPU, activations are used as they are: no error of
+ * their quantization, at several times the instructions. For rows that are not tiles (CUDA and HIP:
+ * IQT_LAYOUT_NATIVE). |y - W x| is then at most 1e-5 * sum |w x|; with minima, of the sum of both parts. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_matvec_by_plan(
+    struct iqt_queue *q, const char *plan, const float *x, size_t x_stride, uint32_t n,
+    const struct iqt_product *products, size_t count);
+
+/* One product with routed experts: for each token t and each of the `used` experts of a token
+ *
+ *     y[t][s] = W[ids[t][s]] x (+ bias[ids[t][s]])
+ *
+ * or, with gate experts, act(G x + gate_bias) * (W x + bias); x is x[t], or x[t][s] where x_per_slot
+ * is set (the matrix behind the activation). An id below 0 or from `experts` on reads no weights and
+ * gives m zeros. Zero-initialise, then fill in. */
+struct iqt_routed {
+    size_t struct_size;         /* sizeof(struct iqt_routed) */
+    const struct iqt_matrix *w; /* of iqt_experts_upload(), m x k each */
+    const struct iqt_matrix
+        *gate;              /* NULL, or of the same experts, m, k, format and layout */
+    enum iqt_act act;       /* used only with gate */
+    float limit;            /* used only by IQT_ACT_SWIGLU_OAI; > 0 */
+    const float *bias;      /* experts x m floats or NULL */
+    const float *gate_bias; /* experts x m floats or NULL; only with gate */
+    const int32_t *ids;     /* tokens x used */
+    uint32_t tokens, used;  /* at least 1 each */
+    bool x_per_slot;        /* x has tokens x used vectors, not tokens */
+    float *y;               /* tokens x used vectors of m floats, y_stride apart */
+    size_t y_stride;        /* in floats; 0: m */
+};
+
+/* Computes one product with routed experts. x: tokens or tokens x used vectors of k floats, x_stride
+ * floats apart (0: k). On a GPU the ids are copied there, and one launch behind that of the activations
+ * does the rest; the host looks at no id. Numerics, blocking and threads are those of iqt_matvec().
+ *
+ * IQT_ERR_ARG or IQT_ERR_SHAPE when a rule is broken, IQT_ERR_UNSUPPORTED when the kernel is not built in
+ * and no compiler is here. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_matvec_routed(struct iqt_queue *q,
+                                                       const float *x, size_t x_stride,
+                                                       const struct iqt_routed *product);
+
 /* Bytes of device scratch memory that iqt_matvec() with these arguments holds in q, so that a
- * server can account for it. */
+ * server can account for it. Builds the kernels of the call: their plans decide. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_workspace_bytes(
     struct iqt_queue *q, uint32_t n, const struct iqt_product *products, size_t count,
     size_t *bytes);

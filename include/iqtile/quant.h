@@ -17,10 +17,24 @@ struct iqt_encoder;
  * trellis formats hold tables of a few MiB: make one, not one a row. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_encoder_create(const struct iqt_format *f,
                                                         struct iqt_encoder **out);
+
+/* How long to search for what suits the weights; docs/quantizer.md has what each costs and gains. */
+enum iqt_quality {
+    IQT_QUALITY_DEFAULT, /* loses less than the reference's quantizer, and is faster */
+    IQT_QUALITY_FAST,
+    IQT_QUALITY_BEST, /* slow; errors count by the importance alone */
+};
+struct iqt_encoder_opts {
+    enum iqt_quality quality;
+};
+/* The same with options. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_encoder_create_with(
+    const struct iqt_format *f, const struct iqt_encoder_opts *opts,
+    struct iqt_encoder **out);
 IQT_API void iqt_encoder_destroy(struct iqt_encoder *e); /* NULL is allowed */
 
-/* Encodes rows of k weights so that the sum of importance * (x - weight)^2 over each row is small,
- * where weight is what IQT_DECODE_COMPUTE decodes.
+/* Encodes rows of k weights so that the sum of w * (x - weight)^2 over each row is small, where weight is
+ * what IQT_DECODE_COMPUTE decodes and w grows with the importance.
  *
  * x           rows * k finite floats
  * importance  k floats, finite and not negative, one a column; the reference's element weights are

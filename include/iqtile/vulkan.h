@@ -134,6 +134,33 @@ IQT_API IQT_MUST_USE enum iqt_status iqt_vulkan_record(
     struct iqt_vulkan_recorder *r, VkCommandBuffer cmd, struct iqt_vulkan_buffer x,
     size_t x_stride, uint32_t n, const struct iqt_vulkan_product *products, size_t count);
 
+/* Buffers of one product with routed experts, struct iqt_routed on the device. */
+struct iqt_vulkan_routed {
+    size_t struct_size; /* sizeof(struct iqt_vulkan_routed) */
+    const struct iqt_matrix *w;
+    const struct iqt_matrix
+        *gate;        /* NULL, or of the same experts, m, k, format and layout */
+    enum iqt_act act; /* used only with gate */
+    float limit;      /* used only by IQT_ACT_SWIGLU_OAI; > 0 */
+    struct iqt_vulkan_buffer bias; /* experts x m floats, or absent */
+    struct iqt_vulkan_buffer
+        gate_bias; /* experts x m floats, or absent; only with gate */
+    struct iqt_vulkan_buffer
+        ids; /* tokens x used int32; others than 0 .. experts - 1 give zeros */
+    uint32_t tokens, used;
+    bool x_per_slot;            /* x has tokens x used vectors, not tokens */
+    struct iqt_vulkan_buffer y; /* tokens x used vectors of m floats, stride apart */
+    size_t stride;              /* of y in floats; 0: m */
+};
+
+/* Appends one product with routed experts to cmd: a launch for the activations, and one, or one for
+ * each binding that the experts need where they exceed the device's largest. The host never reads the
+ * ids. Everything else is as in iqt_vulkan_record(), but that x has as many vectors as product says and
+ * that all of them together must be within max_n x max_k of the recorder. */
+IQT_API IQT_MUST_USE enum iqt_status iqt_vulkan_record_routed(
+    struct iqt_vulkan_recorder *r, VkCommandBuffer cmd, struct iqt_vulkan_buffer x,
+    size_t x_stride, const struct iqt_vulkan_routed *product);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,10 +7,11 @@
 #include <string.h>
 
 /* NVIDIA: 64 K registers a multiprocessor. AMD: per SIMD; RDNA in units of one wave of its width,
- * a workgroup on the four SIMDs of a workgroup processor. Shared memory that a kernel may declare. */
+ * a workgroup on the four SIMDs of a workgroup processor. Shared memory that a kernel may declare; cubins count in
+ * 1024 bytes that the driver has of it from sm_80 on. */
 #define NVIDIA(name, reference)                                                      \
     {                                                                                \
-        name, IQT_DIALECT_CUDA, "nvrtc", 32, 512, 8, 255, 48 * 1024, reference, NULL \
+        name, IQT_DIALECT_CUDA, "nvrtc", 32, 512, 8, 255, 49 * 1024, reference, NULL \
     }
 #define AMD(name, wave, file, granule, most, reference)                                 \
     {                                                                                   \
@@ -107,11 +108,13 @@ enum iqt_status gate_add_defaults(struct gate_kernels *k, enum iqt_dialect d)
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
         for (uint32_t op = 0; op < IQT_OPS; op++)
             for (uint32_t layout = 0; layout < 2; layout++)
-                for (size_t n = 0; n < IQT_COUNT(columns); n++) {
-                    const struct iqt_plan plan = iqt_plan_default(
-                        f, d, (enum iqt_op)op, columns[n], (enum iqt_layout)layout);
+                for (size_t n = 0; n < 2 * IQT_COUNT(columns); n++) {
+                    const struct iqt_limits limits = { .dot4 = n % 2, .mma = n % 2 };
+                    const struct iqt_plan plan =
+                        iqt_plan_default_for(&limits, f, d, (enum iqt_op)op,
+                                             columns[n / 2], (enum iqt_layout)layout);
 
-                    IQT_TRY(gate_add(k, &plan, false));
+                    IQT_TRY(gate_add(k, &plan, false)); /* once if they are the same */
                 }
     return gate_add(k, &quantize, false);
 }
@@ -137,6 +140,19 @@ static const struct iqt_format *draw_format(uint64_t random)
     return &iqt_formats[random % count];
 }
 
+/* What a list of plans leaves out: sets, routed experts, k split over workgroups. */
+static void vary(struct iqt_plan *plan, uint64_t covers, uint64_t split)
+{
+    struct iqt_plan other = *plan;
+
+    other.covers = (enum iqt_covers)(covers % (2 * IQT_COVERS) % IQT_COVERS);
+    other.split = (uint8_t)(1u << split % 5);
+    if (other.covers == IQT_COVERS_ROUTED)
+        other.n = other.split = 1;
+    if (iqt_plan_check(&other, NULL) == IQT_OK)
+        *plan = other;
+}
+
 /* One of the legal plans of drawn format, op, n and layout: uniform over all plans, the formats with
  * many would crowd out the others. */
 static enum iqt_status add_drawn(struct gate_kernels *k, enum iqt_dialect d,
@@ -153,8 +169,15 @@ static enum iqt_status add_drawn(struct gate_kernels *k, enum iqt_dialect d,
     if (plans == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu plans", count);
     iqt_plan_list(f, d, op, n, layout, NULL, plans, count);
-    if (count > 0)
-        status = gate_add(k, &plans[gate_random(seed, 4) % count], true);
+    if (count > 0) {
+        const struct iqt_limits limits = { .dot4 = gate_random(seed, 7) % 2 };
+        struct iqt_plan plan = plans[gate_random(seed, 4) % count];
+
+        if (d == IQT_DIALECT_GLSL)
+            plan.compute = iqt_compute_of(&limits, f, d);
+        vary(&plan, gate_random(seed, 5), gate_random(seed, 6));
+        status = gate_add(k, &plan, true);
+    }
     free(plans);
     return status;
 }

@@ -1,0 +1,13 @@
+/* The end of a row: what every way to its sum shares. */
+#ifndef IQT_CODEGEN_EMIT_GPU_H
+#define IQT_CODEGEN_EMIT_GPU_H
+
+#include "codegen/emit.h"
+
+/* Factor of the finished sum of matrix e->prefix: the row header and the gain of the format. row:
+ * where the row is, as text. */
+void iqt_emit_row_factor(struct iqt_emit *e, const char *row);
+/* From totals and factors to y, for row and column c of the launch. */
+void iqt_emit_store(struct iqt_emit *e);
+
+#endif

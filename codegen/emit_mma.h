@@ -1,0 +1,35 @@
+/* CUDA kernels over tiles on the matrix units: mma.sync of int8, a warp 32 rows. */
+#ifndef IQT_CODEGEN_EMIT_MMA_H
+#define IQT_CODEGEN_EMIT_MMA_H
+
+#include "codegen/emit_tile.h"
+#include "kernels/tile_mma.h"
+
+/* How a decoder hands over a lane's eight weights of a block. */
+struct iqt_mma_values {
+    uint8_t parts;   /* words of four int8 for the same four weights, whose sum counts */
+    bool states;     /* a word of four bytes for each weight, whose sum counts */
+    bool adds_shift; /* the shift bits' words are one more part */
+    uint8_t shift_byte; /* what a shift bit becomes: 0, no use of it */
+    int8_t offset;      /* what the words' values lack */
+};
+
+/* Decoder `values()`; primitives and shared memory. */
+void iqt_emit_mma_values(struct iqt_emit *e, const struct iqt_tile *tile,
+                         struct iqt_mma_values *out);
+void iqt_emit_mma_functions(struct iqt_emit *e);
+/* How a lane comes to its words of codes: emit_mma_stage.c. Shared memory; before the loop; for span i the
+ * copy, the lane's words q, and after their use. */
+void iqt_emit_mma_stage_functions(struct iqt_emit *e);
+void iqt_emit_mma_stage_start(struct iqt_emit *e, const struct iqt_mma_lane *lane);
+void iqt_emit_mma_stage(struct iqt_emit *e, const struct iqt_tile *tile);
+void iqt_emit_mma_codes(struct iqt_emit *e, const struct iqt_tile *tile,
+                        const struct iqt_mma_lane *lane);
+void iqt_emit_mma_stage_end(struct iqt_emit *e);
+/* Body: which thread does what; the row and span loop of matrix e->prefix, whose sums it leaves in
+ * shared memory. */
+void iqt_emit_mma_threads(struct iqt_emit *e);
+void iqt_emit_mma_spans(struct iqt_emit *e, const struct iqt_tile *tile,
+                        const struct iqt_mma_values *values);
+
+#endif

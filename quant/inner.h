@@ -1,0 +1,38 @@
+/* What the files that are compiled per instruction set share. */
+#ifndef IQT_QUANT_INNER_H
+#define IQT_QUANT_INNER_H
+
+#include "quant/encoder.h"
+#include "quant/isa.h"
+
+/* ---- trellis_find.c ---- */
+
+/* The point whose values minimise the sum of w (y - value)^2, the lowest code of equals. start: a
+ * point that may be near, or UINT32_MAX. */
+uint32_t iqt_trellis_find(const struct iqt_trellis_tree *tree, const float *y,
+                          const float *w, uint32_t start);
+
+/* ---- pick.c ---- */
+
+/* Picks the codes that are best at this scale with this table. choice->point is read first. */
+struct iqt_sums iqt_pick(const struct iqt_encoder *e, const struct iqt_goal *goal,
+                         float scale, bool shift, struct iqt_choice *choice);
+
+/* ---- search.c ---- */
+
+/* The float scale of a block that fits best alone: sets scale, xv, vv, point, shift. end: its largest weight. */
+void iqt_block_search(const struct iqt_encoder *e, const struct iqt_goal *goal, float end,
+                      struct iqt_block *out);
+
+/* ---- guess.c ---- */
+
+/* The best shared scales for the wanted scales of the blocks, best first, no two equal. Returns
+ * how many there are. */
+uint32_t iqt_guess_shared(const struct iqt_group *g, double *d);
+
+/* ---- encode_group.c ---- */
+
+/* bytes: the superblocks of the group, zero; scale: where its float scale goes. */
+void iqt_encode_group(struct iqt_group *g, uint8_t *bytes, uint8_t *scale);
+
+#endif

@@ -1,0 +1,307 @@
+/* The tables of an encoder: what block scales and values can be and which is nearest, how a block lies in
+ * lanes, where searches start and how long they are. */
+#include "quant/encoder.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { LANES = 16, EVEN_WORD = 4 };
+
+/* ---- Levels: what block scales can be ---- */
+
+/* Bits of a field's value. */
+static uint32_t width_of(const struct iqt_field *f)
+{
+    uint32_t width = 0;
+
+    for (uint32_t n = 0; n < IQT_MAX_PLANES; n++)
+        width += f->plane[n].width;
+    return width;
+}
+
+static int level_of(const struct iqt_scale *s, uint32_t raw)
+{
+    const int half = s->is_signed > 0 ? 1 << (s->is_signed - 1) : 0;
+
+    if (s->table != NULL)
+        return s->table[raw];
+    return ((int)raw >= half && half > 0 ? (int)raw - 2 * half : (int)raw) * s->mul +
+           s->add;
+}
+
+static int compare_levels(const void *left, const void *right)
+{
+    const struct iqt_level *a = left, *b = right;
+
+    return a->value - b->value;
+}
+
+static void list_levels(struct iqt_encoder *e)
+{
+    const struct iqt_scale *s = &e->format->scale;
+
+    for (uint32_t raw = 0; raw < 1u << width_of(&s->raw); raw++) {
+        const int value = level_of(s, raw);
+
+        assert(e->levels + 2 <= IQT_LEVELS);
+        if (value < -127) /* the reference never writes it */
+            continue;
+        e->level[e->levels++] =
+            (struct iqt_level){ (int16_t)value, (uint16_t)raw, false };
+        if (!iqt_field_empty(&s->negative))
+            e->level[e->levels++] =
+                (struct iqt_level){ (int16_t)-value, (uint16_t)raw, true };
+    }
+    qsort(e->level, e->levels, sizeof e->level[0], compare_levels);
+    for (int step = 0; step < IQT_NEAREST_STEPS; step++) {
+        uint32_t n = step > 0 ? e->level_number[step - 1] : 0;
+
+        while (n + 1 < e->levels &&
+               e->level[n].value + e->level[n + 1].value <= step - IQT_MIDDLE_STEP)
+            n++;
+        e->level_number[step] = (uint8_t)n;
+        e->level_value[step] = e->level[n].value;
+    }
+}
+
+/* ---- Values ---- */
+
+static bool is_odd(uint32_t code)
+{
+    return (0x6996u >> code & 1) != 0;
+}
+
+/* The code nearest to the half step; a midpoint itself goes to the larger value, as in the reference.
+ * parity: -1 any code, 0 or 1: only codes of it. */
+static uint32_t nearest_code(const struct iqt_codebook *book, int step, int parity)
+{
+    uint32_t best = UINT32_MAX;
+
+    for (uint32_t c = 0; c < book->count; c++) {
+        if (parity >= 0 && is_odd(c) != (parity != 0))
+            continue;
+        if (best == UINT32_MAX ||
+            book->value[best] + book->value[c] <= step - IQT_MIDDLE_STEP)
+            best = c;
+    }
+    return best;
+}
+
+static void fill_nearest(struct iqt_encoder *e)
+{
+    const struct iqt_codebook *book = e->format->codebook;
+
+    for (int step = 0; step < IQT_NEAREST_STEPS; step++) {
+        const uint32_t code = nearest_code(book, step, -1);
+        const bool odd = book->count <= 16 && is_odd(code);
+
+        e->parity[step] = odd ? -1 : 1;
+        if (book->count == IQT_FEW && code > 0 && e->edge[code - 1] == 0)
+            e->edge[code - 1] = (float)step;
+        for (uint32_t shift = 0; shift < e->shifts; shift++) {
+            e->near[shift][step] = e->value[shift][code];
+            if (e->format->gray)
+                e->other[shift][step] = e->value[shift][nearest_code(book, step, !odd)];
+        }
+    }
+    for (uint32_t shift = 0; shift < e->shifts; shift++)
+        for (uint32_t c = 0; c < book->count; c++)
+            e->code_of[shift][(int)e->value[shift][c] + IQT_MIDDLE_STEP] = (uint8_t)c;
+}
+
+/* ---- Lanes ---- */
+
+static void place_words(struct iqt_encoder *e)
+{
+    uint8_t count[LANES] = { 0 };
+
+    for (uint32_t i = 0; i < IQT_BLOCK; i++) {
+        const uint32_t word = iqt_plane_bit(&e->format->code.plane[0], i) / 16;
+
+        assert(word < LANES && count[word] < EVEN_WORD);
+        e->lane[LANES * count[word]++ + word] = (uint8_t)i;
+    }
+}
+
+static void place_lanes(struct iqt_encoder *e)
+{
+    const uint32_t block = e->format->block;
+
+    assert(block == LANES || block == 2 * LANES);
+    e->vectors = e->picker == IQT_PICK_EVEN ? EVEN_WORD : block / LANES;
+    e->is_natural = e->picker != IQT_PICK_EVEN && e->picker != IQT_PICK_PAIRS;
+    for (uint32_t i = 0; i < IQT_GOAL; i++)
+        e->lane[i] = IQT_BLOCK;
+    if (e->picker == IQT_PICK_EVEN)
+        place_words(e);
+    else
+        for (uint32_t i = 0; i < block; i++)
+            e->lane[e->picker == IQT_PICK_PAIRS ? i % 2 * LANES + i / 2 : i] = (uint8_t)i;
+}
+
+static void place_codes(struct iqt_encoder *e)
+{
+    const struct iqt_field *f = &e->format->code;
+
+    for (uint32_t i = 0; i < e->format->superblock; i++)
+        for (uint32_t n = 0; n < IQT_CODE_PLANES && f->plane[n].width != 0; n++)
+            e->code_bit[i][n] = (uint16_t)iqt_plane_bit(&f->plane[n], i);
+}
+
+/* ---- Trials ---- */
+
+static void add_trial(struct iqt_encoder *e, float value, bool shift)
+{
+    assert(e->trials < IQT_TRIALS);
+    e->trial[e->trials] = value;
+    e->trial_shift[e->trials++] = shift;
+}
+
+/* Around the most negative value of each table, as the reference does: further where codes are few. */
+static void list_codebook_trials(struct iqt_encoder *e, int steps)
+{
+    const struct iqt_codebook *book = e->format->codebook;
+    const float span = book->count <= 4                    ? 0.22f
+                       : book->count <= 8 || book->dim > 1 ? 0.12f
+                       : book->count <= 16                 ? 0.06f
+                                                           : 0.04f;
+
+    for (uint32_t shift = 0; shift < e->shifts; shift++) {
+        const float end = (float)(book->value[0] + (shift != 0 ? book->shift : 0));
+
+        for (int t = -steps; t <= steps; t++) {
+            const float value = end * (1 + span * (float)t / (float)steps);
+
+            add_trial(e, value, shift != 0);
+            add_trial(e, -value, shift != 0);
+        }
+    }
+}
+
+static enum iqt_status init_codebook(struct iqt_encoder *e)
+{
+    const struct iqt_format *f = e->format;
+    const struct iqt_codebook *book = f->codebook;
+    const uint32_t dim = book->dim;
+
+    for (uint32_t shift = 0; shift < e->shifts; shift++)
+        for (uint32_t i = 0; i < book->count * dim; i++)
+            e->value[shift][i] = (float)(book->value[i] + (shift != 0 ? book->shift : 0));
+    e->picker = dim > 1                  ? IQT_PICK_PAIRS
+                : f->gray                ? IQT_PICK_EVEN
+                : book->count == IQT_FEW ? IQT_PICK_FEW
+                                         : IQT_PICK_NEAREST;
+    if (dim == 1)
+        fill_nearest(e);
+    /* Few codes: searches are cheap, and a poor shared scale costs more. What the reference's element weights
+     * gain by sparing large weights is lost again by what the others then miss. */
+    if (book->count <= 4 && e->effort.tries > 1) {
+        e->effort.rivals++;
+        e->is_plain = true;
+    }
+    return IQT_OK;
+}
+
+/* A normal block's largest weight stands at 2.1 times the spread, and values spread by 37: 78. The first
+ * trials decide on table and sign, the others on the size. */
+struct trellis_trials {
+    float first[4], more[IQT_MORE]; /* up to the first 0 */
+    float margin;                   /* see struct iqt_effort */
+    uint32_t tries;                 /* and there */
+};
+/* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
+ * to gain. */
+static const struct trellis_trials trellis_trials[][3] = {
+    [IQT_QUALITY_DEFAULT] = { { { 96 }, { 0 }, 0.1f, 1 },
+                              { { 96 }, { 84, 72, 110 }, 0.1f, 2 },
+                              { { 80, 92, 106 }, { 74, 86, 98, 113 }, 0.5f, 3 } },
+    [IQT_QUALITY_FAST] = { { { 96 }, { 0 }, 0.1f, 1 },
+                           { { 90 }, { 75, 105 }, 0.2f, 1 },
+                           { { 90 }, { 75, 105 }, 0.5f, 1 } },
+    [IQT_QUALITY_BEST] = { { { 72, 84, 96, 108 }, { 90, 102, 116 }, 1, 3 },
+                           { { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, 1, 3 },
+                           { { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, 1, 3 } },
+};
+
+static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
+{
+    const struct iqt_trellis *t = e->format->trellis;
+    const struct trellis_trials *list = &trellis_trials[quality][t->group == 4  ? 2
+                                                                 : t->magnitude ? 1
+                                                                                : 0];
+
+    for (uint32_t shift = 0; shift < e->shifts; shift++)
+        for (uint32_t i = 0; i < IQT_COUNT(list->first) && list->first[i] != 0; i++) {
+            add_trial(e, list->first[i], shift != 0);
+            if (!t->magnitude)
+                add_trial(e, -list->first[i], shift != 0);
+        }
+    for (uint32_t i = 0; i < IQT_COUNT(list->more) && list->more[i] != 0; i++)
+        e->more[e->mores++] = list->more[i];
+    e->effort.margin = list->margin;
+    e->effort.tries = list->tries;
+}
+
+static enum iqt_status init_trellis(struct iqt_encoder *e)
+{
+    const struct iqt_trellis *t = e->format->trellis;
+    const uint32_t count = 1u << width_of(&e->format->code);
+
+    e->picker = IQT_PICK_SEEDS;
+    for (uint32_t shift = 0; shift < e->shifts; shift++)
+        IQT_TRY(iqt_trellis_tree_create(t, t->seed_add + (shift != 0 ? t->shift_add : 0),
+                                        count, &e->tree[shift]));
+    return IQT_OK;
+}
+
+/* ---- Effort ---- */
+
+static const struct iqt_effort codebook_efforts[] = {
+    [IQT_QUALITY_DEFAULT] = { .refits = 2,
+                              .tries = 3,
+                              .late_tries = 3,
+                              .passes = 2,
+                              .guesses = 16,
+                              .rivals = 1 },
+    [IQT_QUALITY_FAST] = { .refits = 1,
+                           .tries = 1,
+                           .passes = 1,
+                           .guesses = 8,
+                           .rivals = 1 },
+    [IQT_QUALITY_BEST] = { .refits = 3,
+                           .tries = 5,
+                           .late_tries = 3,
+                           .passes = 3,
+                           .guesses = 64,
+                           .rivals = 12 },
+};
+static const int codebook_steps[] = {
+    [IQT_QUALITY_DEFAULT] = 4, [IQT_QUALITY_FAST] = 3, [IQT_QUALITY_BEST] = 16
+};
+static const struct iqt_effort trellis_efforts[] = {
+    [IQT_QUALITY_DEFAULT] = { .passes = 1, .guesses = 32, .rivals = 1 },
+    [IQT_QUALITY_FAST] = { .passes = 1, .guesses = 16, .rivals = 1 },
+    [IQT_QUALITY_BEST] = { .refits = 2,
+                           .late_tries = 2,
+                           .passes = 3,
+                           .guesses = 64,
+                           .rivals = 2 },
+};
+
+enum iqt_status iqt_tables_init(struct iqt_encoder *e, enum iqt_quality quality)
+{
+    const bool trellis = e->format->decode == IQT_DECODE_TRELLIS;
+
+    e->shifts = iqt_field_empty(&e->format->shift) ? 1 : 2;
+    e->is_plain = quality == IQT_QUALITY_BEST;
+    e->effort = trellis ? trellis_efforts[quality] : codebook_efforts[quality];
+    list_levels(e);
+    IQT_TRY(trellis ? init_trellis(e) : init_codebook(e));
+    place_lanes(e);
+    place_codes(e);
+    if (trellis)
+        list_trellis_trials(e, quality);
+    else
+        list_codebook_trials(e, codebook_steps[quality]);
+    return IQT_OK;
+}

@@ -1,0 +1,152 @@
+/* What simulated kernels ask of memory: default plans waste nothing, and a kernel that does is noticed. */
+#include "stats/dynamic.h"
+#include "tests/sim_case.h"
+
+#define TILE(format, dialect, n, lookup)                                              \
+    "matvec." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.k1.packed.i8." lookup \
+    ".subgroup"
+#define TILE4 TILE("iq4_k", "cuda", "1", "perm")
+#define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.shmem"
+
+#define MMA4 "matvec.iq4_k.cuda.n8.g32.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"
+
+static bool counted(const struct iqt_plan *plan, uint32_t n, const char *text,
+                    struct iqt_dynamic *out)
+{
+    const struct iqt_dynamic_product product = {
+        .m = plan->rows_group,
+        .k = 4096,
+        .n = n,
+        .arch = plan->dialect == IQT_DIALECT_HIP ? "gfx942" : "sm_90",
+        .text = text,
+    };
+    const enum iqt_status status = iqt_dynamic_count(plan, &product, out);
+
+    check_true(status == IQT_OK, "%s", iqt_last_error());
+    return status == IQT_OK;
+}
+
+/* Sectors asked for by needed ones: a record is read by up to four loads, which share its sectors; 1.283 is the most
+ * (iq2_ks, 16 columns). */
+#define MOST_SECTORS 1.29
+
+/* What is wrong with a kernel's accesses; NULL: nothing. sweeps: over rows that are in the cache. A warp of
+ * matrix units has one superblock of eight groups of rows: where their records end within a sector, the
+ * next warp has the rest, so only sums are judged. */
+static const char *wasteful(const struct iqt_plan *plan, const struct iqt_dynamic *d,
+                            uint32_t sweeps)
+{
+    for (uint32_t i = 0; plan->compute != IQT_COMPUTE_MMA && i < d->counted.sites; i++)
+        if (iqt_dynamic_uncoalesced(d, i))
+            return "uncoalesced weights";
+    if (d->counted.conflicts > 0)
+        return "bank conflicts";
+    if (iqt_dynamic_ratio(d, IQT_DYNAMIC_WEIGHTS) > IQT_DYNAMIC_MOST * sweeps)
+        return "weights asked for more than once";
+    if (iqt_dynamic_sector_ratio(d, IQT_DYNAMIC_WEIGHTS) > MOST_SECTORS * sweeps)
+        return "sectors asked for more than once";
+    return iqt_dynamic_fetch_ratio(d, IQT_DYNAMIC_WEIGHTS) > IQT_DYNAMIC_MOST
+               ? "sectors of weights that are not needed"
+               : NULL;
+}
+
+static void check_counts(const struct iqt_format *f, enum iqt_dialect dialect,
+                         enum iqt_op op, uint32_t n)
+{
+    const struct iqt_plan plan = iqt_plan_default(f, dialect, op, n, IQT_LAYOUT_PACKED);
+    struct iqt_dynamic d;
+
+    if (!check_begin("counts.%s.%s.%sn%u", iqt_dialect_name(dialect), f->name,
+                     op == IQT_OP_GATED ? "gated." : "", n))
+        return;
+    if (counted(&plan, n, NULL, &d)) {
+        const uint32_t columns = iqt_plan_columns(&plan);
+        const uint32_t sweeps = (n + columns - 1) / columns;
+        const char *why = wasteful(&plan, &d, sweeps);
+        const double dots = (double)d.counted.primitive[IQT_SIM_DOT4] / d.weights;
+
+        check_true(
+            why == NULL,
+            "%s: %.3f of the bytes, %.3f of the sectors (%.3f asked for), %u conflicts",
+            why ? why : "", iqt_dynamic_ratio(&d, IQT_DYNAMIC_WEIGHTS),
+            iqt_dynamic_fetch_ratio(&d, IQT_DYNAMIC_WEIGHTS),
+            iqt_dynamic_sector_ratio(&d, IQT_DYNAMIC_WEIGHTS),
+            (unsigned)d.counted.conflicts);
+        check_true(dots >= 0.25 * n, "%.3f dot products a weight cannot do", dots);
+    }
+    check_end();
+}
+
+/* Kernels that waste: each must be noticed. */
+static const struct waste {
+    const char *name, *plan, *find, *put, *why;
+} wastes[] = {
+    { "lanes_apart", TILE4, "lane / 4u * 512u + lane % 4u * 16u",
+      "(lane / 4u * 4u + lane % 4u) * 128u", "uncoalesced weights" },
+    { "half_sectors", TILE4, "lane % 4u * 16u;", "lane % 4u / 2u * 32u;",
+      "uncoalesced weights" },
+    { "twice", TILE4, "uint e[5];",
+      "const volatile uint *a = (const volatile uint *)w_codes;\n"
+      "q[0] ^= (a[0] ^ a[1] ^ a[2] ^ a[3]) & zero; uint e[5];",
+      "weights asked for more than once" },
+    { "conflicts", TILE4_TREE, "static __shared__ float tree[32];",
+      "struct Tree { float a[1024]; float &operator[](uint i) { return a[i * 32u]; } };\n"
+      "static __shared__ Tree tree;",
+      "bank conflicts" },
+    { "mma_conflicts", MMA4, "part % 4u * 32u)", "0u)", "bank conflicts" },
+    { "mma_half_sectors", MMA4, "+ from + 16u * i + 64u * j)",
+      "+ part * 64u + j % 4u * 16u + j / 4u * 256u)",
+      "sectors asked for more than once" },
+};
+
+static void check_waste(const struct waste *w)
+{
+    struct iqt_plan plan;
+    struct iqt_dynamic d;
+    char *text, *changed;
+
+    if (!check_begin("waste.%s", w->name))
+        return;
+    if (iqt_plan_parse(w->plan, &plan) != IQT_OK)
+        abort();
+    text = sim_case_text(&plan);
+    changed = sim_case_mutate(text, w->find, w->put);
+    if (changed == NULL)
+        check_fail("the text of %s has no '%s' any more: write it anew", w->plan,
+                   w->find);
+    else if (counted(&plan, plan.n, changed, &d)) {
+        const char *why = wasteful(&plan, &d, 1);
+
+        check_true(why != NULL && strcmp(why, w->why) == 0, "'%s' for '%s': %s, not %s",
+                   w->put, w->find, why ? why : "nothing found", w->why);
+    }
+    free(changed);
+    free(text);
+    check_end();
+}
+
+static void check_all_counts(void)
+{
+    for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++) {
+        if (iqt_tile_family_of(f, IQT_DIALECT_CUDA) == IQT_TILE_NONE)
+            continue;
+        for (uint32_t n = 1; n <= 8; n += 7) {
+            check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, n);
+            check_counts(f, IQT_DIALECT_HIP, IQT_OP_MATVEC, n);
+        }
+        check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, 16);
+        check_counts(f, IQT_DIALECT_CUDA, IQT_OP_GATED, 16);
+    }
+    for (size_t i = 0; i < IQT_COUNT(wastes); i++)
+        check_waste(&wastes[i]);
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    if (!sim_case_can())
+        return check_done();
+    setenv("IQT_SIM_QUIET", "1", 1);
+    check_all_counts();
+    return check_done();
+}

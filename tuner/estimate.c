@@ -1,0 +1,120 @@
+/* The terms of a plan that is not compiled. */
+#include "tuner/estimate.h"
+
+#include "kernels/quantized.h"
+#include "kernels/tile.h"
+#include "kernels/tile_mma.h"
+
+#include <math.h>
+
+/* Of tiles: a weight of one column in blocks of 32, and what each further column adds. Counted by `iqtile
+ * stats --format all` for sm_90 and gfx942, -n 1 and 8 (docs/kernels.md). */
+static const struct family {
+    double slots, column;
+} families[][2] = {
+    /* NVIDIA, AMD */
+    [IQT_TILE_NONE] = { { 0, 0 }, { 0, 0 } },
+    [IQT_TILE_Q2] = { { 1.20, 0.46 }, { 1.38, 0.20 } },
+    [IQT_TILE_Q3] = { { 1.34, 0.45 }, { 1.83, 0.23 } },
+    [IQT_TILE_Q4] = { { 1.79, 0.50 }, { 2.05, 0.34 } },
+    [IQT_TILE_Q4_GRAY] = { { 2.63, 0.54 }, { 2.84, 0.36 } },
+    [IQT_TILE_Q5] = { { 3.52, 0.47 }, { 4.15, 0.34 } },
+    [IQT_TILE_Q6] = { { 4.45, 0.40 }, { 4.54, 0.20 } },
+    [IQT_TILE_PAIRS] = { { 2.97, 0.46 }, { 3.25, 0.34 } },
+    [IQT_TILE_KT1] = { { 4.14, 0.58 }, { 6.22, 0.72 } },
+    [IQT_TILE_KT2] = { { 4.14, 0.58 }, { 5.98, 0.72 } },
+    [IQT_TILE_KT3] = { { 5.95, 0.88 }, { 9.41, 0.72 } },
+    [IQT_TILE_KT4] = { { 4.27, 0.58 }, { 6.47, 0.71 } },
+};
+/* The second scale of 32 weights in blocks of 16. */
+static const struct family half_blocks[2] = { { 0.37, 0.09 }, { 0.46, 0.10 } };
+
+/* On NVIDIA's matrix units: a weight of eight columns, and what eight more add. `iqtile stats --target sm_90
+ * --format all`, -n 8 and 16. */
+static const struct family on_mma[] = {
+    [IQT_TILE_Q2] = { 2.33, 0.92 },    [IQT_TILE_Q3] = { 2.55, 1.11 },
+    [IQT_TILE_Q4] = { 2.75, 1.25 },    [IQT_TILE_Q4_GRAY] = { 3.44, 1.34 },
+    [IQT_TILE_Q5] = { 4.17, 1.83 },    [IQT_TILE_Q6] = { 5.15, 1.00 },
+    [IQT_TILE_PAIRS] = { 3.55, 1.45 }, [IQT_TILE_KT1] = { 4.71, 1.59 },
+    [IQT_TILE_KT2] = { 4.15, 1.33 },   [IQT_TILE_KT3] = { 6.62, 1.05 },
+    [IQT_TILE_KT4] = { 4.86, 1.36 },
+};
+static const struct family half_on_mma = { 1.50, 0.80 };
+
+/* What is not known without a compiler: threads that fit a unit, instructions of a thread outside of the
+ * loop, and for each sum and step of the reduction; how often the last part of a split waits for memory. */
+enum { RESIDENT_THREADS = 1024, ONCE = 60, A_STEP = 5, WAITS = 3 };
+
+static bool nvidia(enum iqt_gpu_kind kind)
+{
+    return kind == IQT_GPU_NVIDIA_HBM || kind == IQT_GPU_NVIDIA_GDDR;
+}
+
+static double slots_on_mma(const struct iqt_plan *p)
+{
+    const struct family *f = &on_mma[iqt_tile_family_of(p->format, p->dialect)];
+    const double half = p->format->block == 16 ? 1 : 0;
+    const double more = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS - 1;
+
+    return f->slots + half * half_on_mma.slots +
+           more * (f->column + half * half_on_mma.column);
+}
+
+double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan)
+{
+    const uint32_t vendor = nvidia(kind) ? 0 : 1;
+    const enum iqt_tile_family family =
+        plan->layout == IQT_LAYOUT_PACKED && plan->compute == IQT_COMPUTE_I8
+            ? iqt_tile_family_of(plan->format, plan->dialect)
+            : IQT_TILE_NONE;
+    const struct family *f = &families[family][vendor], *more = &half_blocks[vendor];
+    const double half = plan->format->block == 16 ? 1 : 0;
+
+    if (plan->compute == IQT_COMPUTE_MMA && vendor == 0)
+        return slots_on_mma(plan);
+    if (family == IQT_TILE_NONE)
+        return iqt_plan_operations(plan);
+    return f->slots + half * more->slots +
+           (plan->n - 1.0) * (f->column + half * more->column);
+}
+
+/* A thread's share of a row's weights, its idle turns and what it does once. */
+static double whole_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan, uint64_t k)
+{
+    const double threads = (double)plan->threads * plan->split;
+    const double share = (double)plan->rows_thread * (double)k / threads;
+    const double turns = ceil((double)k / plan->span / threads);
+    const double steps = plan->threads > 1 ? log2(plan->threads) : 0;
+    const double once = ONCE + A_STEP * steps * plan->rows_thread * plan->n;
+
+    return (turns * plan->span * plan->rows_thread * iqt_estimate_slots(kind, plan) +
+            once) /
+           share;
+}
+
+void iqt_estimate_product(const struct iqt_plan *plan,
+                          const struct iqt_predict_product *p, struct iqt_model_input *in)
+{
+    const double x = p->n * (double)p->k * (1.0 + sizeof(float) / (double)IQT_X_BLOCK);
+
+    *in = (struct iqt_model_input){
+        .bytes = p->weight_bytes + x + p->n * sizeof(float) * (double)p->m,
+        .weights = (double)p->m * (double)p->k,
+    };
+    if (plan != NULL)
+        in->groups = iqt_plan_groups(plan, (uint32_t)p->m);
+}
+
+void iqt_estimate(const struct iqt_gpu *gpu, const struct iqt_plan *plan,
+                  const struct iqt_predict_product *product, struct iqt_prediction *out)
+{
+    const double threads = iqt_plan_threads(plan);
+    struct iqt_model_input in;
+
+    iqt_estimate_product(plan, product, &in);
+    in.slots = whole_slots(gpu->kind, plan, product->k);
+    in.groups_unit = RESIDENT_THREADS / threads;
+    in.iterations = ceil((double)product->k / plan->span / plan->threads / plan->split) +
+                    (plan->split > 1 ? WAITS : 0);
+    iqt_model_predict(gpu, &in, out);
+}
