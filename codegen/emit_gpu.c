@@ -305,8 +305,12 @@ static void emit_epilogue_parts(struct iqt_emit *e)
 
     iqt_emit_line(e, "BARRIER;");
     iqt_emit_open(e, "for (uint i = chunk; i < EACH; i += CHUNKS)");
-    iqt_emit_line(
-        e, "uint r = i / (2u * TILES), c = i / 2u %% TILES * 8u + 2u * part + i %% 2u;");
+    if (e->plan->n == 1)
+        iqt_emit_line(e, "uint r = i, c = part;");
+    else
+        iqt_emit_line(
+            e,
+            "uint r = i / (2u * TILES), c = i / 2u %% TILES * 8u + 2u * part + i %% 2u;");
     iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
     iqt_emit_open(e, "if (row < p.rows && c < p.cols)");
     for (uint32_t i = 0; i < prefixes(e); i++) {

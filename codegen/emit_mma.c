@@ -84,7 +84,7 @@ void iqt_emit_mma_functions(struct iqt_emit *e)
 {
     iqt_emit_line(e, "#define TILES %uu // of eight columns", tiles_of(e));
     iqt_emit_line(e, "#define CHUNKS (T / 4u) // warps that share rows");
-    iqt_emit_line(e, "#define EACH (2u * R * TILES) // sums of a lane");
+    iqt_emit_line(e, "#define EACH %uu // sums of a lane", iqt_mma_sums(e->plan));
     iqt_emit_line(e, "%s float w_parts[%u][EACH][32];", e->spell->shared,
                   iqt_plan_threads(e->plan) / 32u);
     iqt_buf_printf(e->out, "%s", primitives);
@@ -291,12 +291,17 @@ static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_line(e, "(void)s0; (void)s1;");
 }
 
-/* The unit adds to 1.5 * 2^23 as an integer: the bits of a float that is as much larger. */
+/* The unit adds to 1.5 * 2^23 as an integer: the bits of a float that is as much larger. The second column
+ * of a lane is nobody's when there is one column. */
 static void emit_term(struct iqt_emit *e, const struct iqt_tile *t)
 {
+    const bool one = e->plan->n == 1;
+
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint j = 0u; j < 4u; j++)");
-    iqt_emit_line(e, "uint r = 2u * m + j / 2u, to = (r * TILES + n) * 2u + j %% 2u;");
+    iqt_emit_open(e, "for (uint j = 0u; j < 4u; j += %uu)", one ? 2u : 1u);
+    iqt_emit_line(e,
+                  one ? "uint r = 2u * m + j / 2u, to = r;"
+                      : "uint r = 2u * m + j / 2u, to = (r * TILES + n) * 2u + j %% 2u;");
     iqt_emit_line(e, "float whole = FLOAT_OF((uint)c[j]) - 12582912.0f;");
     iqt_emit_line(e, "sum[to] = FMA(scales[%uu * r + h] * dx[j %% 2u], whole, sum[to]);",
                   halves(t));

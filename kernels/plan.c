@@ -328,7 +328,10 @@ static enum iqt_status check_mma(const struct iqt_plan *p)
     RULE(p->layout == IQT_LAYOUT_PACKED && iqt_mma_lane_of(p->format, p->dialect),
          "compute kind mma does not go with %s in dialect %s, layout %s", p->format->name,
          dialect_names[p->dialect], iqt_layout_name(p->layout));
-    RULE(p->n >= 4, "n%u: compute kind mma is for 4 columns or more", p->n);
+    RULE(p->covers != IQT_COVERS_ROUTED, "routed plans have no compute kind mma");
+    RULE(p->n >= iqt_mma_least_columns(p->format),
+         "n%u: compute kind mma is for %u columns or more of %s", p->n,
+         iqt_mma_least_columns(p->format), p->format->name);
     RULE(p->rows_group % (IQT_MMA_QUADS * IQT_TILE_ROWS) == 0 &&
              p->threads >= IQT_MMA_LANES,
          "g%u.t%u: a warp of compute kind mma has g32 and t4, or multiples",

@@ -69,15 +69,25 @@ bool iqt_tile_scales_in_words(enum iqt_tile_family family)
     return family == IQT_TILE_Q4_GRAY || family == IQT_TILE_KT4;
 }
 
+uint32_t iqt_mma_least_columns(const struct iqt_format *f)
+{
+    return f->trellis && !f->trellis->magnitude ? 1 : 4;
+}
+
 static uint32_t column_tiles(const struct iqt_plan *p)
 {
     return (p->n + IQT_MMA_COLUMNS - 1u) / IQT_MMA_COLUMNS;
 }
 
+uint32_t iqt_mma_sums(const struct iqt_plan *p)
+{
+    return IQT_TILE_ROWS * (p->n == 1 ? 1 : 2 * column_tiles(p));
+}
+
 /* For the sums of a workgroup's lanes, of one matrix. */
 static uint32_t parts_bytes(const struct iqt_plan *p)
 {
-    return 2 * IQT_TILE_ROWS * column_tiles(p) * 4 * iqt_plan_threads(p);
+    return iqt_mma_sums(p) * 4 * iqt_plan_threads(p);
 }
 
 uint32_t iqt_mma_staged_words(const struct iqt_tile *t)
@@ -131,6 +141,6 @@ double iqt_mma_lane_bytes(const struct iqt_plan *p)
         bytes += tile.load[i].bytes;
     if (f->super.at == IQT_AT_SUPERBLOCK)
         bytes += 2 * IQT_TILE_ROWS;
-    /* Of a block eight bytes of x in one column, and the scales of two. */
-    return bytes + column_tiles(p) * BLOCKS * (8 + 2 * 4);
+    /* Of a block eight bytes of x in one column, and the scales of two, or of the only one. */
+    return bytes + column_tiles(p) * BLOCKS * (8 + (p->n == 1 ? 1 : 2) * 4);
 }

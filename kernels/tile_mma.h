@@ -49,6 +49,10 @@ struct iqt_mma_lane {
 /* NULL: the format has no kernel of this kind. */
 const struct iqt_mma_lane *iqt_mma_lane_of(const struct iqt_format *f,
                                            enum iqt_dialect d);
+/* Fewer are not worth the unit: but for states of a trellis, whose four bytes it adds besides. */
+uint32_t iqt_mma_least_columns(const struct iqt_format *f);
+/* Sums of a lane of one matrix: of four rows, two of each eight columns, of a single column one. */
+uint32_t iqt_mma_sums(const struct iqt_plan *p);
 /* Whether block scales lie between the codes, so that a lane loads a span's codes for them. */
 bool iqt_tile_scales_in_words(enum iqt_tile_family family);
 /* Copying to shared memory. Sums of the lanes are in shared memory, too; of a gated product, those of the

@@ -79,6 +79,46 @@ static void test_embedded(struct target *t)
     free(plans);
 }
 
+/* ---- One column on matrix units: no default, so in no list of embedded plans ---- */
+
+static void test_single(struct target *t, const struct iqt_format *f, enum iqt_op op)
+{
+    enum { MOST = 2048 };
+    struct iqt_plan *plans = calloc(MOST, sizeof *plans);
+    const size_t count =
+        plans ? iqt_plan_list(f, t->dev->backend->dialect, op, 1, IQT_LAYOUT_PACKED,
+                              &t->dev->limits, plans, MOST)
+              : 0;
+    char name[IQT_PLAN_NAME_BYTES];
+    size_t found = 0;
+
+    for (size_t i = 0; i < count && i < MOST; i++) {
+        if (plans[i].compute != IQT_COMPUTE_MMA)
+            continue;
+        found++;
+        iqt_plan_name(&plans[i], name);
+        if (check_begin("plan.single.%s.%s", t->name, name)) {
+            embedded_plan(t, &plans[i]);
+            check_end();
+        }
+    }
+    free(plans);
+    if (check_begin("plan.single.%s.%s", t->name, f->name)) {
+        check_true((found > 0) ==
+                       (f->trellis && !f->trellis->magnitude && t->dev->limits.mma),
+                   "%zu plans", found);
+        check_end();
+    }
+}
+
+static void test_singles(struct target *t)
+{
+    if (t->dev->backend->dialect == IQT_DIALECT_CUDA)
+        for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
+            for (int op = 0; op < IQT_OPS; op++)
+                test_single(t, f, (enum iqt_op)op);
+}
+
 /* ---- Tuned plans ---- */
 
 struct answer {
@@ -367,6 +407,7 @@ int main(int argc, char **argv)
     targets_open(&all);
     for (size_t i = 0; i < all.count; i++) {
         test_embedded(&all.at[i]);
+        test_singles(&all.at[i]);
         test_forced(&all.at[i]);
         test_prepare(&all.at[i]);
         test_workspace(&all.at[i]);

@@ -124,6 +124,7 @@ static bool wrong(const struct world *w, const char *text, uint32_t warp)
     "matvec." format ".cuda.n4.g32.r4.t" t ".s64.v16.u1.k1.packed.mma." lookup ".shmem"
 #define MMA4 MMA("iq4_k", "8", "perm")
 #define MMA5 MMA("iq5_ks", "4", "perm")
+#define MMA_ONE "matvec.iq2_kt.cuda.n1.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
 #define MMA_KT1 MMA("iq1_kt", "16", "none")
 
 static const struct mutant {
@@ -282,6 +283,8 @@ static const struct mutant {
     { "mma.parts_of_other", MMA4, "w_parts[warp - chunk + j]", "w_parts[warp]" },
     { "mma.row", MMA4, "THREAD / 4u % 8u) * R", "THREAD / 4u % 4u) * R" },
     { "mma.rows_unguarded", MMA4, "if (row < p.rows && c < p.cols)", "if (c < p.cols)" },
+    { "mma.one.row", MMA_ONE, "to = r;", "to = r ^ 1u;" },
+    { "mma.one.column", MMA_ONE, "c = part;", "c = 0u;" },
     { "mma.not_all_lanes", MMA4, "    for (uint m = 0u; m < 2u; m++) {",
       "    for (uint m = THREAD % 32u == 5u ? 1u : 0u; m < 2u; m++) {" },
 };

@@ -40,6 +40,8 @@ static const struct family on_mma[] = {
     [IQT_TILE_KT4] = { 4.86, 1.36 },
 };
 static const struct family half_on_mma = { 1.50, 0.80 };
+/* What a single column spares: -n 1, plans matvec.FORMAT.cuda.n1.g32.r4.t32.s64.v16.u1.k1.packed.mma.none.shmem. */
+static const double one_on_mma = 0.45;
 
 /* What is not known without a compiler: threads that fit a unit, instructions of a thread outside of the
  * loop, and for each sum and step of the reduction; how often the last part of a split waits for memory. */
@@ -56,7 +58,7 @@ static double slots_on_mma(const struct iqt_plan *p)
     const double half = p->format->block == 16 ? 1 : 0;
     const double more = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS - 1;
 
-    return f->slots + half * half_on_mma.slots +
+    return f->slots - (p->n == 1 ? one_on_mma : 0) + half * half_on_mma.slots +
            more * (f->column + half * half_on_mma.column);
 }
 
