@@ -65,6 +65,15 @@ IQT_MUST_USE enum iqt_status iqt_second_match(const struct iqt_second *s,
                                               const char *name, const uint64_t ne[4],
                                               const struct iqt_second_entry **out);
 
+/* Whether a GGUF file says that it is one of these. */
+bool iqt_second_is(const struct iqt_gguf *g);
+
+/* ---- second_order_merge.c ---- */
+
+/* Adds what from has to s, whose entries are all own ones; IQT_ERR_FORMAT where shapes differ. */
+IQT_MUST_USE enum iqt_status iqt_second_merge(struct iqt_second *s,
+                                              const struct iqt_second *from);
+
 /* ---- second_order_write.c ---- */
 
 /* The file appears whole or not at all. */

@@ -167,10 +167,45 @@ static uint32_t number_of(const struct iqt_gguf *g, const char *name)
                : 0;
 }
 
+static bool find_text(const struct iqt_gguf *g, const char *name,
+                      struct iqt_gguf_key *key)
+{
+    return iqt_gguf_key_find(g, name, key) && key->type == IQT_GGUF_STRING;
+}
+
+bool iqt_second_is(const struct iqt_gguf *g)
+{
+    static const char type[] = "second-order";
+    struct iqt_gguf_key key;
+
+    return find_text(g, "general.type", &key) && key.count == sizeof type - 1 &&
+           memcmp(key.data, type, sizeof type - 1) == 0;
+}
+
+static void read_datasets(struct iqt_second *s)
+{
+    struct iqt_gguf_key key;
+    char text[SHOWN];
+
+    if (!find_text(s->gguf, "second_order.datasets", &key))
+        return;
+    for (size_t at = 0; at < key.count;) {
+        const char *line = (const char *)key.data + at;
+        const char *end = memchr(line, '\n', (size_t)key.count - at);
+        const size_t bytes = end ? (size_t)(end - line) : (size_t)key.count - at;
+
+        iqt_escape(text, sizeof text, line, bytes);
+        iqt_buf_printf(&s->datasets, "%s\n", text);
+        at += bytes + 1;
+    }
+}
+
 static enum iqt_status parse(struct iqt_second *s)
 {
     s->chunks = number_of(s->gguf, "second_order.chunk_count");
     s->chunk_size = number_of(s->gguf, "second_order.chunk_size");
+    read_datasets(s);
+    IQT_TRY(iqt_buf_check(&s->datasets));
     for (size_t i = 0; i < iqt_gguf_tensor_count(s->gguf); i++) {
         const struct iqt_gguf_tensor t = iqt_gguf_tensor_at(s->gguf, i);
 

@@ -5,6 +5,7 @@ importance of a column or an expert changes what its weights lose; targets.
 usage: test_imatrix.py IQTILE [--seed N] [--filter TEXT]
 """
 import math
+import os
 import struct
 import sys
 
@@ -179,6 +180,44 @@ def sums_of(out, name, window, columns):
     return struct.unpack_from("<%df" % (window * columns), out.data, tensor.offset)
 
 
+def counts_of(out, name):
+    tensor = out.tensors[name + ".counts"]
+    return struct.unpack_from("<%df" % tensor.dims[1], out.data, tensor.offset)
+
+
+def check_second_verbs(b):
+    """What info says of so.gguf and in.gguf; a sum of two files has twice the sums, and what only one of them has."""
+    text = b.ok("imatrix", "info", "so.gguf", "in.gguf")
+    for part in ("second-order statistics, 2 tensors", "text: .",
+                 "blk.0.attn_q.weight                       256      256        1        1          300",
+                 "blk.0.ffn_up_exps.weight                  256      256        2        1           70  fewer inputs",
+                 "same inputs: blk.0.attn_v.weight as blk.0.attn_q.weight", "no statistics: blk.0.ffn_down.weight",
+                 "covered: 3 of 4 matrices"):
+        expect(part in text, "'%s' is not in:\n%s", part, text)
+    b.write("blk.0.ffn_down.weight.f32", b.read("blk.0.ffn_up_exps.weight.1.f32"))
+    b.ok("imatrix", "make", "in.gguf", ".", "-o", "more.dat", "--second-order", "more.gguf")
+    b.ok("imatrix", "merge", "so.gguf", "more.gguf", "-o", "sum.gguf")
+    one, two = GoldenFile(b.read("so.gguf")), GoldenFile(b.read("sum.gguf"))
+    for name in "blk.0.attn_q.weight", "blk.0.ffn_up_exps.weight":
+        sums, counts = [sums_of(f, name, 256, 256) for f in (one, two)], [counts_of(f, name) for f in (one, two)]
+        expect(sums[1] == tuple(2 * v for v in sums[0]), "%s: other sums", name)
+        expect(counts[1] == tuple(2 * v for v in counts[0]), "%s: counts %s", name, counts)
+    expect("blk.0.ffn_down.weight.hessian" in two.tensors, "a tensor of the second file is missing")
+    expect("text: ." in b.ok("imatrix", "info", "sum.gguf"), "the texts are gone")
+    b.fails(1, "no tensor NAME.hessian", "imatrix", "merge", "so.gguf", "im.gguf", "-o", "x")
+    b.write("other.gguf", make_file([("blk.0.attn_q.weight", *b.floats(F32, 512, 8))]))
+    b.write("blk.0.attn_q.weight.f32", struct.pack("<512f", *range(512)))
+    for name in "blk.0.ffn_up_exps.weight.1.f32", "blk.0.ffn_down.weight.f32":
+        os.remove(b.path(name))
+    b.ok("imatrix", "make", "other.gguf", ".", "-o", "other.dat", "--second-order", "wide.gguf")
+    b.fails(1, "1 matrices of 512 columns in windows of 512, expected 1 of 256 in windows of 256", "imatrix", "merge",
+            "so.gguf", "wide.gguf", "-o", "x")
+    done = b.run("imatrix", "info", "wide.gguf", "in.gguf")
+    expect(done.returncode == 1 and "2 defects" in done.stderr and "512 columns of 1 for blk.0.attn_q.weight, which has 256"
+           in done.stdout.replace(" matrices", ""), "exit %d: %s%s", done.returncode, done.stdout, done.stderr)
+    expect(not os.path.exists(b.path("x")), "a failed merge left a file")
+
+
 def test_second_order(b):
     """Statistics from activations and from a text; what a quantizer makes of them, and what it refuses."""
     b.write("in.gguf", make_file([("blk.0.attn_q.weight", *b.floats(F32, 256, 8)),
@@ -221,6 +260,7 @@ def test_second_order(b):
     b.fails(2, "make and collect", "imatrix", "convert", "im.gguf", "-o", "x", "--second-order", "y")
     b.fails(2, "the same file", "imatrix", "make", "in.gguf", ".", "-o", "x", "--second-order", "x")
     b.fails(2, "multiple of 256", "imatrix", "make", "in.gguf", ".", "-o", "x", "--second-order", "y", "--columns", "300")
+    check_second_verbs(b)
     raw = bytearray(b.read("so.gguf"))
     struct.pack_into("<f", raw, out.tensors["blk.0.attn_q.weight.hessian"].offset, -1)
     b.write("bad.gguf", bytes(raw))

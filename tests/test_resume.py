@@ -7,6 +7,7 @@ usage: test_resume.py IQTILE [--seed N] [--filter TEXT]     (IQT_ALL=1: 100 kill
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -65,7 +66,7 @@ def check_names(b, files, old):
 
 def kill_often(b, command, files, text, seconds, kills, old):
     """Killed and resumed until it is done, again and again until the kills are used up."""
-    resumed = 0
+    resumed, before = 0, sorted(os.listdir(b.folder))
     while kills > 0:
         first = True
         if old is not None:
@@ -87,7 +88,7 @@ def kill_often(b, command, files, text, seconds, kills, old):
         for name in files:
             expect(b.read(name) == files[name], "%s: other bytes than undisturbed", name)
             os.remove(b.path(name))
-        expect(os.listdir(b.folder) == ["in.gguf"], "left behind: %s", os.listdir(b.folder))
+        expect(sorted(os.listdir(b.folder)) == before, "left behind: %s", os.listdir(b.folder))
     return resumed
 
 
@@ -98,6 +99,36 @@ def test_killed(b):
         files, text, seconds = undisturbed(b, command, names)
         resumed = kill_often(b, command, files, text, seconds, kills, old)
         print("killed %d times, went on %d times" % (kills, resumed))
+
+
+def statistics(b, k, matrices):
+    """A sum of squares of one input more than columns, of which neighbours vary together, for each matrix."""
+    sums = []
+    for _ in range(matrices):
+        x = [[b.random.gauss(0, 1) for _ in range(k + 1)] for _ in range(8)]
+        x = [[p + q for p, q in zip(row, row[1:])] for row in x]
+        for i in range(k):
+            sums += [sum(row[i] * row[j] for row in x) + (i == j) for j in range(k)]
+    return struct.pack("<%df" % len(sums), *sums)
+
+
+def test_fed(b):
+    """With error feedback, which goes on in the middle of a tensor, or of a stack's matrix."""
+    names = ("blk.0.attn_q.weight", (256, 3000)), ("blk.0.ffn_up_exps.weight", (256, 1000, 3))
+    b.write("in.gguf", make_file([(name, F16, shape, numbers(b.random, 256, 3000)[2]) for name, shape in names]))
+    tensors = []
+    for name, shape in names:
+        matrices = shape[2] if len(shape) > 2 else 1
+        tensors += [(name + ".hessian", F32, (256, 256, matrices), statistics(b, 256, matrices)),
+                    (name + ".counts", F32, (1, matrices), struct.pack("<%df" % matrices, *[9] * matrices))]
+    b.write("so.gguf", make_file(tensors))
+    files, text, seconds = undisturbed(b, QUANTIZE, ["out.gguf"])
+    plain = files["out.gguf"]
+    command = QUANTIZE + ["--second-order", "so.gguf"]
+    files, text, seconds = undisturbed(b, command, ["out.gguf"])
+    expect(files["out.gguf"] != plain, "no feedback")
+    kills = 20 if os.environ.get("IQT_ALL") == "1" else 5
+    print("fed: went on %d times" % kill_often(b, command, files, text, seconds, kills, None))
 
 
 def noted(b):
@@ -213,4 +244,4 @@ def test_no_room(b):
 
 
 if __name__ == "__main__":
-    sys.exit(main([test_killed, test_interrupted, test_journal, test_two_at_once, test_no_room]))
+    sys.exit(main([test_killed, test_fed, test_interrupted, test_journal, test_two_at_once, test_no_room]))

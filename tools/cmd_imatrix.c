@@ -81,22 +81,53 @@ static enum iqt_status open_model(const char *path, struct iqt_gguf **out)
     return path != NULL ? iqt_gguf_open(path, out) : IQT_OK;
 }
 
-static enum iqt_status info(const struct imatrix_opts *o, int count, char **args)
+/* What cannot be opened as a GGUF file is none of those: legacy matrices are not. */
+static bool is_second(const char *path)
+{
+    struct iqt_gguf *g;
+    bool is;
+
+    if (iqt_gguf_open(path, &g) != IQT_OK)
+        return false;
+    is = iqt_second_is(g);
+    iqt_gguf_close(g);
+    return is;
+}
+
+static enum iqt_status print_first(const char *path, const struct iqt_gguf *model,
+                                   size_t *defects)
 {
     struct iqt_imatrix *m;
+
+    IQT_TRY(iqt_imatrix_read(path, &m));
+    *defects = iqt_imatrix_print(m, model);
+    iqt_imatrix_destroy(m);
+    return IQT_OK;
+}
+
+static enum iqt_status print_second(const char *path, const struct iqt_gguf *model,
+                                    size_t *defects)
+{
+    struct iqt_second *s;
+
+    IQT_TRY(iqt_second_read(path, &s));
+    *defects = iqt_second_print(s, model);
+    iqt_second_destroy(s);
+    return IQT_OK;
+}
+
+static enum iqt_status info(const struct imatrix_opts *o, int count, char **args)
+{
     struct iqt_gguf *model;
     enum iqt_status status;
     size_t defects = 0;
 
     (void)o;
-    IQT_TRY(iqt_imatrix_read(args[0], &m));
-    status = open_model(count > 1 ? args[1] : NULL, &model);
-    if (status == IQT_OK)
-        defects = iqt_imatrix_print(m, model);
-    if (defects > 0)
+    IQT_TRY(open_model(count > 1 ? args[1] : NULL, &model));
+    status = (is_second(args[0]) ? print_second : print_first)(args[0], model, &defects);
+    if (status == IQT_OK && defects > 0)
         status = iqt_fail(IQT_ERR_FORMAT, "%s: %zu defects", args[0], defects);
     iqt_gguf_close(model);
-    iqt_imatrix_destroy(m);
     return status;
 }
 
@@ -126,11 +157,39 @@ static enum iqt_status merge_one(const struct imatrix_opts *o, const char *path,
     return status;
 }
 
+static enum iqt_status merge_second_one(const char *path, struct iqt_second *sum)
+{
+    struct iqt_second *s;
+    enum iqt_status status;
+
+    IQT_TRY(iqt_second_read(path, &s));
+    status = iqt_second_merge(sum, s);
+    iqt_second_destroy(s);
+    return status;
+}
+
+static enum iqt_status merge_second(const struct imatrix_opts *o, int count, char **args)
+{
+    struct iqt_second *sum;
+    enum iqt_status status;
+
+    IQT_TRY(iqt_second_create(o->out, &sum));
+    status = IQT_OK;
+    for (int i = 0; i < count && status == IQT_OK; i++)
+        status = merge_second_one(args[i], sum);
+    if (status == IQT_OK)
+        status = iqt_second_write(sum, o->out);
+    iqt_second_destroy(sum);
+    return status;
+}
+
 static enum iqt_status merge(const struct imatrix_opts *o, int count, char **args)
 {
     struct iqt_imatrix *sum;
     enum iqt_status status;
 
+    if (is_second(args[0]))
+        return merge_second(o, count, args);
     IQT_TRY(iqt_imatrix_create("the sum so far", &sum));
     status = iqt_imatrix_sort(sum);
     for (int i = 0; i < count && status == IQT_OK; i++)

@@ -32,5 +32,12 @@ IQT_MUST_USE enum iqt_status iqt_imatrix_collect(const char *model, const char *
 /* Entries and coverage on stdout; with a model also what of it has none, and lengths that do not fit. Returns
  * the number of defects. */
 size_t iqt_imatrix_print(const struct iqt_imatrix *m, const struct iqt_gguf *model);
+/* The rest of a first line, and a line for each text that inputs are from. */
+void iqt_imatrix_print_texts(uint32_t chunk_size, const struct iqt_buf *datasets);
+
+/* ---- second_info.c ---- */
+
+/* The same of second-order statistics. */
+size_t iqt_second_print(const struct iqt_second *s, const struct iqt_gguf *model);
 
 #endif

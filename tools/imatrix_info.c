@@ -45,14 +45,12 @@ static size_t print_entry(const struct iqt_imatrix_entry *e, const struct iqt_gg
     return seen.never == seen.matrices;
 }
 
-static void print_head(const struct iqt_imatrix *m)
+void iqt_imatrix_print_texts(uint32_t chunk_size, const struct iqt_buf *datasets)
 {
-    const char *texts = iqt_buf_text(&m->datasets);
+    const char *texts = iqt_buf_text(datasets);
 
-    printf("%s: %s, %zu tensors, %u chunks", m->path, m->gguf != NULL ? "GGUF" : "legacy",
-           m->entries, m->chunks);
-    if (m->chunk_size > 0)
-        printf(" of %u", m->chunk_size);
+    if (chunk_size > 0)
+        printf(" of %u", chunk_size);
     printf("\n");
     while (*texts != '\0') {
         const size_t bytes = strcspn(texts, "\n");
@@ -60,6 +58,13 @@ static void print_head(const struct iqt_imatrix *m)
         printf("text: %.*s\n", (int)bytes, texts);
         texts += bytes + (texts[bytes] == '\n');
     }
+}
+
+static void print_head(const struct iqt_imatrix *m)
+{
+    printf("%s: %s, %zu tensors, %u chunks", m->path, m->gguf != NULL ? "GGUF" : "legacy",
+           m->entries, m->chunks);
+    iqt_imatrix_print_texts(m->chunk_size, &m->datasets);
     printf("%-36s %8s %8s %8s %10s %12s\n", "tensor", "columns", "matrices", "seen",
            "zeros", m->in_calls ? "calls" : "inputs");
 }
