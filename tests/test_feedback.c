@@ -12,28 +12,23 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { K = 512, INPUTS = 2048, ROWS = 4, MAX_ROW = 2304 };
+enum { K = 512, INPUTS = 2048, ROWS = 16, MAX_ROW = 2304 };
 
-/* Inputs whose neighbours vary together, as those of models do. */
+/* Inputs whose neighbours vary together, as those of models do: what sums of squares of many tend to. */
 static void fill_statistics(float *h, size_t window)
 {
-    static float x[INPUTS][K];
+    double size[K], near[K];
 
-    for (size_t t = 0; t < INPUTS; t++) {
-        float common = check_gauss();
-
-        for (size_t i = 0; i < K; i++) {
-            common = 0.9f * common + 0.44f * check_gauss();
-            x[t][i] = common + 0.5f * check_gauss();
-        }
+    for (size_t i = 0; i < K; i++) {
+        size[i] = exp(0.3 * (double)check_gauss());
+        near[i] = pow(0.99, (double)i);
     }
     for (size_t i = 0; i < K; i++)
-        for (size_t j = 0; j < window; j++) {
-            double sum = 0;
+        for (size_t n = 0; n < window; n++) {
+            const size_t j = i / window * window + n;
+            const double common = near[i > j ? i - j : j - i], own = i == j ? 0.25 : 0;
 
-            for (size_t t = 0; t < INPUTS; t += 4)
-                sum += (double)x[t][i] * x[t][i / window * window + j];
-            h[i * window + j] = (float)sum;
+            h[i * window + n] = (float)(INPUTS * size[i] * size[j] * (common + own));
         }
 }
 
@@ -205,9 +200,14 @@ static void test_format(const struct iqt_format *format)
         s.importance[i] = 1;
     compare_identity(&s);
     if (format->decode != IQT_DECODE_FLOAT) {
-        compare_loss(&s, K, 1);
+        /* Errors go from group to group: of long ones there are two in a row, and little to gain. Losses of 16 rows
+         * vary by a tenth; the least gain, iq4_kss's, is to 0.58. */
+        compare_loss(&s, K,
+                     s.encoder->plain == NULL  ? 0.9
+                     : format->superblock > 32 ? 1.25
+                                               : 1.05);
         if (s.encoder->plain == NULL)
-            compare_loss(&s, 256, 0.9);
+            compare_loss(&s, 256, 0.95);
     }
     iqt_encoder_destroy(s.encoder);
     check_end();
