@@ -135,8 +135,9 @@ struct iqt_tree_boxes {
 
 struct iqt_trellis_tree {
     uint32_t dims, leaves;
-    int8_t *leaf;   /* rows of each, dims / 4; they and boxes start at cache lines */
-    uint16_t *code; /* of points */
+    int8_t *leaf;    /* rows of each, dims / 4; they and boxes start at cache lines */
+    uint16_t *code;  /* of points */
+    uint16_t *point; /* of codes */
     struct iqt_tree_boxes *of_leaves; /* leaves / IQT_TREE_WIDE groups of leaves */
     struct iqt_tree_boxes *of_groups;
 };

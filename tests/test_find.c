@@ -1,0 +1,196 @@
+/* Seeds found on every GPU there is, simulated ones included, are those that the CPU's search finds; rows
+ * encoded with their help are the CPU's, byte for byte. */
+#include "tests/check.h"
+#include "quant/encoder.h"
+#include "runtime/runtime.h"
+
+#include <iqtile/quant.h>
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEVICES = 16, QUERIES = 21, MOST_BYTES = 4096 };
+
+struct seat {
+    char spec[32];
+    struct iqt_context *ctx;
+    struct iqt_device *dev;
+    struct iqt_finder *finder;
+};
+
+static bool open_seat(struct seat *s)
+{
+    const struct iqt_context_options options = { .struct_size = sizeof(options),
+                                                 .db_path = "" };
+
+    return iqt_context_create(&options, &s->ctx) == IQT_OK &&
+           iqt_device_open(s->ctx, s->spec, &s->dev) == IQT_OK &&
+           iqt_finder_create(s->dev, &s->finder) == IQT_OK;
+}
+
+static void close_seat(struct seat *s)
+{
+    iqt_finder_destroy(s->finder);
+    iqt_device_close(s->dev);
+    iqt_context_destroy(s->ctx);
+}
+
+/* ---- Queries ---- */
+
+static float sign(void)
+{
+    return check_rand() % 2 ? 1 : -1;
+}
+
+/* As encoders ask: weights of any size around values of any size. */
+static void fill_plain(struct iqt_seed_query *q, uint32_t group, float spread)
+{
+    for (uint32_t i = 0; i < group; i++) {
+        q->y[i] = spread * check_gauss();
+        q->w[i] = expf(2 * check_gauss());
+    }
+}
+
+/* Halfway between values, or on them, in the few places that count: hundreds of seeds are equal. */
+static void fill_ties(struct iqt_seed_query *q, uint32_t group, float off)
+{
+    for (uint32_t i = 0; i < group; i++) {
+        q->y[i] = (float)(int)(20 * check_gauss()) + off;
+        q->w[i] = 0;
+    }
+    q->w[check_rand() % group] = 1;
+    q->w[check_rand() % group] = 0.25f;
+}
+
+/* The ends of what a device is asked: no sum overflows, no product is below the normal numbers. */
+static void fill_ends(struct iqt_seed_query *q, uint32_t group)
+{
+    for (uint32_t i = 0; i < group; i++) {
+        const int y = (int)(check_rand() % 50) - 30;
+
+        q->y[i] = y == 0 ? 0 : sign() * ldexpf(1, y < 19 ? y : 19);
+        q->w[i] =
+            ldexpf(1 + 0.5f * (float)(check_rand() % 2), (int)(check_rand() % 140) - 66);
+    }
+}
+
+static void fill(struct iqt_seed_query *q, const struct iqt_format *f, uint32_t n)
+{
+    const uint32_t group = f->trellis->group;
+
+    *q = (struct iqt_seed_query){ .table =
+                                      iqt_field_empty(&f->shift) ? 0 : check_rand() % 2 };
+    switch (n % 7) {
+    case 0:
+        break; /* nothing counts */
+    case 1:
+    case 2:
+        fill_ties(q, group, n % 7 == 1 ? 0 : 0.5f);
+        break;
+    case 3:
+        fill_ends(q, group);
+        break;
+    default:
+        fill_plain(q, group, n % 7 == 4 ? 400 : 40);
+    }
+    for (uint32_t i = 0; i < group; i++)
+        q->y[i] = f->trellis->magnitude ? fabsf(q->y[i]) : q->y[i];
+}
+
+static bool make_trees(const struct iqt_format *f, struct iqt_trellis_tree *tree[2])
+{
+    for (uint32_t shift = 0; shift < 2; shift++)
+        if (iqt_trellis_tree_create(f->trellis, iqt_seed_first(f, shift != 0),
+                                    iqt_seed_count(f), &tree[shift]) != IQT_OK)
+            return false;
+    return true;
+}
+
+static void compare_codes(const struct iqt_format *f,
+                          struct iqt_trellis_tree *const *tree,
+                          const struct iqt_seed_query *query, const uint32_t *code)
+{
+    for (uint32_t i = 0; i < QUERIES; i++) {
+        const struct iqt_trellis_tree *t = tree[query[i].table];
+        const uint32_t point =
+            iqt_quant_isas[0].trellis_find(t, query[i].y, query[i].w, UINT32_MAX);
+
+        check_true(code[i] == iqt_trellis_code(t, point),
+                   "%s, query %u, table %u: code %u, the CPU finds %u", f->name, i,
+                   query[i].table, code[i], iqt_trellis_code(t, point));
+    }
+}
+
+static void test_seeds(const struct seat *s, const struct iqt_format *f)
+{
+    struct iqt_trellis_tree *tree[2] = { NULL };
+    struct iqt_seed_query query[QUERIES];
+    uint32_t code[QUERIES];
+
+    if (!check_begin("find.seeds.%s.%s", s->spec, f->name))
+        return;
+    for (uint32_t i = 0; i < QUERIES; i++) {
+        fill(&query[i], f, i);
+        code[i] = UINT32_MAX;
+    }
+    if (make_trees(f, tree) &&
+        iqt_finder_find(s->finder, f, QUERIES, query, code) == IQT_OK)
+        compare_codes(f, tree, query, code);
+    else
+        check_fail("%s", iqt_last_error());
+    iqt_trellis_tree_destroy(tree[0]);
+    iqt_trellis_tree_destroy(tree[1]);
+    check_end();
+}
+
+/* ---- Devices ---- */
+
+struct specs {
+    char spec[DEVICES][32];
+    size_t count;
+};
+
+static void on_device(void *user, const struct iqt_device_info *info)
+{
+    struct specs *list = user;
+
+    if (strcmp(info->backend, "cpu") != 0 && list->count < DEVICES)
+        memcpy(list->spec[list->count++], info->spec, sizeof(info->spec));
+}
+
+static void test_device(const char *spec)
+{
+    struct seat s = { .ctx = NULL };
+
+    memcpy(s.spec, spec, sizeof s.spec);
+    if (!open_seat(&s) && check_begin("find.open.%s", spec)) {
+        check_fail("%s", iqt_last_error());
+        check_end();
+    }
+    for (const struct iqt_format *f = iqt_formats; f->name != NULL && s.finder != NULL;
+         f++)
+        if (f->trellis != NULL)
+            test_seeds(&s, f);
+    close_seat(&s);
+}
+
+int main(int argc, char **argv)
+{
+    struct specs list = { .count = 0 };
+    struct iqt_context *ctx;
+
+    check_init(argc, argv);
+    setenv("IQT_SIM", "cuda,hip", 0);
+    if (iqt_context_create(NULL, &ctx) == IQT_OK &&
+        iqt_device_list(ctx, on_device, &list) == IQT_OK)
+        iqt_context_destroy(ctx);
+    if (list.count == 0 && check_begin("find.gpu")) {
+        check_skip("vulkan", "no GPU, not even a simulated one");
+        check_end();
+    }
+    for (size_t i = 0; i < list.count; i++)
+        test_device(list.spec[i]);
+    return check_done();
+}
