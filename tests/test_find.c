@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEVICES = 16, QUERIES = 21, MOST_BYTES = 4096 };
+enum { DEVICES = 16, QUERIES = 49, MOST_BYTES = 4096 };
 
 struct seat {
     char spec[32];
@@ -76,7 +76,47 @@ static void fill_ends(struct iqt_seed_query *q, uint32_t group)
     }
 }
 
-static void fill(struct iqt_seed_query *q, const struct iqt_format *f, uint32_t n)
+static double apart(const struct iqt_seed_query *q, const struct iqt_trellis_tree *t,
+                    uint32_t point)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < t->dims; i++)
+        sum += q->w[i] * pow((double)q->y[i] - iqt_trellis_value(t, point, i), 2);
+    return sum;
+}
+
+/* Moves the query to where the two nearest seeds are equally far, but for what is rounded: whoever rounds in
+ * another way finds the other one every few times. */
+static void fill_rounded(struct iqt_seed_query *q, const struct iqt_trellis_tree *t)
+{
+    double least[2] = { DBL_MAX, DBL_MAX }, all = 0;
+    uint32_t best[2] = { 0, 0 };
+
+    fill_plain(q, t->dims, 40);
+    for (uint32_t p = 0; p < t->leaves * IQT_TREE_WIDE; p++) {
+        const double d = apart(q, t, p);
+        const uint32_t place = d < least[0] ? 0 : 1;
+
+        if (d >= least[1])
+            continue;
+        least[1] = place == 0 ? least[0] : d;
+        best[1] = place == 0 ? best[0] : p;
+        least[0] = place == 0 ? d : least[0];
+        best[0] = place == 0 ? p : best[0];
+    }
+    for (uint32_t i = 0; i < t->dims; i++)
+        all += q->w[i] * pow((double)iqt_trellis_value(t, best[0], i) -
+                                 iqt_trellis_value(t, best[1], i),
+                             2);
+    for (uint32_t i = 0; i < t->dims && all > 0; i++)
+        q->y[i] += (float)((least[0] - least[1]) / (2 * all) *
+                           ((double)iqt_trellis_value(t, best[0], i) -
+                            iqt_trellis_value(t, best[1], i)));
+}
+
+static void fill(struct iqt_seed_query *q, const struct iqt_format *f,
+                 struct iqt_trellis_tree *const *tree, uint32_t n)
 {
     const uint32_t group = f->trellis->group;
 
@@ -92,8 +132,12 @@ static void fill(struct iqt_seed_query *q, const struct iqt_format *f, uint32_t 
     case 3:
         fill_ends(q, group);
         break;
+    case 4:
+        fill_plain(q, group, 400);
+        break;
     default:
-        fill_plain(q, group, n % 7 == 4 ? 400 : 40);
+        fill_rounded(q, tree[q->table]);
+        return;
     }
     for (uint32_t i = 0; i < group; i++)
         q->y[i] = f->trellis->magnitude ? fabsf(q->y[i]) : q->y[i];
@@ -131,15 +175,18 @@ static void test_seeds(const struct seat *s, const struct iqt_format *f)
 
     if (!check_begin("find.seeds.%s.%s", s->spec, f->name))
         return;
-    for (uint32_t i = 0; i < QUERIES; i++) {
-        fill(&query[i], f, i);
-        code[i] = UINT32_MAX;
-    }
-    if (make_trees(f, tree) &&
-        iqt_finder_find(s->finder, f, QUERIES, query, code) == IQT_OK)
-        compare_codes(f, tree, query, code);
-    else
+    if (make_trees(f, tree)) {
+        for (uint32_t i = 0; i < QUERIES; i++) {
+            fill(&query[i], f, tree, i);
+            code[i] = UINT32_MAX;
+        }
+        if (iqt_finder_find(s->finder, f, QUERIES, query, code) == IQT_OK)
+            compare_codes(f, tree, query, code);
+        else
+            check_fail("%s", iqt_last_error());
+    } else {
         check_fail("%s", iqt_last_error());
+    }
     iqt_trellis_tree_destroy(tree[0]);
     iqt_trellis_tree_destroy(tree[1]);
     check_end();
