@@ -14,6 +14,7 @@ static void load_goal(const struct iqt_group *g, size_t b, struct iqt_goal *out)
     const size_t at = b * g->e->format->block;
 
     iqt_goal_load(g->e, g->x + at, g->w + at, out);
+    out->batch = g->work->batch;
 }
 
 /* ---- Levels and codes for a shared scale ---- */

@@ -192,6 +192,165 @@ static void test_seeds(const struct seat *s, const struct iqt_format *f)
     check_end();
 }
 
+/* ---- Rows ---- */
+
+enum { K = 256, FEW = 3, MANY = 200 };
+
+/* Rows as models have them, rows of nearly nothing, and a few far out: what is too small for a device must
+ * be found without it. */
+static void fill_row(float *x, uint32_t n)
+{
+    const float size = n % 3 == 2 ? 1e-30f : 1;
+
+    for (uint32_t i = 0; i < K; i++) {
+        x[i] = size * check_gauss();
+        if (n % 3 == 1)
+            x[i] *= check_rand() % 16 == 0 ? 1e6f : check_rand() % 4 == 0 ? 0 : 1e-6f;
+    }
+}
+
+static void fill_importance(float *importance)
+{
+    for (uint32_t i = 0; i < K; i++)
+        importance[i] =
+            check_rand() % 8 == 0 ? 0 : expf((i % 32 == 0 ? 20 : 1) * check_gauss());
+}
+
+struct rows {
+    float x[MANY * K], importance[K];
+    uint8_t cpu[MANY * MOST_BYTES], device[MANY * MOST_BYTES];
+};
+
+static enum iqt_status encode(const struct iqt_format *f, const struct rows *r,
+                              uint32_t rows, iqt_find_seeds_fn find, void *user,
+                              uint8_t *out)
+{
+    const struct iqt_encoder_opts opts = { .quality = IQT_QUALITY_FAST,
+                                           .find = find,
+                                           .find_user = user };
+    struct iqt_encoder *e;
+    enum iqt_status status = iqt_encoder_create_with(f, &opts, &e);
+
+    if (status != IQT_OK)
+        return status;
+    status = iqt_encode_rows(e, rows, K, r->x, rows == FEW ? r->importance : NULL, out);
+    iqt_encoder_destroy(e);
+    return status;
+}
+
+static void compare_rows(const struct iqt_format *f, uint32_t rows,
+                         iqt_find_seeds_fn find, void *user)
+{
+    static struct rows r;
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < rows; i++)
+        fill_row(r.x + (size_t)i * K, i);
+    fill_importance(r.importance);
+    if (iqt_format_row_bytes(f, K, &bytes) != IQT_OK || bytes > MOST_BYTES ||
+        encode(f, &r, rows, NULL, NULL, r.cpu) != IQT_OK ||
+        encode(f, &r, rows, find, user, r.device) != IQT_OK) {
+        check_fail("%s: %s", f->name, iqt_last_error());
+        return;
+    }
+    for (uint32_t i = 0; i < rows; i++)
+        check_true(memcmp(r.cpu + i * bytes, r.device + i * bytes, bytes) == 0,
+                   "%s: row %u of %u differs", f->name, i, rows);
+}
+
+static void test_rows(const struct seat *s, const struct iqt_format *f)
+{
+    if (!check_begin("find.rows.%s.%s", s->spec, f->name))
+        return;
+    compare_rows(f, FEW, iqt_finder_find, s->finder);
+    check_end();
+}
+
+/* ---- Batches, answered by the CPU ---- */
+
+struct oracle {
+    struct iqt_trellis_tree *tree[2];
+    size_t most, calls, fail_at; /* fail_at 0: never */
+    size_t unfit;                /* for devices without numbers below the normal ones */
+};
+
+static bool is_unfit(const struct iqt_seed_query *q)
+{
+    for (uint32_t i = 0; i < 8; i++)
+        if ((q->y[i] != 0 && fabsf(q->y[i]) < 0x1p-30f) || !(fabsf(q->y[i]) <= 1e6f) ||
+            (q->w[i] != 0 && !(q->w[i] >= 0x1p-66f)) || !(q->w[i] <= 0x1p80f))
+            return true;
+    return false;
+}
+
+static enum iqt_status ask_oracle(void *user, const struct iqt_format *f, size_t count,
+                                  const struct iqt_seed_query *query, uint32_t *code)
+{
+    struct oracle *o = user;
+
+    if (++o->calls == o->fail_at)
+        return iqt_fail(IQT_ERR_DEVICE, "%s: the oracle is tired", f->name);
+    o->most = count > o->most ? count : o->most;
+    for (size_t i = 0; i < count; i++) {
+        const struct iqt_trellis_tree *t = o->tree[query[i].table];
+
+        o->unfit += is_unfit(&query[i]);
+        code[i] = iqt_trellis_code(
+            t, iqt_quant_isas[0].trellis_find(t, query[i].y, query[i].w, UINT32_MAX));
+    }
+    return IQT_OK;
+}
+
+/* Many rows ask together, each gets its own answers, and a failure is told. */
+static void test_batches(const struct iqt_format *f)
+{
+    struct oracle o = { .most = 0 };
+    static struct rows r;
+
+    if (!check_begin("find.batches.%s", f->name))
+        return;
+    if (make_trees(f, o.tree)) {
+        compare_rows(f, MANY, ask_oracle, &o);
+        check_true(o.most > 64 * 32u / f->trellis->group,
+                   "at most %zu seeds were asked for at once", o.most);
+        check_true(o.unfit == 0, "%zu questions are unfit for devices", o.unfit);
+        for (uint32_t i = 0; i < FEW * K; i++)
+            r.x[i] = check_gauss();
+        o.fail_at = 3;
+        o.calls = 0;
+        check_true(encode(f, &r, FEW, ask_oracle, &o, r.device) == IQT_ERR_DEVICE,
+                   "a failure was not told");
+    } else {
+        check_fail("%s", iqt_last_error());
+    }
+    iqt_trellis_tree_destroy(o.tree[0]);
+    iqt_trellis_tree_destroy(o.tree[1]);
+    check_end();
+}
+
+/* ---- Refusals ---- */
+
+static void test_refusals(void)
+{
+    struct iqt_finder *finder = NULL;
+    struct iqt_context *ctx = NULL;
+    struct iqt_device *dev = NULL;
+
+    if (!check_begin("find.refusals"))
+        return;
+    if (iqt_context_create(NULL, &ctx) == IQT_OK &&
+        iqt_device_open(ctx, "cpu", &dev) == IQT_OK)
+        check_true(iqt_finder_create(dev, &finder) == IQT_ERR_UNSUPPORTED &&
+                       strstr(iqt_last_error(), "cpu:0") != NULL,
+                   "%s", iqt_last_error());
+    else
+        check_fail("%s", iqt_last_error());
+    check_true(iqt_finder_create(NULL, &finder) == IQT_ERR_ARG, "no device");
+    iqt_device_close(dev);
+    iqt_context_destroy(ctx);
+    check_end();
+}
+
 /* ---- Devices ---- */
 
 struct specs {
@@ -218,8 +377,10 @@ static void test_device(const char *spec)
     }
     for (const struct iqt_format *f = iqt_formats; f->name != NULL && s.finder != NULL;
          f++)
-        if (f->trellis != NULL)
+        if (f->trellis != NULL) {
             test_seeds(&s, f);
+            test_rows(&s, f);
+        }
     close_seat(&s);
 }
 
@@ -233,6 +394,10 @@ int main(int argc, char **argv)
     if (iqt_context_create(NULL, &ctx) == IQT_OK &&
         iqt_device_list(ctx, on_device, &list) == IQT_OK)
         iqt_context_destroy(ctx);
+    for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
+        if (f->trellis != NULL)
+            test_batches(f);
+    test_refusals();
     if (list.count == 0 && check_begin("find.gpu")) {
         check_skip("vulkan", "no GPU, not even a simulated one");
         check_end();
