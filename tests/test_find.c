@@ -1,7 +1,7 @@
 /* Seeds found on every GPU there is, simulated ones included, are those that the CPU's search finds; rows
  * encoded with their help are the CPU's, byte for byte. */
 #include "tests/check.h"
-#include "quant/encoder.h"
+#include "quant/batch.h"
 #include "runtime/runtime.h"
 
 #include <iqtile/quant.h>
@@ -328,6 +328,87 @@ static void test_batches(const struct iqt_format *f)
     check_end();
 }
 
+/* ---- Batches with error feedback ---- */
+
+enum { WINDOW = 64, FED = 5 };
+
+struct fed {
+    const struct iqt_encoder *e;
+    struct iqt_feedback *feedback;
+    const float *x;
+    size_t bytes;
+    uint8_t *out;
+};
+
+static void encode_fed(void *user, struct iqt_batch *batch, size_t row)
+{
+    const struct fed *f = user;
+    struct iqt_row_work work;
+
+    if (iqt_row_work_create(f->e->format, K, &work) != IQT_OK)
+        abort();
+    work.batch = batch;
+    iqt_encode_row(f->e, K, f->x + row * K, NULL, f->feedback, &work,
+                   f->out + row * f->bytes);
+    iqt_row_work_free(&work);
+}
+
+/* Columns that tell of their neighbours. */
+static struct iqt_feedback *make_feedback(void)
+{
+    static float h[K * WINDOW];
+    struct iqt_feedback *f = NULL;
+
+    for (int i = 0; i < K; i++)
+        for (int j = 0; j < WINDOW; j++)
+            h[i * WINDOW + j] = powf(0.8f, (float)abs(i % WINDOW - j));
+    if (iqt_feedback_create(K, WINDOW, h, 0.01, NULL, &f) != IQT_OK)
+        abort();
+    return f;
+}
+
+static void compare_fed(struct fed *f, struct rows *r)
+{
+    f->out = r->cpu;
+    for (size_t i = 0; i < FED; i++)
+        encode_fed(f, NULL, i);
+    f->out = r->device;
+    check_true(iqt_encoder_asks(f->e) &&
+                   iqt_batch_run(f->e, FED, encode_fed, f) == IQT_OK,
+               "%s", iqt_last_error());
+    check_true(memcmp(r->cpu, r->device, FED * f->bytes) == 0,
+               "%s: rows with error feedback differ", f->e->format->name);
+}
+
+static void test_feedback(const struct iqt_format *format)
+{
+    static struct rows r;
+    struct oracle o = { .most = 0 };
+    const struct iqt_encoder_opts opts = { .find = ask_oracle, .find_user = &o };
+    struct fed f = { .x = r.x };
+    struct iqt_encoder *e = NULL;
+
+    if (!check_begin("find.feedback.%s", format->name))
+        return;
+    for (uint32_t i = 0; i < FED; i++)
+        fill_row(r.x + (size_t)i * K, i);
+    if (make_trees(format, o.tree) &&
+        iqt_format_row_bytes(format, K, &f.bytes) == IQT_OK &&
+        iqt_encoder_create_with(format, &opts, &e) == IQT_OK) {
+        f.e = e;
+        f.feedback = make_feedback();
+        compare_fed(&f, &r);
+        check_true(o.calls > 0, "nothing was asked");
+        iqt_feedback_destroy(f.feedback);
+    } else {
+        check_fail("%s", iqt_last_error());
+    }
+    iqt_encoder_destroy(e);
+    iqt_trellis_tree_destroy(o.tree[0]);
+    iqt_trellis_tree_destroy(o.tree[1]);
+    check_end();
+}
+
 /* ---- Refusals ---- */
 
 static void test_refusals(void)
@@ -395,8 +476,10 @@ int main(int argc, char **argv)
         iqt_device_list(ctx, on_device, &list) == IQT_OK)
         iqt_context_destroy(ctx);
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
-        if (f->trellis != NULL)
+        if (f->trellis != NULL) {
             test_batches(f);
+            test_feedback(f);
+        }
     test_refusals();
     if (list.count == 0 && check_begin("find.gpu")) {
         check_skip("vulkan", "no GPU, not even a simulated one");
