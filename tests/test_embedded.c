@@ -69,19 +69,20 @@ static void check_format(const struct iqt_format *f)
     check_end();
 }
 
-static void check_quantize(void)
+static void check_helper(enum iqt_helper h)
 {
-    const struct iqt_embedded_image *e = find("quantize");
+    const char *name = iqt_helper_name(h);
+    const struct iqt_embedded_image *e = find(name);
     struct iqt_buf text = { 0 };
 
-    if (!check_begin("ptx.quantize"))
+    if (!check_begin("ptx.%s", name))
         return;
     if (iqt_embedded_ptx->plan == NULL)
         check_skip("nvrtc", "no NVRTC when this was built");
-    else if (e == NULL || iqt_emit_quantize(IQT_DIALECT_CUDA, &text) != IQT_OK)
-        check_fail("quantize is not embedded");
+    else if (e == NULL || iqt_emit_helper(h, IQT_DIALECT_CUDA, &text) != IQT_OK)
+        check_fail("%s is not embedded", name);
     else
-        check_ptx(e, "quantize", iqt_hash(text.data, text.bytes, 0));
+        check_ptx(e, name, iqt_hash(text.data, text.bytes, 0));
     iqt_buf_free(&text);
     check_end();
 }
@@ -131,7 +132,8 @@ int main(int argc, char **argv)
     check_init(argc, argv);
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
         check_format(f);
-    check_quantize();
+    for (uint32_t h = 0; h < IQT_HELPERS; h++)
+        check_helper(h);
     check_spirv();
     check_damaged();
     return check_done();
