@@ -69,6 +69,22 @@ static void check_format(const struct iqt_format *f)
     check_end();
 }
 
+/* The search for seeds rounds as the CPU does; its instructions are not to be fused by the driver either. */
+static void check_unfused(const struct iqt_embedded_image *e)
+{
+    struct iqt_buf text = { 0 };
+
+    if (iqt_embedded_unpack(e, &text) != IQT_OK)
+        check_fail("%s: %s", e->plan, iqt_last_error());
+    else
+        check_true(strstr(text.data, "fma.") == NULL &&
+                       strstr(text.data, "mul.rn.f32") != NULL &&
+                       strstr(text.data, "add.f32") == NULL &&
+                       strstr(text.data, "mul.f32") == NULL,
+                   "%s: sums that may be fused", e->plan);
+    iqt_buf_free(&text);
+}
+
 static void check_helper(enum iqt_helper h)
 {
     const char *name = iqt_helper_name(h);
@@ -83,6 +99,8 @@ static void check_helper(enum iqt_helper h)
         check_fail("%s is not embedded", name);
     else
         check_ptx(e, name, iqt_hash(text.data, text.bytes, 0));
+    if (e != NULL && (h == IQT_HELPER_FIND4 || h == IQT_HELPER_FIND8))
+        check_unfused(e);
     iqt_buf_free(&text);
     check_end();
 }
