@@ -6,10 +6,10 @@
 
 static const char glsl_interface[] =
     "layout(push_constant) uniform Params\n"
-    "{ uint jobs; uint seeds; uint multiplier; uint mask; uint centre; uint magnitude; } "
-    "p;\n"
+    "{ uint jobs; uint parts; uint seeds; uint multiplier; uint mask; uint centre; "
+    "uint magnitude; } p;\n"
     "layout(set = 0, binding = 0) readonly buffer B0 { uint from[]; };\n"
-    "layout(set = 0, binding = 7) writeonly buffer B1 { uint to[]; };\n"
+    "layout(set = 0, binding = 7) writeonly buffer B1 { uvec2 to[]; };\n"
     "#define EXACT precise\n"
     "#define ADD(a, b) ((a) + (b))\n"
     "#define SUB(a, b) ((a) - (b))\n"
@@ -22,14 +22,14 @@ static const char glsl_interface[] =
 
 /* Compilers of CUDA and HIP fuse multiplications and additions unless they are told not to. */
 static const char cuda_interface[] =
-    "struct FindParams { uint jobs, seeds, multiplier, mask, centre, magnitude; };\n"
+    "struct FindParams { uint jobs, parts, seeds, multiplier, mask, centre, magnitude; };\n"
     "#define EXACT\n"
     "#define ADD(a, b) __fadd_rn(a, b)\n"
     "#define SUB(a, b) __fsub_rn(a, b)\n"
     "#define MUL(a, b) __fmul_rn(a, b)\n";
 static const char hip_interface[] =
     "#pragma clang fp contract(off)\n"
-    "struct FindParams { uint jobs, seeds, multiplier, mask, centre, magnitude; };\n"
+    "struct FindParams { uint jobs, parts, seeds, multiplier, mask, centre, magnitude; };\n"
     "#define EXACT\n"
     "#define ADD(a, b) ((a) + (b))\n"
     "#define SUB(a, b) ((a) - (b))\n"
@@ -58,8 +58,12 @@ static const char *const reduction[] = {
     "        }",
     "}",
     "if (THREAD == 0u)",
-    "    for (uint q = 0u; q < 4u; q++)",
-    "        to[job * 4u + q] = all_best[q * THREADS];",
+    "    for (uint q = 0u; q < 4u; q++) {",
+    "        uvec2 answer;",
+    "        answer.x = all_least[q * THREADS];",
+    "        answer.y = all_best[q * THREADS];",
+    "        to[number * 4u + q] = answer;",
+    "    }",
 };
 
 /* Targets and weights in registers. */
@@ -67,10 +71,11 @@ static void emit_load(struct iqt_emit *e, uint32_t group)
 {
     const uint32_t n = QUERIES * group;
 
-    iqt_emit_line(e, "uint job = GROUP, at = job * %uu;", iqt_find_job_words(group));
-    iqt_emit_line(e, "if (job >= p.jobs)");
+    iqt_emit_line(e, "uint number = GROUP, at = number / p.parts * %uu;",
+                  iqt_find_job_words(group));
+    iqt_emit_line(e, "if (number >= p.jobs * p.parts)");
     iqt_emit_line(e, "    return;");
-    iqt_emit_line(e, "uint first = from[at];");
+    iqt_emit_line(e, "uint first = from[at], begin = number %% p.parts * p.seeds;");
     for (uint32_t i = 0; i < n; i++)
         iqt_emit_line(
             e,
@@ -89,9 +94,10 @@ static void emit_sums(struct iqt_emit *e, uint32_t group)
         iqt_emit_line(e, "EXACT float sum%u = 0.0f;", q);
     for (uint32_t d = 0; d < group; d++) {
         iqt_emit_line(e, "state *= p.multiplier;");
-        iqt_emit_line(e, "number = int(byte_sum(state & p.mask)) - int(p.centre);");
+        iqt_emit_line(e, "signed_value = int(byte_sum(state & p.mask)) - int(p.centre);");
         iqt_emit_line(
-            e, "value = float(p.magnitude != 0u && number < 0 ? -number : number);");
+            e, "value = float(p.magnitude != 0u && signed_value < 0 ? -signed_value : "
+               "signed_value);");
         for (uint32_t q = 0; q < QUERIES; q++) {
             iqt_emit_line(e, "miss = SUB(y%u_%u, value);", q, d);
             iqt_emit_line(e, "sum%u = ADD(sum%u, MUL(w%u_%u, MUL(miss, miss)));", q, q, q,
@@ -104,9 +110,10 @@ static void emit_sums(struct iqt_emit *e, uint32_t group)
  * ascending order, so an equal sum is one of a higher code. */
 static void emit_search(struct iqt_emit *e, uint32_t group)
 {
-    iqt_emit_open(e, "for (uint code = THREAD; code < p.seeds; code += THREADS)");
+    iqt_emit_open(
+        e, "for (uint code = begin + THREAD; code < begin + p.seeds; code += THREADS)");
     iqt_emit_line(e, "uint state = first + code;");
-    iqt_emit_line(e, "int number;");
+    iqt_emit_line(e, "int signed_value;");
     iqt_emit_line(e, "float value;");
     iqt_emit_line(e, "EXACT float miss;");
     emit_sums(e, group);
@@ -149,7 +156,7 @@ enum iqt_status iqt_emit_find(enum iqt_dialect d, uint32_t group, struct iqt_buf
     iqt_emit_entry(&e, iqt_helper_name(helper), "FindParams", threads);
     if (d != IQT_DIALECT_GLSL) {
         iqt_emit_line(&e, "const uint *__restrict__ from = (const uint *)w_bytes;");
-        iqt_emit_line(&e, "uint *__restrict__ to = (uint *)y;");
+        iqt_emit_line(&e, "uvec2 *__restrict__ to = (uvec2 *)y;");
     }
     emit_load(&e, group);
     emit_search(&e, group);

@@ -14,6 +14,10 @@ enum {
     QUERIES = IQT_FIND_QUERIES,
     MOST_GROUP = 8, /* weights of a seed */
     MOST_JOBS = 1024,
+    MOST_GROUPS = 4096, /* workgroups of a launch */
+    GROUPS_A_UNIT = 8,  /* that a compute unit is to have */
+    LEAST_SEEDS = 16,   /* of a thread, against what starting a workgroup costs */
+    UNITS_UNKNOWN = 64,
     NOBODY = UINT32_MAX /* an answer that fills up a job */
 };
 
@@ -22,9 +26,10 @@ struct iqt_finder {
     pthread_mutex_t lock; /* guards everything below */
     struct iqt_stream *stream;
     struct iqt_mem *from, *to;
-    uint32_t *job, *answer; /* the host's side of both */
-    uint64_t *asker;        /* of each answer: the number of the query, or NOBODY */
-    size_t queries;         /* in job */
+    uint32_t *job; /* the host's side of both */
+    struct iqt_find_answer *answer;
+    uint64_t *asker; /* of each query in job: its number in the call, or NOBODY */
+    size_t queries;  /* in job */
 };
 
 static uint64_t most_job_bytes(void)
@@ -32,7 +37,8 @@ static uint64_t most_job_bytes(void)
     return (uint64_t)MOST_JOBS * iqt_find_job_words(MOST_GROUP) * sizeof(uint32_t);
 }
 
-static const uint64_t answer_bytes = MOST_JOBS * QUERIES * sizeof(uint32_t);
+static const uint64_t answer_bytes =
+    MOST_GROUPS * QUERIES * sizeof(struct iqt_find_answer);
 
 static enum iqt_helper helper_of(const struct iqt_trellis *t)
 {
@@ -63,14 +69,29 @@ static void put_query(struct iqt_finder *f, const struct iqt_format *format,
     f->asker[f->queries++] = asker;
 }
 
-static enum iqt_status launch(struct iqt_finder *f, const struct iqt_format *format)
+/* Into how many parts a table is cut, so that few jobs keep a device busy, too. */
+static uint32_t parts_of(const struct iqt_finder *f, uint32_t jobs, uint32_t seeds,
+                         uint32_t threads)
+{
+    const uint32_t units = f->dev->info.compute_units;
+    const uint32_t wanted = GROUPS_A_UNIT * (units > 0 ? units : UNITS_UNKNOWN);
+    uint32_t parts = 1;
+
+    while (jobs * parts < wanted && 2 * jobs * parts <= MOST_GROUPS &&
+           seeds / parts >= 2 * LEAST_SEEDS * threads)
+        parts *= 2;
+    return parts;
+}
+
+static enum iqt_status launch(struct iqt_finder *f, const struct iqt_format *format,
+                              uint32_t jobs, uint32_t parts)
 {
     const struct iqt_backend *backend = f->dev->backend;
     const struct iqt_trellis *t = format->trellis;
-    const size_t jobs = f->queries / QUERIES;
     const uint64_t bytes = (uint64_t)jobs * iqt_find_job_words(t->group) * sizeof *f->job;
-    const struct iqt_find_params params = { .jobs = (uint32_t)jobs,
-                                            .seeds = iqt_seed_count(format),
+    const struct iqt_find_params params = { .jobs = jobs,
+                                            .parts = parts,
+                                            .seeds = iqt_seed_count(format) / parts,
                                             .multiplier = t->multiplier,
                                             .mask = t->mask,
                                             .centre = (uint32_t)t->centre,
@@ -80,7 +101,7 @@ static enum iqt_status launch(struct iqt_finder *f, const struct iqt_format *for
                   [IQT_BIND_Y] = { .mem = f->to, .bytes = answer_bytes } },
         .params = &params,
         .params_bytes = sizeof params,
-        .groups = (uint32_t)jobs,
+        .groups = jobs * parts,
     };
     const struct iqt_built *built;
 
@@ -89,7 +110,21 @@ static enum iqt_status launch(struct iqt_finder *f, const struct iqt_format *for
     IQT_TRY(backend->write(f->stream, f->from, 0, f->job, bytes));
     IQT_TRY(backend->launch(f->stream, &l));
     IQT_TRY(backend->finish(f->stream, NULL));
-    return backend->read(f->stream, f->to, 0, f->answer, f->queries * sizeof *f->answer);
+    return backend->read(f->stream, f->to, 0, f->answer,
+                         (uint64_t)l.groups * QUERIES * sizeof *f->answer);
+}
+
+/* Of a query in a job: the nearest of all parts, which are in the order of codes. */
+static uint32_t code_of(const struct iqt_finder *f, size_t query, uint32_t parts)
+{
+    const struct iqt_find_answer *a =
+        f->answer + query / QUERIES * parts * QUERIES + query % QUERIES;
+    struct iqt_find_answer best = *a;
+
+    for (uint32_t part = 1; part < parts; part++)
+        if (a[part * QUERIES].distance < best.distance)
+            best = a[part * QUERIES];
+    return best.code;
 }
 
 /* Answers what is in jobs, if anything is. */
@@ -97,22 +132,26 @@ static enum iqt_status flush(struct iqt_finder *f, const struct iqt_format *form
                              uint32_t *code)
 {
     const size_t queries = f->queries;
-    enum iqt_status status = queries > 0 ? launch(f, format) : IQT_OK;
+    const uint32_t jobs = (uint32_t)(queries / QUERIES), seeds = iqt_seed_count(format);
+    const uint32_t parts =
+        parts_of(f, jobs, seeds, iqt_helper_threads(helper_of(format->trellis)));
 
     f->queries = 0;
-    for (size_t i = 0; i < queries && status == IQT_OK; i++) {
-        if (f->asker[i] == NOBODY)
-            continue;
-        if (f->answer[i] >= iqt_seed_count(format))
-            status = iqt_fail(IQT_ERR_DEVICE,
-                              "%s: the search for seeds of %s answered %u, expected a "
-                              "code below %u",
-                              f->dev->info.spec, format->name, f->answer[i],
-                              iqt_seed_count(format));
-        else
-            code[f->asker[i]] = f->answer[i];
+    if (queries == 0)
+        return IQT_OK;
+    IQT_TRY(launch(f, format, jobs, parts));
+    for (size_t i = 0; i < queries; i++) {
+        const uint32_t found = code_of(f, i, parts);
+
+        if (found >= seeds)
+            return iqt_fail(IQT_ERR_DEVICE,
+                            "%s: the search for seeds of %s answered %u, expected a code "
+                            "below %u",
+                            f->dev->info.spec, format->name, found, seeds);
+        if (f->asker[i] != NOBODY)
+            code[f->asker[i]] = found;
     }
-    return status;
+    return IQT_OK;
 }
 
 /* The queries of a table; the last job is filled up. */
