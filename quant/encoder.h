@@ -175,6 +175,7 @@ struct iqt_goal {
     float x[IQT_GOAL], w[IQT_GOAL];
     uint8_t order[IQT_GROUPS]; /* of seeds: those with the largest squares first */
     struct iqt_batch *batch;   /* of seeds: who is asked for them; NULL: nobody */
+    uint32_t only; /* of seeds: the group that is wanted, or IQT_GROUPS: all */
 };
 void iqt_goal_load(const struct iqt_encoder *e, const float *x, const float *w,
                    struct iqt_goal *out);

@@ -197,7 +197,12 @@ static bool suits_devices(const struct iqt_seed_query *q, uint32_t group)
     return true;
 }
 
-/* All seeds of a block, from whoever answers batches; choice->point is set for those that could be asked for. */
+static bool is_wanted(const struct iqt_goal *goal, uint32_t group)
+{
+    return goal->only == IQT_GROUPS || goal->only == group;
+}
+
+/* The wanted seeds of a block, from whoever answers batches; choice->point is set for those that could be asked for. */
 static uint32_t ask(const struct iqt_encoder *e, const struct iqt_goal *goal, float inv,
                     bool shift, struct iqt_choice *choice)
 {
@@ -208,6 +213,8 @@ static uint32_t ask(const struct iqt_encoder *e, const struct iqt_goal *goal, fl
     for (uint32_t g = 0; g < IQT_BLOCK / size; g++) {
         struct iqt_seed_query *q = &query[count];
 
+        if (!is_wanted(goal, g))
+            continue;
         aim_at(e, goal, inv, g, q->y);
         memcpy(q->w, goal->w + g * size, size * sizeof *q->w);
         q->table = shift;
@@ -238,6 +245,8 @@ static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
         const uint32_t g = goal->order[k], i = g * t->group;
         float *value = choice->value + i;
 
+        if (!is_wanted(goal, g))
+            continue;
         if ((known >> g & 1) == 0) {
             aim_at(e, goal, inv, g, y);
             choice->point[g] = iqt_trellis_find(tree, y, goal->w + i, choice->point[g]);
@@ -255,6 +264,8 @@ static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
         if (choice->most != NULL && lost > choice->most[k])
             return (struct iqt_sums){ 0, 0, FLT_MAX };
     }
+    if (goal->only != IQT_GROUPS) /* others have no values */
+        return (struct iqt_sums){ 0 };
     for (uint32_t i = 0; i < IQT_BLOCK; i += IQT_LANES)
         sums_add(&sums, lanes_load(goal->x + i), lanes_load(goal->w + i),
                  lanes_all(scale), lanes_load(choice->value + i));
