@@ -50,8 +50,8 @@ static const char *const reduction[] = {
     "        for (uint q = 0u; q < 4u; q++) {",
     "            uint a = q * THREADS + THREAD, b = a + apart;",
     "            bool equal = all_least[b] == all_least[a];",
-    "            if (all_least[b] < all_least[a] || (equal && all_best[b] < all_best[a])) "
-    "{",
+    "            bool lower = equal && all_best[b] < all_best[a];",
+    "            if (all_least[b] < all_least[a] || lower) {",
     "                all_least[a] = all_least[b];",
     "                all_best[a] = all_best[b];",
     "            }",
