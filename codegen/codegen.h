@@ -24,7 +24,11 @@ IQT_MUST_USE enum iqt_status iqt_emit_quantize(enum iqt_dialect d, struct iqt_bu
 /* The copy kernel of a GPU dialect; see struct iqt_copy_params. */
 IQT_MUST_USE enum iqt_status iqt_emit_copy(enum iqt_dialect d, struct iqt_buf *out);
 
-/* Either of them. IQT_ERR_UNSUPPORTED for the host, which has code of its own. */
+/* The search for seeds of a GPU dialect, for trellises of groups of four or eight; see struct iqt_find_params. */
+IQT_MUST_USE enum iqt_status iqt_emit_find(enum iqt_dialect d, uint32_t group,
+                                           struct iqt_buf *out);
+
+/* Any of them. IQT_ERR_UNSUPPORTED for the host, which has code of its own. */
 IQT_MUST_USE enum iqt_status iqt_emit_helper(enum iqt_helper h, enum iqt_dialect d,
                                              struct iqt_buf *out);
 /* Name in lists and caches, and the function's name in the emitted text. */

@@ -3,6 +3,16 @@
 
 #include <assert.h>
 
+static enum iqt_status emit_find4(enum iqt_dialect d, struct iqt_buf *out)
+{
+    return iqt_emit_find(d, 4, out);
+}
+
+static enum iqt_status emit_find8(enum iqt_dialect d, struct iqt_buf *out)
+{
+    return iqt_emit_find(d, 8, out);
+}
+
 static const struct helper {
     const char *name;
     uint32_t threads;
@@ -10,6 +20,8 @@ static const struct helper {
 } helpers[IQT_HELPERS] = {
     [IQT_HELPER_QUANTIZE] = { "quantize", 64, iqt_emit_quantize },
     [IQT_HELPER_COPY] = { "copy", 256, iqt_emit_copy },
+    [IQT_HELPER_FIND4] = { "find4", 128, emit_find4 },
+    [IQT_HELPER_FIND8] = { "find8", 128, emit_find8 },
 };
 
 enum iqt_status iqt_emit_helper(enum iqt_helper h, enum iqt_dialect d,

@@ -145,6 +145,27 @@ static inline bool iqt_field_empty(const struct iqt_field *f)
     return f->plane[0].width == 0;
 }
 
+/* Bits of the field. */
+static inline uint32_t iqt_field_width(const struct iqt_field *f)
+{
+    uint32_t width = 0;
+
+    for (uint32_t n = 0; n < IQT_MAX_PLANES; n++)
+        width += f->plane[n].width;
+    return width;
+}
+
+/* What struct iqt_trellis calls a seed: the first one of a table (shift: of the second table), and how many
+ * codes follow it. */
+static inline uint32_t iqt_seed_first(const struct iqt_format *f, bool shift)
+{
+    return f->trellis->seed_add + (shift ? f->trellis->shift_add : 0);
+}
+static inline uint32_t iqt_seed_count(const struct iqt_format *f)
+{
+    return 1u << iqt_field_width(&f->code);
+}
+
 static inline bool iqt_has_min(const struct iqt_format *f)
 {
     return f->super_min.at != IQT_AT_NONE;

@@ -84,6 +84,8 @@ struct iqt_quantize_params {
 enum iqt_helper {
     IQT_HELPER_QUANTIZE, /* activations to int8 */
     IQT_HELPER_COPY,     /* what memory bandwidth is measured with */
+    IQT_HELPER_FIND4,    /* seeds of trellises of groups of four */
+    IQT_HELPER_FIND8,    /* of eight */
     IQT_HELPERS,
 };
 
@@ -92,6 +94,27 @@ enum iqt_helper {
  * goes through the vectors, four at a time. vectors + 4 * threads < 2^32. */
 struct iqt_copy_params {
     uint32_t vectors, threads;
+};
+
+/* Seeds of a trellis. Workgroup number job * parts + part looks at the seeds of a part of a table for a job:
+ * IQT_FIND_QUERIES queries of that table, so that they share the values of a seed. A job in the W binding is
+ * iqt_find_job_words(group) words: the table's first seed, padding up to IQT_FIND_HEAD words, targets float
+ * [query][group], weights of their errors the same way. Its answers are struct iqt_find_answer [query] in the Y
+ * binding: the code, that is the seed less the table's first one, whose values minimise the sum of
+ * w * (y - value)^2 over the group, the lowest of equals. The sum is that of a CPU: in order, in single precision,
+ * nothing fused. y and w are finite, w is not below 0. */
+enum { IQT_FIND_QUERIES = 4, IQT_FIND_HEAD = 4 };
+static inline uint32_t iqt_find_job_words(uint32_t group)
+{
+    return IQT_FIND_HEAD + 2 * IQT_FIND_QUERIES * group;
+}
+struct iqt_find_params {
+    uint32_t jobs, parts, seeds;                  /* seeds: of a part */
+    uint32_t multiplier, mask, centre, magnitude; /* of struct iqt_trellis */
+};
+struct iqt_find_answer {
+    uint32_t distance; /* bits of a float: in its order, since it is not negative */
+    uint32_t code;
 };
 
 /* Host dialect: a kernel computes rows [begin, end) of the launch. */

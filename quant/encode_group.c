@@ -14,6 +14,8 @@ static void load_goal(const struct iqt_group *g, size_t b, struct iqt_goal *out)
     const size_t at = b * g->e->format->block;
 
     iqt_goal_load(g->e, g->x + at, g->w + at, out);
+    out->batch = g->work->batch;
+    out->only = IQT_GROUPS;
 }
 
 /* ---- Levels and codes for a shared scale ---- */
@@ -362,6 +364,7 @@ static void feed_block(struct iqt_group *g, size_t b)
     for (uint32_t u = 0; u < n; u += unit) {
         iqt_feedback_aim(g->feedback, g->work->from, at + u, at + u + unit, g->work->x);
         load_goal(g, b, &goal);
+        goal.only = u / unit; /* earlier ones stay, later ones have their turn */
         iqt_pick(e, &goal, k->picked_at, k->shift, &choice);
         for (uint32_t lane = 0; lane < e->vectors * IQT_LANES; lane++) {
             const uint32_t i = e->lane[lane];

@@ -1,5 +1,6 @@
 /* The public calls: which formats have encoders, arguments, inputs that are not finite. */
 #include "runtime/cpu.h"
+#include "quant/batch.h"
 #include "quant/plain.h"
 
 #include <math.h>
@@ -84,6 +85,8 @@ enum iqt_status iqt_encoder_create_with(const struct iqt_format *f,
     if (e == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for an encoder");
     e->format = f;
+    e->find = opts->find;
+    e->find_user = opts->find_user;
     status = iqt_is_plain(f) ? iqt_plain_create(f, &e->plain) : find_isa(&e->isa);
     if (status == IQT_OK && e->plain == NULL)
         status = iqt_tables_init(e, opts->quality);
@@ -126,6 +129,38 @@ static enum iqt_status check_importance(size_t k, const float *importance)
     return IQT_OK;
 }
 
+/* ---- Rows that are encoded at once ---- */
+
+struct together {
+    const struct iqt_encoder *e;
+    size_t k, bytes; /* of a row */
+    const float *x, *importance;
+    uint8_t *out;
+};
+
+static void encode_together(void *user, struct iqt_batch *batch, size_t row)
+{
+    const struct together *t = user;
+    struct iqt_row_work work;
+    const enum iqt_status status = iqt_row_work_create(t->e->format, t->k, &work);
+
+    if (status != IQT_OK) {
+        iqt_batch_fail(batch, status);
+        return;
+    }
+    work.batch = batch;
+    iqt_encode_row(t->e, t->k, t->x + row * t->k, t->importance, NULL, &work,
+                   t->out + row * t->bytes);
+    iqt_row_work_free(&work);
+}
+
+static enum iqt_status encode_asking(const struct together *t, size_t rows)
+{
+    for (size_t r = 0; r < rows; r++)
+        IQT_TRY(check_row(r, t->k, t->x + r * t->k));
+    return iqt_batch_run(t->e, rows, encode_together, (void *)t);
+}
+
 enum iqt_status iqt_encode_rows(const struct iqt_encoder *e, size_t rows, size_t k,
                                 const float *x, const float *importance, void *out)
 {
@@ -137,6 +172,13 @@ enum iqt_status iqt_encode_rows(const struct iqt_encoder *e, size_t rows, size_t
         return iqt_fail(IQT_ERR_ARG, "iqt_encode_rows: encoder, rows or output is NULL");
     IQT_TRY(iqt_format_row_bytes(e->format, k, &bytes));
     IQT_TRY(check_importance(k, importance));
+    if (iqt_encoder_asks(e)) {
+        const struct together t = {
+            .e = e, .k = k, .bytes = bytes, .x = x, .importance = importance, .out = out
+        };
+
+        return encode_asking(&t, rows);
+    }
     IQT_TRY(iqt_row_work_create(e->format, k, &work));
     for (size_t r = 0; r < rows && status == IQT_OK; r++) {
         status = check_row(r, k, x + r * k);

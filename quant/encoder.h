@@ -24,6 +24,7 @@ enum {
 
 struct iqt_trellis_tree;
 struct iqt_plain;
+struct iqt_batch;
 
 /* A value that a block scale can have, and how it is written. */
 struct iqt_level {
@@ -105,6 +106,8 @@ struct iqt_encoder {
     uint8_t code_of[2][IQT_NEAREST_STEPS]; /* by value + IQT_MIDDLE_STEP */
 
     struct iqt_trellis_tree *tree[2]; /* per shift */
+    iqt_find_seeds_fn find;           /* who finds seeds; NULL: trellis_find() */
+    void *find_user;
 
     uint16_t code_bit[256][IQT_CODE_PLANES]; /* of weights in a superblock: addresses */
 };
@@ -135,8 +138,9 @@ struct iqt_tree_boxes {
 
 struct iqt_trellis_tree {
     uint32_t dims, leaves;
-    int8_t *leaf;   /* rows of each, dims / 4; they and boxes start at cache lines */
-    uint16_t *code; /* of points */
+    int8_t *leaf;    /* rows of each, dims / 4; they and boxes start at cache lines */
+    uint16_t *code;  /* of points */
+    uint16_t *point; /* of codes */
     struct iqt_tree_boxes *of_leaves; /* leaves / IQT_TREE_WIDE groups of leaves */
     struct iqt_tree_boxes *of_groups;
 };
@@ -170,6 +174,8 @@ static inline float iqt_trellis_value(const struct iqt_trellis_tree *tree, uint3
 struct iqt_goal {
     float x[IQT_GOAL], w[IQT_GOAL];
     uint8_t order[IQT_GROUPS]; /* of seeds: those with the largest squares first */
+    struct iqt_batch *batch;   /* of seeds: who is asked for them; NULL: nobody */
+    uint32_t only; /* of seeds: the group that is wanted, or IQT_GROUPS: all */
 };
 void iqt_goal_load(const struct iqt_encoder *e, const float *x, const float *w,
                    struct iqt_goal *out);
@@ -207,7 +213,8 @@ struct iqt_row_work {
     float *x, *w;
     float *from, *miss; /* with feedback: the row, and what is written less of it */
     struct iqt_block *block, *start, *kept;
-    float *scale, *vv; /* of blocks, for the guesses of a shared scale */
+    float *scale, *vv;       /* of blocks, for the guesses of a shared scale */
+    struct iqt_batch *batch; /* of rows that are encoded at once; NULL: this one alone */
 };
 
 struct iqt_group {

@@ -14,7 +14,8 @@ uint32_t iqt_trellis_find(const struct iqt_trellis_tree *tree, const float *y,
 
 /* ---- pick.c ---- */
 
-/* Picks the codes that are best at this scale with this table. choice->point is read first. */
+/* Picks the codes that are best at this scale with this table. choice->point is read first. Of a goal with `only` there
+ * are no sums. */
 struct iqt_sums iqt_pick(const struct iqt_encoder *e, const struct iqt_goal *goal,
                          float scale, bool shift, struct iqt_choice *choice);
 

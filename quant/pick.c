@@ -1,10 +1,12 @@
 /* Chooses the codes of a block at a given scale, exactly: nearest value, nearest pair, nearest seed,
  * and nearest values under the even parity of words. */
+#include "quant/batch.h"
 #include "quant/inner.h"
 #include "quant/lanes.h"
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 static const float FAR = 1e6f;
 
@@ -169,6 +171,65 @@ static struct iqt_sums pick_pairs(const struct iqt_encoder *e,
 
 /* ---- Seeds ---- */
 
+/* What the seed of a group is asked for. */
+static void aim_at(const struct iqt_encoder *e, const struct iqt_goal *goal, float inv,
+                   uint32_t group, float *y)
+{
+    const struct iqt_trellis *t = e->format->trellis;
+
+    for (uint32_t n = 0; n < t->group; n++) {
+        /* Far outside of all values: a square must not overflow. */
+        const float far = goal->x[group * t->group + n] * inv;
+        const float near = far > FAR ? FAR : far < -FAR ? -FAR : far;
+
+        y[n] = t->magnitude ? fabsf(near) : near;
+    }
+}
+
+/* Devices may take numbers below the normal ones for 0. Here no product is one: a value that y differs from is an
+ * integer, so y differs by at least 2^-24, or is the difference itself. */
+static bool suits_devices(const struct iqt_seed_query *q, uint32_t group)
+{
+    for (uint32_t n = 0; n < group; n++)
+        if ((q->y[n] != 0 && fabsf(q->y[n]) < 0x1p-30f) || q->w[n] > 0x1p80f ||
+            (q->w[n] != 0 && q->w[n] < 0x1p-66f))
+            return false;
+    return true;
+}
+
+static bool is_wanted(const struct iqt_goal *goal, uint32_t group)
+{
+    return goal->only == IQT_GROUPS || goal->only == group;
+}
+
+/* The wanted seeds of a block, from whoever answers batches; choice->point is set for those that could be asked for. */
+static uint32_t ask(const struct iqt_encoder *e, const struct iqt_goal *goal, float inv,
+                    bool shift, struct iqt_choice *choice)
+{
+    const uint32_t size = e->format->trellis->group;
+    struct iqt_seed_query query[IQT_GROUPS] = { 0 };
+    uint32_t asked[IQT_GROUPS], code[IQT_GROUPS], count = 0, known = 0;
+
+    for (uint32_t g = 0; g < IQT_BLOCK / size; g++) {
+        struct iqt_seed_query *q = &query[count];
+
+        if (!is_wanted(goal, g))
+            continue;
+        aim_at(e, goal, inv, g, q->y);
+        memcpy(q->w, goal->w + g * size, size * sizeof *q->w);
+        q->table = shift;
+        asked[count] = g;
+        count += suits_devices(q, size);
+    }
+    if (count == 0 || !iqt_batch_find(goal->batch, count, query, code))
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        choice->point[asked[i]] = e->tree[shift]->point[code[i]];
+        known |= 1u << asked[i];
+    }
+    return known;
+}
+
 static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
                                   const struct iqt_goal *goal, float scale, bool shift,
                                   struct iqt_choice *choice)
@@ -177,20 +238,19 @@ static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
     const struct iqt_trellis_tree *tree = e->tree[shift];
     const float inv = inverse(scale);
     struct sums sums = sums_none();
+    const uint32_t known = goal->batch != NULL ? ask(e, goal, inv, shift, choice) : 0;
     float y[IQT_TREE_DIMS], lost = 0;
 
     for (uint32_t k = 0; k < IQT_BLOCK / t->group; k++) {
         const uint32_t g = goal->order[k], i = g * t->group;
         float *value = choice->value + i;
 
-        for (uint32_t n = 0; n < t->group; n++) {
-            /* Far outside of all values: a square must not overflow. */
-            const float far = goal->x[i + n] * inv;
-            const float near = far > FAR ? FAR : far < -FAR ? -FAR : far;
-
-            y[n] = t->magnitude ? fabsf(near) : near;
+        if (!is_wanted(goal, g))
+            continue;
+        if ((known >> g & 1) == 0) {
+            aim_at(e, goal, inv, g, y);
+            choice->point[g] = iqt_trellis_find(tree, y, goal->w + i, choice->point[g]);
         }
-        choice->point[g] = iqt_trellis_find(tree, y, goal->w + i, choice->point[g]);
         for (uint32_t n = 0; n < t->group; n++) {
             float miss;
 
@@ -204,6 +264,8 @@ static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
         if (choice->most != NULL && lost > choice->most[k])
             return (struct iqt_sums){ 0, 0, FLT_MAX };
     }
+    if (goal->only != IQT_GROUPS) /* others have no values */
+        return (struct iqt_sums){ 0 };
     for (uint32_t i = 0; i < IQT_BLOCK; i += IQT_LANES)
         sums_add(&sums, lanes_load(goal->x + i), lanes_load(goal->w + i),
                  lanes_all(scale), lanes_load(choice->value + i));

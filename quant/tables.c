@@ -10,15 +10,6 @@ enum { LANES = 16, EVEN_WORD = 4 };
 /* ---- Levels: what block scales can be ---- */
 
 /* Bits of a field's value. */
-static uint32_t width_of(const struct iqt_field *f)
-{
-    uint32_t width = 0;
-
-    for (uint32_t n = 0; n < IQT_MAX_PLANES; n++)
-        width += f->plane[n].width;
-    return width;
-}
-
 static int level_of(const struct iqt_scale *s, uint32_t raw)
 {
     const int half = s->is_signed > 0 ? 1 << (s->is_signed - 1) : 0;
@@ -40,7 +31,7 @@ static void list_levels(struct iqt_encoder *e)
 {
     const struct iqt_scale *s = &e->format->scale;
 
-    for (uint32_t raw = 0; raw < 1u << width_of(&s->raw); raw++) {
+    for (uint32_t raw = 0; raw < 1u << iqt_field_width(&s->raw); raw++) {
         const int value = level_of(s, raw);
 
         assert(e->levels + 2 <= IQT_LEVELS);
@@ -244,13 +235,11 @@ static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
 
 static enum iqt_status init_trellis(struct iqt_encoder *e)
 {
-    const struct iqt_trellis *t = e->format->trellis;
-    const uint32_t count = 1u << width_of(&e->format->code);
-
     e->picker = IQT_PICK_SEEDS;
     for (uint32_t shift = 0; shift < e->shifts; shift++)
-        IQT_TRY(iqt_trellis_tree_create(t, t->seed_add + (shift != 0 ? t->shift_add : 0),
-                                        count, &e->tree[shift]));
+        IQT_TRY(iqt_trellis_tree_create(e->format->trellis,
+                                        iqt_seed_first(e->format, shift != 0),
+                                        iqt_seed_count(e->format), &e->tree[shift]));
     return IQT_OK;
 }
 

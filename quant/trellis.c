@@ -137,6 +137,7 @@ static void fill_leaves(struct iqt_trellis_tree *tree, const struct point *p)
 {
     for (uint32_t n = 0; n < tree->leaves * WIDE; n++) {
         tree->code[n] = (uint16_t)p[n].code;
+        tree->point[p[n].code] = (uint16_t)n;
         for (uint32_t d = 0; d < tree->dims; d++)
             tree->leaf[iqt_trellis_place(tree->dims, n, d)] = (int8_t)p[n].value[d];
     }
@@ -160,10 +161,11 @@ enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t se
     tree->leaves = count / WIDE;
     tree->leaf = aligned_alloc(LINE, (size_t)count * t->group);
     tree->code = malloc(count * sizeof *tree->code);
+    tree->point = malloc(count * sizeof *tree->point);
     tree->of_leaves = aligned_alloc(LINE, groups_of(tree) * sizeof *tree->of_leaves);
     tree->of_groups = aligned_alloc(LINE, tops_of(tree) * sizeof *tree->of_groups);
-    if (tree->leaf == NULL || tree->code == NULL || tree->of_leaves == NULL ||
-        tree->of_groups == NULL)
+    if (tree->leaf == NULL || tree->code == NULL || tree->point == NULL ||
+        tree->of_leaves == NULL || tree->of_groups == NULL)
         goto no_memory;
     fill_points(t, seed0, count, p);
     sort_points(p, count, t->group);
@@ -184,6 +186,7 @@ void iqt_trellis_tree_destroy(struct iqt_trellis_tree *tree)
         return;
     free(tree->of_groups);
     free(tree->of_leaves);
+    free(tree->point);
     free(tree->code);
     free(tree->leaf);
     free(tree);

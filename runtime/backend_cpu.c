@@ -1,5 +1,6 @@
 /* The CPU as a device: kernels are the embedded host text, launches run at once on a pool of
  * threads, rows in contiguous pieces. Always there. */
+#include "codegen/codegen.h"
 #include "runtime/backend.h"
 #include "runtime/cpu.h"
 #include "runtime/embedded.h"
@@ -184,7 +185,8 @@ static enum iqt_status cpu_build_helper(struct iqt_hw *hw, enum iqt_helper helpe
                                         struct iqt_kernel **out)
 {
     if (helper != IQT_HELPER_QUANTIZE)
-        return iqt_fail(IQT_ERR_UNSUPPORTED, "the CPU backend has no copy kernel");
+        return iqt_fail(IQT_ERR_UNSUPPORTED, "the CPU backend has no kernel %s",
+                        iqt_helper_name(helper));
     return cpu_build(hw, NULL, out);
 }
 

@@ -88,6 +88,21 @@ SIM float __fmaf_rn(float a, float b, float c)
     SIM_DOES(FMA);
     return __builtin_fmaf(a, b, c);
 }
+SIM float __fadd_rn(float a, float b)
+{
+    SIM_DOES(FMA);
+    return a + b;
+}
+SIM float __fsub_rn(float a, float b)
+{
+    SIM_DOES(FMA);
+    return a - b;
+}
+SIM float __fmul_rn(float a, float b)
+{
+    SIM_DOES(FMA);
+    return a * b;
+}
 SIM float __expf(float x)
 {
     return __builtin_expf(x);

@@ -59,12 +59,32 @@ static const char *const golden[] = {
     "routed_matvec.iq2_k.glsl.n1.g8.r2.t8.s64.v16.u1.k1.packed.i8.sel.shmem",
     "set_matvec.iq5_ks.cuda.n1.g16.r4.t32.s64.v16.u1.k1.packed.i8.perm.subgroup",
     "set_gated.iq3_kt.hip.n1.g16.r4.t32.s64.v16.u1.k2.packed.i8.none.subgroup",
+    /* Helpers and dialects. */
+    "find4.glsl",
+    "find8.cuda",
+    "find8.hip",
 };
+
+/* False: no such helper. */
+static bool emit_helper(const char *name, struct iqt_buf *out)
+{
+    char own[64];
+
+    for (uint32_t h = 0; h < IQT_HELPERS; h++)
+        for (uint32_t d = 0; d < IQT_DIALECTS; d++) {
+            snprintf(own, sizeof(own), "%s.%s", iqt_helper_name(h), iqt_dialect_name(d));
+            if (strcmp(name, own) == 0)
+                return iqt_emit_helper(h, d, out) == IQT_OK;
+        }
+    return false;
+}
 
 static bool emit(const char *name, struct iqt_buf *out)
 {
     struct iqt_plan plan;
 
+    if (emit_helper(name, out))
+        return true;
     if (iqt_plan_parse(name, &plan) == IQT_OK && iqt_emit_kernel(&plan, out) == IQT_OK)
         return true;
     check_fail("%s: %s", name, iqt_last_error());

@@ -69,19 +69,38 @@ static void check_format(const struct iqt_format *f)
     check_end();
 }
 
-static void check_quantize(void)
+/* The search for seeds rounds as the CPU does; its instructions are not to be fused by the driver either. */
+static void check_unfused(const struct iqt_embedded_image *e)
 {
-    const struct iqt_embedded_image *e = find("quantize");
     struct iqt_buf text = { 0 };
 
-    if (!check_begin("ptx.quantize"))
+    if (iqt_embedded_unpack(e, &text) != IQT_OK)
+        check_fail("%s: %s", e->plan, iqt_last_error());
+    else
+        check_true(strstr(text.data, "fma.") == NULL &&
+                       strstr(text.data, "mul.rn.f32") != NULL &&
+                       strstr(text.data, "add.f32") == NULL &&
+                       strstr(text.data, "mul.f32") == NULL,
+                   "%s: sums that may be fused", e->plan);
+    iqt_buf_free(&text);
+}
+
+static void check_helper(enum iqt_helper h)
+{
+    const char *name = iqt_helper_name(h);
+    const struct iqt_embedded_image *e = find(name);
+    struct iqt_buf text = { 0 };
+
+    if (!check_begin("ptx.%s", name))
         return;
     if (iqt_embedded_ptx->plan == NULL)
         check_skip("nvrtc", "no NVRTC when this was built");
-    else if (e == NULL || iqt_emit_quantize(IQT_DIALECT_CUDA, &text) != IQT_OK)
-        check_fail("quantize is not embedded");
+    else if (e == NULL || iqt_emit_helper(h, IQT_DIALECT_CUDA, &text) != IQT_OK)
+        check_fail("%s is not embedded", name);
     else
-        check_ptx(e, "quantize", iqt_hash(text.data, text.bytes, 0));
+        check_ptx(e, name, iqt_hash(text.data, text.bytes, 0));
+    if (e != NULL && (h == IQT_HELPER_FIND4 || h == IQT_HELPER_FIND8))
+        check_unfused(e);
     iqt_buf_free(&text);
     check_end();
 }
@@ -131,7 +150,8 @@ int main(int argc, char **argv)
     check_init(argc, argv);
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
         check_format(f);
-    check_quantize();
+    for (uint32_t h = 0; h < IQT_HELPERS; h++)
+        check_helper(h);
     check_spirv();
     check_damaged();
     return check_done();

@@ -163,6 +163,33 @@ def test_qualities(b):
             "--quality", "good")
 
 
+def test_device(b):
+    """The file is the CPU's, whoever finds the seeds; parts of a tensor are larger than what rows ask at once."""
+    os.environ.update(IQT_SIM="cuda,hip", IQT_SIM_QUIET="1")
+    found = [line.split()[0] for line in b.ok("devices").splitlines() if line.strip()]
+    b.write("in.gguf", make_file([("few.weight", *b.floats(F32, 256, 3)), ("other.weight", *b.floats(F16, 256, 2, 2))]))
+    b.write("many.gguf", make_file([("many.weight", *b.floats(F32, 256, 131))]))
+    for source, kind, devices in (("in.gguf", "iq3_kt", ("cuda:0", "hip:0", "vulkan:0")),
+                                  ("many.gguf", "iq1_kt", ("vulkan:0",))):
+        words = "quantize", source, "out.gguf", kind, "--pure", "--quality", "fast"
+        b.ok(*words)
+        cpu = b.read("out.gguf")
+        for device in devices:
+            if device not in found:
+                print("device: no %s here" % device)
+                continue
+            done = b.run(*words, "--device", device)
+            expect(done.returncode == 0, "%s: %s", device, done.stderr)
+            matrices = "2 of 2" if source == "in.gguf" else "1 of 1"
+            expect(device in done.stderr and matrices in done.stderr, "%s is not named: %s", device, done.stderr)
+            expect(b.read("out.gguf") == cpu, "%s: other bytes", device)
+    b.remove("out.gguf")
+    for device, code, word in (("cpu:0", 1, "expected a device of cuda, hip or vulkan"),
+                               ("cuda:77", 2, "unknown device 'cuda:77'"), ("tpu:0", 2, "unknown backend 'tpu'")):
+        if device != "cuda:77" or "cuda:0" in found:
+            b.fails(code, word, "quantize", "in.gguf", "out.gguf", "iq1_kt", "--pure", "--device", device)
+
+
 def test_dry_run(b):
     b.model()
     text = b.ok("quantize", "in.gguf", "out.gguf", "iq4_k", "--pure", "--dry-run")
@@ -393,7 +420,7 @@ def test_compare(b):
     b.fails(1, "missing.gguf", "compare", "in.gguf", "missing.gguf")
 
 
-TESTS = [test_types, test_threads, test_qualities, test_dry_run, test_recipe, test_tied, test_fallback, test_interleaved, test_requantize, test_split, test_refusals,
+TESTS = [test_types, test_threads, test_qualities, test_device, test_dry_run, test_recipe, test_tied, test_fallback, test_interleaved, test_requantize, test_split, test_refusals,
          test_full_disk, test_compare, test_pages]
 
 

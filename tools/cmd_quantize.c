@@ -1,5 +1,7 @@
 /* iqtile quantize: writes a GGUF file anew with its matrices in other types, chosen by a recipe, by the user's
  * rules, or --pure: one type for all of them. */
+#include "quant/batch.h"
+#include "runtime/runtime.h"
 #include "tools/cli.h"
 #include "tools/quantize_target.h"
 
@@ -8,7 +10,7 @@
 
 struct quantize_opts {
     bool pure, dry_run, requantize, fallback, pad_rows, resume;
-    const char *report, *split, *quality;
+    const char *report, *split, *quality, *device;
     uint32_t threads;
     struct iqt_opt_list custom, tensor;
     const char *output, *embedding, *imatrix, *second;
@@ -65,6 +67,10 @@ static const struct iqt_opt quantize_opts[] = {
     { "quality", IQT_OPT_STRING, "NAME",
       "fast, default or best: how long to search for what suits the weights",
       offsetof(struct quantize_opts, quality) },
+    { "device", IQT_OPT_STRING, "DEVICE",
+      "backend[:index] of a GPU (cuda, hip, vulkan) that finds the seeds of trellis types; "
+      "same bytes (left out: the CPU finds them)",
+      offsetof(struct quantize_opts, device) },
     { "split-max-size", IQT_OPT_STRING, "SIZE",
       "write a set of files of at most this size: 500M, 4G, 3GiB",
       offsetof(struct quantize_opts, split) },
@@ -131,6 +137,8 @@ struct asked {
     uint64_t split, target; /* 0: not given */
     double bits;
     enum iqt_quality quality;
+    struct iqt_seat seat; /* empty: no device */
+    struct iqt_finder *finder;
 };
 
 static bool is_target(const struct quantize_opts *o)
@@ -240,6 +248,20 @@ static enum iqt_status parse_rules(const struct quantize_opts *o,
 
 /* ---- The run ---- */
 
+static void tell_device(const struct iqt_jobs *jobs, const struct iqt_device *dev)
+{
+    size_t encoded = 0, asking = 0;
+    char label[IQT_LABEL_BYTES];
+
+    for (size_t i = 0; i < jobs->count; i++)
+        if (jobs->job[i].encoder != NULL) {
+            encoded++;
+            asking += iqt_encoder_asks(jobs->job[i].encoder);
+        }
+    fprintf(stderr, "iqtile: %s finds the seeds of %zu of %zu matrices\n",
+            iqt_device_label(iqt_device_describe(dev), label), asking, encoded);
+}
+
 static void tell_importance(const struct iqt_quantize_plan *plan,
                             const struct iqt_jobs *jobs)
 {
@@ -334,6 +356,8 @@ static enum iqt_status quantize(const struct quantize_opts *o,
         tell_importance(plan, &jobs);
     if (status == IQT_OK && !o->dry_run)
         status = iqt_jobs_encoders(&jobs);
+    if (status == IQT_OK && asked->seat.dev != NULL && !o->dry_run)
+        tell_device(&jobs, asked->seat.dev);
     if (status == IQT_OK)
         status = iqt_gguf_writer_create(&w);
     if (status == IQT_OK)
@@ -356,7 +380,8 @@ static enum iqt_status open_and_quantize(const struct quantize_opts *o, char **a
 {
     struct iqt_quantize_plan plan = { .requantize = o->requantize,
                                       .fallback = o->fallback,
-                                      .quality = asked->quality };
+                                      .quality = asked->quality,
+                                      .finder = asked->finder };
     struct iqt_imatrix *imatrix = NULL;
     struct iqt_second *second = NULL;
     struct iqt_gguf *g;
@@ -380,6 +405,14 @@ static enum iqt_status open_and_quantize(const struct quantize_opts *o, char **a
     return status;
 }
 
+static enum iqt_status open_device(const struct quantize_opts *o, struct asked *asked)
+{
+    if (o->device == NULL)
+        return IQT_OK;
+    IQT_TRY(iqt_seat_open(o->device, &asked->seat));
+    return iqt_finder_create(asked->seat.dev, &asked->finder);
+}
+
 static int run(const void *opts, int count, char **args)
 {
     const struct quantize_opts *o = opts;
@@ -390,7 +423,11 @@ static int run(const void *opts, int count, char **args)
     if (bad >= 0)
         return bad;
     iqt_cli_catch_interrupts();
-    status = open_and_quantize(o, args, count > 2 ? args[2] : NULL, &asked);
+    status = open_device(o, &asked);
+    if (status == IQT_OK)
+        status = open_and_quantize(o, args, count > 2 ? args[2] : NULL, &asked);
+    iqt_finder_destroy(asked.finder);
+    iqt_seat_close(&asked.seat);
     return status == IQT_OK ? IQT_EXIT_OK : iqt_cli_fail(status);
 }
 

@@ -36,6 +36,7 @@ struct iqt_jobs {
     uint64_t weights; /* to encode */
     uint64_t from_bytes, to_bytes;
     enum iqt_quality quality;
+    struct iqt_finder *finder;    /* of seeds, on a device; NULL: the CPU finds them */
     struct iqt_encoder **encoder; /* each format's once */
     size_t encoders;
 };
@@ -47,8 +48,9 @@ struct iqt_quantize_plan {
     uint16_t file_type;              /* general.file_type; 0: left as it is */
     struct iqt_user_rules rules;
     enum iqt_quality quality;
-    bool requantize; /* quantized tensors are sources, too */
-    bool fallback;   /* other types where rows do not fit */
+    struct iqt_finder *finder; /* of seeds, on a device; NULL: the CPU finds them */
+    bool requantize;           /* quantized tensors are sources, too */
+    bool fallback;             /* other types where rows do not fit */
     struct iqt_recipe_model model;
     const struct iqt_imatrix *imatrix; /* NULL: none */
     const struct iqt_second *second;   /* the same */

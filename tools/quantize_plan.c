@@ -263,7 +263,8 @@ enum iqt_status iqt_jobs_create(const struct iqt_gguf *g, struct iqt_quantize_pl
                                 struct iqt_jobs *out)
 {
     struct iqt_jobs jobs = { .count = iqt_gguf_tensor_count(g),
-                             .quality = plan->quality };
+                             .quality = plan->quality,
+                             .finder = plan->finder };
     struct planner p = { .plan = plan };
     enum iqt_status status;
 
@@ -291,7 +292,9 @@ void iqt_jobs_free(struct iqt_jobs *jobs)
 
 static enum iqt_status make_encoder(struct iqt_jobs *jobs, struct iqt_job *job)
 {
-    const struct iqt_encoder_opts opts = { .quality = jobs->quality };
+    const struct iqt_encoder_opts opts = { .quality = jobs->quality,
+                                           .find = jobs->finder ? iqt_finder_find : NULL,
+                                           .find_user = jobs->finder };
     const enum iqt_status status =
         job->to == NULL ? IQT_ERR_UNSUPPORTED
                         : iqt_encoder_create_with(iqt_format_base(job->to), &opts,

@@ -2,8 +2,10 @@
  * file. The bytes do not depend on the number of threads, nor do the errors: they are kept by row. */
 #include "tools/cli.h"
 #include "kernels/interleave.h"
+#include "quant/batch.h"
 #include "tools/quantize_journal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -87,9 +89,10 @@ static enum iqt_status encode_one(struct part *p, size_t row, float *x,
     return IQT_OK;
 }
 
-static void encode_rows(void *user, size_t begin, size_t count)
+/* batch NULL: rows stand alone. */
+static void encode_some(struct part *p, struct iqt_batch *batch, size_t begin,
+                        size_t count)
 {
-    struct part *p = user;
     struct iqt_row_work work = { 0 };
     /* Behind the floats there is room for a row that has to be taken apart. */
     float *x = malloc(p->k * sizeof *x + p->from_bytes);
@@ -100,6 +103,7 @@ static void encode_rows(void *user, size_t begin, size_t count)
         status = iqt_fail(IQT_ERR_NO_MEMORY, "no memory for rows of %zu weights", p->k);
     if (status != IQT_OK)
         report(p, begin, status);
+    work.batch = batch;
     for (size_t row = begin; row < begin + count && status == IQT_OK; row++) {
         status = iqt_cli_interrupted() ? iqt_fail(IQT_ERR_INTERRUPTED, "interrupted")
                                        : encode_one(p, row, x, &work);
@@ -108,6 +112,27 @@ static void encode_rows(void *user, size_t begin, size_t count)
     }
     iqt_row_work_free(&work);
     free(x);
+}
+
+static void encode_rows(void *user, size_t begin, size_t count)
+{
+    encode_some(user, NULL, begin, count);
+}
+
+static void encode_asking(void *user, struct iqt_batch *batch, size_t row)
+{
+    encode_some(user, batch, row, 1);
+}
+
+/* Rows of a part, on all threads or, where a device finds seeds, all at once. */
+static enum iqt_status encode_part(const struct iqt_run *run, struct part *p,
+                                   size_t count)
+{
+    if (iqt_encoder_asks(p->job->encoder))
+        IQT_TRY(iqt_batch_run(p->job->encoder, count, encode_asking, p));
+    else
+        iqt_pool_run(run->pool, encode_rows, p, count, 1);
+    return p->status == IQT_OK ? IQT_OK : iqt_fail(p->status, "%s", p->text);
 }
 
 /* Progress over all tensors. */
@@ -189,9 +214,7 @@ static enum iqt_status encode_parts(struct progress *at, struct part *p,
         count = rows_of_part(p, rows, part_rows);
         show(at, job);
         IQT_TRY(load_feedback(at, p));
-        iqt_pool_run(at->run->pool, encode_rows, p, count, 1);
-        if (p->status != IQT_OK)
-            return iqt_fail(p->status, "%s", p->text);
+        IQT_TRY(encode_part(at->run, p, count));
         IQT_TRY(finish_part(at, p, job, count));
     }
     return IQT_OK;
@@ -211,15 +234,23 @@ static enum iqt_status load_importance(struct part *p)
     return IQT_OK;
 }
 
+/* Rows that are encoded between two looks at Ctrl-C; a device wants as many as can ask it at once. */
+static size_t part_rows_of(const struct iqt_job *job, size_t k)
+{
+    const size_t some = PART_WEIGHTS / k, whole = some / IQT_UNIT_ROWS * IQT_UNIT_ROWS;
+    const size_t least =
+        iqt_encoder_asks(job->encoder) ? IQT_ROWS_AT_ONCE : IQT_UNIT_ROWS;
+
+    static_assert(IQT_ROWS_AT_ONCE % IQT_UNIT_ROWS == 0, "whole units");
+    return whole > least ? whole : least;
+}
+
 /* done: bytes that an earlier run has written. */
 static enum iqt_status encode_tensor(struct progress *at, struct iqt_job *job,
                                      uint64_t done)
 {
     const size_t k = (size_t)job->from.ne[0], rows = (size_t)iqt_gguf_rows(&job->from);
-    const size_t most =
-        k < PART_WEIGHTS / IQT_UNIT_ROWS ? PART_WEIGHTS / k : IQT_UNIT_ROWS;
-    const size_t units = most / IQT_UNIT_ROWS * IQT_UNIT_ROWS;
-    const size_t part_rows = rows < units ? rows : units;
+    const size_t most = part_rows_of(job, k), part_rows = rows < most ? rows : most;
     struct part p = { .job = job, .k = k };
     enum iqt_status status;
 

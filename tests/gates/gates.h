@@ -10,6 +10,7 @@
 #define IQT_TESTS_GATES_GATES_H
 
 #include "kernels/plan.h"
+#include "kernels/quantized.h"
 #include "runtime/binary_info.h"
 
 #include <stdio.h>
@@ -35,7 +36,8 @@ extern const struct gate_target gate_targets[GATE_TARGETS];
 /* ---- Work ---- */
 
 struct gate_kernel {
-    struct iqt_plan plan; /* format NULL: the activation quantizer of the dialect */
+    struct iqt_plan plan;   /* format NULL: a helper of the dialect */
+    enum iqt_helper helper; /* which */
     char name[IQT_PLAN_NAME_BYTES];
     uint64_t hash; /* of the text */
     bool sampled;  /* else one of the default plans */

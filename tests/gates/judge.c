@@ -2,13 +2,12 @@
  * memory, a workgroup fits the registers and the shared memory. */
 #include "tests/gates/gates.h"
 
+#include "codegen/codegen.h"
 #include "runtime/compile.h"
 #include "runtime/embedded.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { QUANTIZE_THREADS = 64 };
 
 static const char radv[] = "radv:";
 
@@ -177,8 +176,8 @@ static uint32_t most_registers(const struct gate_target *t, uint32_t threads)
 void gate_judge(const struct gate_kernel *k, const struct gate_target *t,
                 struct gate_result *r)
 {
-    const uint32_t threads =
-        k->plan.format != NULL ? iqt_plan_threads(&k->plan) : QUANTIZE_THREADS;
+    const uint32_t threads = k->plan.format != NULL ? iqt_plan_threads(&k->plan)
+                                                    : iqt_helper_threads(k->helper);
     const struct iqt_binary_info *i = &r->info;
     uint32_t most;
 

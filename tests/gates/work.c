@@ -50,7 +50,7 @@ static const uint32_t columns[] = { 1, 2, 4, 8, 16 };
 enum iqt_status gate_emit(const struct gate_kernel *k, struct iqt_buf *out)
 {
     if (k->plan.format == NULL)
-        IQT_TRY(iqt_emit_quantize(k->plan.dialect, out));
+        IQT_TRY(iqt_emit_helper(k->helper, k->plan.dialect, out));
     else
         IQT_TRY(iqt_emit_kernel(&k->plan, out));
     return iqt_buf_check(out);
@@ -79,32 +79,44 @@ static enum iqt_status append(struct gate_kernels *k, const struct gate_kernel *
     return IQT_OK;
 }
 
-enum iqt_status gate_add(struct gate_kernels *k, const struct iqt_plan *plan,
-                         bool sampled)
+/* Unless a kernel of the same text is there. */
+static enum iqt_status add(struct gate_kernels *k, struct gate_kernel *kernel)
 {
-    struct gate_kernel kernel = { .plan = *plan, .sampled = sampled };
     struct iqt_buf text = { 0 };
-    enum iqt_status status;
+    enum iqt_status status = gate_emit(kernel, &text);
 
-    if (plan->format == NULL)
-        snprintf(kernel.name, sizeof kernel.name, "quantize.%s",
-                 iqt_dialect_name(plan->dialect));
-    else
-        iqt_plan_name(plan, kernel.name);
-    status = gate_emit(&kernel, &text);
     if (status == IQT_OK) {
-        kernel.hash = iqt_hash(text.data, text.bytes, 0);
-        if (!known(k, kernel.hash))
-            status = append(k, &kernel);
+        kernel->hash = iqt_hash(text.data, text.bytes, 0);
+        if (!known(k, kernel->hash))
+            status = append(k, kernel);
     }
     iqt_buf_free(&text);
     return status;
 }
 
+enum iqt_status gate_add(struct gate_kernels *k, const struct iqt_plan *plan,
+                         bool sampled)
+{
+    struct gate_kernel kernel = { .plan = *plan, .sampled = sampled };
+
+    iqt_plan_name(plan, kernel.name);
+    return add(k, &kernel);
+}
+
+static enum iqt_status add_helpers(struct gate_kernels *k, enum iqt_dialect d)
+{
+    for (uint32_t h = 0; h < IQT_HELPERS; h++) {
+        struct gate_kernel kernel = { .plan = { .dialect = d }, .helper = h };
+
+        snprintf(kernel.name, sizeof kernel.name, "%s.%s", iqt_helper_name(h),
+                 iqt_dialect_name(d));
+        IQT_TRY(add(k, &kernel));
+    }
+    return IQT_OK;
+}
+
 enum iqt_status gate_add_defaults(struct gate_kernels *k, enum iqt_dialect d)
 {
-    const struct iqt_plan quantize = { .dialect = d };
-
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
         for (uint32_t op = 0; op < IQT_OPS; op++)
             for (uint32_t layout = 0; layout < 2; layout++)
@@ -116,7 +128,7 @@ enum iqt_status gate_add_defaults(struct gate_kernels *k, enum iqt_dialect d)
 
                     IQT_TRY(gate_add(k, &plan, false)); /* once if they are the same */
                 }
-    return gate_add(k, &quantize, false);
+    return add_helpers(k, d);
 }
 
 /* ---- Sampling ---- */
