@@ -86,6 +86,20 @@ static void emit_trellis_dot(struct iqt_emit *e, uint32_t i)
     }
 }
 
+/* The seed's lowest byte, 15 bits up: where it is stored as a byte, it is shorter to start from that. */
+static void emit_low(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_field byte = { .plane = { e->plan->format->code.plane[0] } };
+    char expr[IQT_EXPR_BYTES];
+
+    if (byte.plane[0].width != 8) {
+        iqt_emit_line(e, "low = seed << 15 & 0x7f8000u;");
+        return;
+    }
+    iqt_expr_field(e, &byte, i, expr);
+    iqt_emit_line(e, "low = (%s) << 15;", expr);
+}
+
 static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
@@ -102,7 +116,7 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
         iqt_emit_line(e, "seed += (%s) * %uu;", expr, t->shift_add);
     }
     if (e->plan->compute == IQT_COMPUTE_DOT) {
-        iqt_emit_line(e, "low = seed << 15 & 0xff8000u;");
+        emit_low(e, i);
         emit_trellis_dot(e, i);
         return;
     }

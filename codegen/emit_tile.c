@@ -134,7 +134,7 @@ void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "return FUNNEL(e[at / 32u + 1u], e[at / 32u], at %% 32u);");
         iqt_emit_close(e);
     }
-    if (v != NULL && iqt_emit_tile_counts(e, t))
+    if (v != NULL && iqt_emit_tile_counts(e))
         emit_counts(e);
     else
         emit_scale(e, t);
@@ -228,7 +228,7 @@ static void emit_shift(struct iqt_emit *e, const struct iqt_tile *t, uint32_t i)
 {
     const uint32_t h = halves(t);
 
-    if (iqt_emit_tile_counts(e, t))
+    if (iqt_emit_tile_counts(e))
         iqt_emit_line(
             e, "s[%u] = (e[2] >> (4u * r + 2u * b + %uu) & 1u) != 0u ? t[1] : t[0];", i,
             i);
@@ -246,9 +246,9 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_tile_fields(e, t);
     iqt_emit_line(e, "uint s[2] = { 0u, 0u };");
     for (uint32_t i = 0; i < 2; i++) {
-        if (takes_shift(t, v))
+        if (takes_shift(t, v) && !iqt_emit_tile_counts(e))
             emit_shift(e, t, i);
-        if (i < h && iqt_emit_tile_counts(e, t))
+        if (i < h && iqt_emit_tile_counts(e))
             iqt_emit_line(e,
                           "scales[2u * %s + %uu] = scale(e, 4u * r + 2u * b + %uu, t);",
                           row, i, i);
@@ -264,6 +264,8 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
                 e, "lacking[%uu * %s + %uu] = lack(g, shift_at[%uu * b + %uu], t);", h,
                 row, i, h, i);
     }
+    for (uint32_t i = 0; i < 2 && iqt_emit_tile_counts(e); i++) /* here: fewer moves */
+        emit_shift(e, t, i);
     iqt_emit_line(e, "(void)g;");
     iqt_emit_line(e, "values(q + %uu * r, b, f, s, t, v + %s * W);", t->words, row);
 }
@@ -282,8 +284,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "xq += %sc + 1u < p.cols ? p.k / 16u : 0u;", sweep);
         iqt_emit_line(e, "xt += %sc + 1u < p.cols ? p.k / 32u : 0u;", sweep);
     }
-    iqt_emit_line(e, "float dx = FLOAT_OF(xs.x)%s;",
-                  iqt_emit_tile_counts(e, t) ? " * 0.0625f" : "");
+    iqt_emit_line(e, "float dx = FLOAT_OF(xs.x);");
     iqt_emit_line(e, "int x_sum0 = int(xs.y << 16) >> 16, x_sum1 = int(xs.y) >> 16;");
     iqt_emit_line(e, "(void)x_sum0; (void)x_sum1;");
     iqt_emit_line(e, "uint x[8] = { xa.x, xa.y, xa.z, xa.w, xb.x, xb.y, xb.z, xb.w };");
@@ -335,7 +336,7 @@ static void emit_terms(struct iqt_emit *e, const struct iqt_tile *t, const char 
     if (!iqt_emit_pairs(e->plan))
         return;
     iqt_emit_line(e,
-                  iqt_emit_tile_counts(e, t)
+                  iqt_emit_tile_counts(e)
                       ? "float pair = float(scales[2u * %s + 1u] * whole[1] + "
                         "scales[2u * %s] * whole[0]);"
                       : "float pair = FMA(scales[2u * %s + 1u], whole[1], "
@@ -350,8 +351,7 @@ static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
     const uint32_t h = halves(t);
     const char *row = all_rows ? "r" : "0u";
 
-    iqt_emit_line(e, iqt_emit_tile_counts(e, t) ? "int whole[2];" : "float whole[%u];",
-                  h);
+    iqt_emit_line(e, iqt_emit_tile_counts(e) ? "int whole[2];" : "float whole[%u];", h);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", h);
     if (v->states) {
@@ -368,7 +368,7 @@ static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
                       row, 8u * v->parts / h, 8u / h, v->parts);
     }
     if (!lacks(t, v))
-        iqt_emit_line(e, "whole[h] = %s;", iqt_emit_tile_counts(e, t) ? "i" : "float(i)");
+        iqt_emit_line(e, "whole[h] = %s;", iqt_emit_tile_counts(e) ? "i" : "float(i)");
     else if (has_shift(t))
         iqt_emit_line(e, "whole[h] = FMA(lacking[%uu * %s + h], xf[h], float(i));", h,
                       row);
@@ -388,7 +388,7 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
     if (all) {
         iqt_emit_line(e, "uint v[%u * W];", rows);
-        iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e, t) ? "int" : "float",
+        iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
                       rows * halves(t));
         if (lacks(t, v) && has_shift(t))
             iqt_emit_line(e, "float lacking[%u];", rows * halves(t));
@@ -409,7 +409,7 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     if (!all) {
         iqt_emit_line(e, "uint v[W];");
-        iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e, t) ? "int" : "float",
+        iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
                       halves(t));
         if (lacks(t, v) && has_shift(t))
             iqt_emit_line(e, "float lacking[%u];", halves(t));

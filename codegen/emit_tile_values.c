@@ -389,10 +389,13 @@ bool iqt_emit_tile_merges(const struct iqt_emit *e)
     return e->plan->n > 1 && e->plan->compute != IQT_COMPUTE_MMA;
 }
 
-bool iqt_emit_tile_counts(const struct iqt_emit *e, const struct iqt_tile *t)
+bool iqt_emit_tile_counts(const struct iqt_emit *e)
 {
-    return t->family == IQT_TILE_Q2 && t->format->block == 16 &&
-           e->plan->dialect == IQT_DIALECT_CUDA && e->plan->compute != IQT_COMPUTE_MMA;
+    const struct iqt_plan *p = e->plan;
+
+    return p->dialect == IQT_DIALECT_CUDA && p->layout == IQT_LAYOUT_PACKED &&
+           p->compute == IQT_COMPUTE_I8 && p->format->block == 16 &&
+           iqt_tile_family_of(p->format, p->dialect) == IQT_TILE_Q2;
 }
 
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
@@ -407,7 +410,7 @@ void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
         if (merged || tile->format->trellis->magnitude)
             emit_sums(e, tile);
     }
-    if (iqt_emit_tile_counts(e, tile)) {
+    if (iqt_emit_tile_counts(e)) {
         iqt_buf_printf(e->out, "%s", cuda_q2_halves);
         *out = decoders[tile->family].split;
     } else if (cuda) {

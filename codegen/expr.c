@@ -158,6 +158,31 @@ static bool is_gray(const struct iqt_emit *e, const struct iqt_field *f)
     return e->plan->format->gray && f == &e->plan->format->code;
 }
 
+/* GLSL: bits of a word that are known go straight to their place, at most a shift and a mask; a compiler
+ * makes one instruction of the mask and the OR. Returns false where a shift is found at run time. */
+static bool put_in_place(const struct iqt_emit *e, struct expr *x,
+                         const struct iqt_plane *plane, uint32_t i, bool gray)
+{
+    const struct iqt_place place = iqt_place_of(e->places, plane, i);
+    const uint32_t from = place.bit % 32, to = plane->to;
+
+    if (e->plan->dialect != IQT_DIALECT_GLSL || plane->width == 32)
+        return false;
+    if (!place.in_vec &&
+        (part_offset(e, plane, false).most != 0 || container(e, plane, place, 0) != 32))
+        return false;
+    put(x, "(");
+    if (place.in_vec)
+        put_vec_word(e, x, place, gray);
+    else
+        put(x, "%s_u32(at[r] + %uu%s)", e->prefix, place.bit / 32 * 4,
+            part_offset(e, plane, true).text);
+    if (from != to)
+        put(x, " %s %u", from > to ? ">>" : "<<", from > to ? from - to : to - from);
+    put(x, " & %uu)", ((1u << plane->width) - 1u) << to);
+    return true;
+}
+
 void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                     char out[IQT_EXPR_BYTES])
 {
@@ -165,6 +190,8 @@ void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_
 
     for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
         put(&x, n ? " | " : "");
+        if (f->plane[n].to && put_in_place(e, &x, &f->plane[n], i, is_gray(e, f)))
+            continue;
         put_bits(e, &x, &f->plane[n], i, is_gray(e, f));
         if (f->plane[n].to)
             put(&x, " << %u", f->plane[n].to);
