@@ -57,6 +57,9 @@ void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_
 /* Four codes of consecutive elements in the bytes of a uint; elements are weights apart. */
 void iqt_expr_codes(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                     uint32_t weights, char out[IQT_EXPR_BYTES]);
+/* Bits of four consecutive weights on top of the bytes of a uint; the other bits are any. */
+void iqt_expr_tops(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
+                   char out[IQT_EXPR_BYTES]);
 /* The integer block scale for weight i, as int. */
 void iqt_expr_scale(const struct iqt_emit *e, const struct iqt_scale *s, uint32_t i,
                     char out[IQT_EXPR_BYTES]);

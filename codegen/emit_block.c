@@ -1,7 +1,10 @@
 /* One superblock: decode blocks of 32 weights of R rows into words of four int8, multiply by each
  * column's activations in int32, apply scales in float. A block's term is
- * (L * d) * dx * sum, in this order, whatever the layout: equal plans give equal bits. */
+ * (L * d) * dx * sum, or that of two blocks d * dx * (L0 * sum0 + L1 * sum1), in this order, whatever
+ * the layout: equal plans give equal bits. */
 #include "codegen/emit_block.h"
+
+#include "kernels/codebook.h"
 
 #include <stdio.h>
 
@@ -75,12 +78,26 @@ static void emit_trellis_dot(struct iqt_emit *e, uint32_t i)
             iqt_emit_line(e, "v[r * 8u + %uu] = sums%u(seed, low);", word, j);
             continue;
         }
-        iqt_expr_codes(e, &f->sign, i + 4 * j, 1, expr);
+        iqt_expr_tops(e, &f->sign, i + 4 * j, expr);
         iqt_emit_line(e, "sum = sums%u(seed, low);", j);
-        iqt_emit_line(e, "turn = (sum ^ (%s) << 7) & 0x80808080u;", expr);
+        iqt_emit_line(e, "turn = (sum ^ %s) & 0x80808080u;", expr);
         iqt_emit_line(e, "v[r * 16u + %uu] = sum ^ (turn << 1) - (turn >> 7);", 2 * word);
         iqt_emit_line(e, "v[r * 16u + %uu] = turn >> 7;", 2 * word + 1);
     }
+}
+
+/* The seed's lowest byte, 15 bits up: where it is stored as a byte, it is shorter to start from that. */
+static void emit_low(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_field byte = { .plane = { e->plan->format->code.plane[0] } };
+    char expr[IQT_EXPR_BYTES];
+
+    if (byte.plane[0].width != 8) {
+        iqt_emit_line(e, "low = seed << 15 & 0x7f8000u;");
+        return;
+    }
+    iqt_expr_field(e, &byte, i, expr);
+    iqt_emit_line(e, "low = (%s) << 15;", expr);
 }
 
 static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
@@ -99,7 +116,7 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
         iqt_emit_line(e, "seed += (%s) * %uu;", expr, t->shift_add);
     }
     if (e->plan->compute == IQT_COMPUTE_DOT) {
-        iqt_emit_line(e, "low = seed << 15 & 0xff8000u;");
+        emit_low(e, i);
         emit_trellis_dot(e, i);
         return;
     }
@@ -165,6 +182,15 @@ static bool is_local(const struct iqt_format *f)
     return f->super.at == IQT_AT_SUPERBLOCK;
 }
 
+bool iqt_emit_pairs(const struct iqt_plan *p)
+{
+    const bool cuda = p->dialect == IQT_DIALECT_CUDA, hip = p->dialect == IQT_DIALECT_HIP;
+
+    return p->format->block == 16 && is_local(p->format) && !iqt_plan_takes_floats(p) &&
+           p->compute != IQT_COMPUTE_MMA && !hip &&
+           !(cuda && p->format->codebook == &iqt_codebook_q3);
+}
+
 /* Block scales times the superblock's, shift corrections and minima of one row: one entry per 32 or
  * per 16 weights. */
 static void emit_block_fields(struct iqt_emit *e, uint32_t i)
@@ -181,7 +207,7 @@ static void emit_block_fields(struct iqt_emit *e, uint32_t i)
         if (has_scale(f)) {
             iqt_expr_scale(e, &f->scale, weight, expr);
             iqt_emit_line(e, "scale%u[r] = float(%s)%s;", h, expr,
-                          is_local(f) ? " * d[r]" : "");
+                          is_local(f) && !iqt_emit_pairs(e->plan) ? " * d[r]" : "");
         } else {
             iqt_emit_line(e, "scale%u[r] = d[r];", h);
         }
@@ -264,16 +290,23 @@ static void emit_dots(struct iqt_emit *e, uint32_t i)
 
         if (has_correction(f))
             iqt_emit_line(e, "dot%u += shift%u[r] * %s;", h, h, sum);
-        iqt_emit_line(
-            e,
-            "%s_sum[r * N + c] = FMA(scale%u[r] * dx, float(dot%u), %s_sum[r * N + c]);",
-            e->prefix, h, h, e->prefix);
+        if (!iqt_emit_pairs(e->plan))
+            iqt_emit_line(
+                e,
+                "%s_sum[r * N + c] = FMA(scale%u[r] * dx, float(dot%u), %s_sum[r * N + c]);",
+                e->prefix, h, h, e->prefix);
         if (iqt_has_min(f))
             iqt_emit_line(
                 e,
                 "%s_sum[r * N + c] = FMA(least%u[r] * dx, -float(%s), %s_sum[r * N + c]);",
                 e->prefix, h, sum, e->prefix);
     }
+    if (!iqt_emit_pairs(e->plan))
+        return;
+    iqt_emit_line(e,
+                  "float pair = FMA(scale1[r], float(dot1), scale0[r] * float(dot0));");
+    iqt_emit_line(e, "%s_sum[r * N + c] = FMA(d[r] * dx, pair, %s_sum[r * N + c]);",
+                  e->prefix, e->prefix);
 }
 
 /* Of x; in C++ the pointer to a routed product's activations has been moved. */

@@ -181,6 +181,8 @@ void iqt_emit_row_factor(struct iqt_emit *e, const char *row)
         iqt_buf_printf(&factor, "1.0f");
     if (f->gain != 1.0f)
         iqt_buf_printf(&factor, " * %.9gf", (double)f->gain);
+    if (iqt_emit_tile_counts(e))
+        iqt_buf_printf(&factor, " * 0.0625f"); /* exact */
     iqt_emit_line(e, "float %s_factor = %s;", e->prefix, iqt_buf_text(&factor));
     iqt_buf_free(&factor);
 }

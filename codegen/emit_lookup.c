@@ -215,9 +215,9 @@ static void emit_perm(struct iqt_emit *e)
 }
 
 /* With a dot product instruction: state<n>(seed, low), four bytes 0 .. 63. Where 32-bit
- * multiplications are slow, as on AMD, two of 24 bits do: a seed has 17 bits, low are its lowest nine,
- * 15 bits up, and TOP() is the power's highest nine bits, 8 bits up. sums<j>: four sums of bytes, less
- * the centre, as bytes. */
+ * multiplications are slow, as on AMD, two of 24 bits do: a seed has 17 bits, low is its lowest byte,
+ * 15 bits up, and TOP() is the power's highest byte, 9 bits up. (16 and 8 would be byte insertions, of which
+ * NIR knows no bound.) sums<j>: four sums of bytes, less the centre, as bytes. */
 static void emit_trellis_dot(struct iqt_emit *e)
 {
     const struct iqt_trellis *t = e->plan->format->trellis;
@@ -227,13 +227,13 @@ static void emit_trellis_dot(struct iqt_emit *e)
     /* Not known to the compiler, which would make one multiplication of 32 bits of the two, and an
      * addition of its own of what the seed lacks. */
     iqt_emit_line(e, "#define HIDE(c) (c ^ p.rows >> 31)");
-    iqt_emit_line(e, "#define TOP(c) (HIDE(c) & 0x1ff00u)");
+    iqt_emit_line(e, "#define TOP(c) (HIDE(c) & 0x1fe00u)");
     for (uint32_t n = 0; n < t->group; n++) {
         power *= t->multiplier;
         iqt_emit_open(e, "uint state%u(uint seed, uint low)", n);
         iqt_emit_line(
             e, "return seed * 0x%06xu + (low * TOP(0x%05xu) + HIDE(0x%08xu)) & 0x%08xu;",
-            power & 0x7fffff, power >> 23 << 8, t->seed_add * power, t->mask);
+            power & 0xffffff, power >> 24 << 9, t->seed_add * power, t->mask);
         iqt_emit_close(e);
     }
     for (uint32_t j = 0; j < t->group; j += 4) {

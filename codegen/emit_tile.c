@@ -2,6 +2,7 @@
  * codes mean is in emit_tile_values.c. */
 #include "codegen/emit_tile.h"
 
+#include "codegen/emit_block.h"
 #include "codegen/emit_call.h"
 #include "kernels/tile_mma.h"
 
@@ -33,6 +34,20 @@ static bool in_words(const struct iqt_tile *t)
 static bool has_shift(const struct iqt_tile *t)
 {
     return !iqt_field_empty(&t->format->shift);
+}
+
+/* scale(e, n): sixteen times the tile's n-th: four bits on top of a byte, less 8 by turning the
+ * topmost over, which a permute extends by its sign. */
+static void emit_counts(struct iqt_emit *e)
+{
+    iqt_emit_open(e, "FN int scale(const uint *e, uint n, const uint *t)");
+    iqt_emit_line(e, "uint w = e[n / 8u];");
+    iqt_emit_line(
+        e,
+        "uint fours = LOP3(n %% 2u ? w : w << 4, t[2], 0x80808080u, 0x6a); // (a & b) ^ c");
+    iqt_emit_line(e,
+                  "return (int)PERM(fours, fours, 0x8880u + 0x1111u * (n %% 8u / 2u));");
+    iqt_emit_close(e);
 }
 
 /* scale(f, at): the stored bits put into the mantissa of 2^23 make a float without a conversion; one
@@ -119,7 +134,10 @@ void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "return FUNNEL(e[at / 32u + 1u], e[at / 32u], at %% 32u);");
         iqt_emit_close(e);
     }
-    emit_scale(e, t);
+    if (v != NULL && iqt_emit_tile_counts(e))
+        emit_counts(e);
+    else
+        emit_scale(e, t);
     if (v == NULL)
         return;
     if (lacks(t, v) && has_shift(t))
@@ -206,6 +224,18 @@ void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *t)
         iqt_emit_line(e, "uint f = bits(e, %uu * r), g = f;", t->row_bits);
 }
 
+static void emit_shift(struct iqt_emit *e, const struct iqt_tile *t, uint32_t i)
+{
+    const uint32_t h = halves(t);
+
+    if (iqt_emit_tile_counts(e))
+        iqt_emit_line(
+            e, "s[%u] = (e[2] >> (4u * r + 2u * b + %uu) & 1u) != 0u ? t[1] : t[0];", i,
+            i);
+    else
+        iqt_emit_line(e, "s[%u] = mask(g, shift_at[%uu * b + %uu]);", i, h, i * (h - 1));
+}
+
 /* Fields, scales, shift masks and value words of row r: everything that columns share. */
 static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
                         const struct iqt_tile_values *v, bool all_rows)
@@ -216,18 +246,26 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_tile_fields(e, t);
     iqt_emit_line(e, "uint s[2] = { 0u, 0u };");
     for (uint32_t i = 0; i < 2; i++) {
-        if (takes_shift(t, v))
-            iqt_emit_line(e, "s[%u] = mask(g, shift_at[%uu * b + %uu]);", i, h,
-                          i * (h - 1));
-        if (i < h)
+        if (takes_shift(t, v) && !iqt_emit_tile_counts(e))
+            emit_shift(e, t, i);
+        if (i < h && iqt_emit_tile_counts(e))
+            iqt_emit_line(e,
+                          "scales[2u * %s + %uu] = scale(e, 4u * r + 2u * b + %uu, t);",
+                          row, i, i);
+        else if (i < h)
             iqt_emit_line(
                 e, "scales[%uu * %s + %uu] = scale(f, scale_at[%uu * b + %uu], t)%s;", h,
-                row, i, h, i, t->format->super.at == IQT_AT_SUPERBLOCK ? " * d[r]" : "");
+                row, i, h, i,
+                !iqt_emit_pairs(e->plan) && t->format->super.at == IQT_AT_SUPERBLOCK
+                    ? " * d[r]"
+                    : "");
         if (i < h && lacks(t, v) && has_shift(t))
             iqt_emit_line(
                 e, "lacking[%uu * %s + %uu] = lack(g, shift_at[%uu * b + %uu], t);", h,
                 row, i, h, i);
     }
+    for (uint32_t i = 0; i < 2 && iqt_emit_tile_counts(e); i++) /* here: fewer moves */
+        emit_shift(e, t, i);
     iqt_emit_line(e, "(void)g;");
     iqt_emit_line(e, "values(q + %uu * r, b, f, s, t, v + %s * W);", t->words, row);
 }
@@ -285,14 +323,35 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
     }
 }
 
+/* Two blocks of 16 have the same x scale and superblock's scale. */
+static void emit_terms(struct iqt_emit *e, const struct iqt_tile *t, const char *row)
+{
+    const uint32_t h = halves(t);
+    char sum[32];
+
+    snprintf(sum, sizeof sum, "%s_sum[r * N + c]", e->prefix);
+    for (uint32_t i = 0; i < h && !iqt_emit_pairs(e->plan); i++)
+        iqt_emit_line(e, "%s = FMA(scales[%uu * %s + %uu] * dx, whole[%u], %s);", sum, h,
+                      row, i, i, sum);
+    if (!iqt_emit_pairs(e->plan))
+        return;
+    iqt_emit_line(e,
+                  iqt_emit_tile_counts(e)
+                      ? "float pair = float(scales[2u * %s + 1u] * whole[1] + "
+                        "scales[2u * %s] * whole[0]);"
+                      : "float pair = FMA(scales[2u * %s + 1u], whole[1], "
+                        "scales[2u * %s] * whole[0]);",
+                  row, row);
+    iqt_emit_line(e, "%s = FMA(d[r] * dx, pair, %s);", sum, sum);
+}
+
 static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
                      const struct iqt_tile_values *v, bool all_rows)
 {
     const uint32_t h = halves(t);
     const char *row = all_rows ? "r" : "0u";
-    char sum[32];
 
-    snprintf(sum, sizeof sum, "%s_sum[r * N + c]", e->prefix);
+    iqt_emit_line(e, iqt_emit_tile_counts(e) ? "int whole[2];" : "float whole[%u];", h);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", h);
     if (v->states) {
@@ -309,14 +368,14 @@ static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
                       row, 8u * v->parts / h, 8u / h, v->parts);
     }
     if (!lacks(t, v))
-        iqt_emit_line(e, "float whole = float(i);");
+        iqt_emit_line(e, "whole[h] = %s;", iqt_emit_tile_counts(e) ? "i" : "float(i)");
     else if (has_shift(t))
-        iqt_emit_line(e, "float whole = FMA(lacking[%uu * %s + h], xf[h], float(i));", h,
+        iqt_emit_line(e, "whole[h] = FMA(lacking[%uu * %s + h], xf[h], float(i));", h,
                       row);
     else
-        iqt_emit_line(e, "float whole = FMA(%d.0f, xf[h], float(i));", v->offset);
-    iqt_emit_line(e, "%s = FMA(scales[%uu * %s + h] * dx, whole, %s);", sum, h, row, sum);
+        iqt_emit_line(e, "whole[h] = FMA(%d.0f, xf[h], float(i));", v->offset);
     iqt_emit_close(e);
+    emit_terms(e, t, row);
 }
 
 static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
@@ -329,7 +388,8 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
     if (all) {
         iqt_emit_line(e, "uint v[%u * W];", rows);
-        iqt_emit_line(e, "float scales[%u];", rows * halves(t));
+        iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
+                      rows * halves(t));
         if (lacks(t, v) && has_shift(t))
             iqt_emit_line(e, "float lacking[%u];", rows * halves(t));
         iqt_emit_line(e, "UNROLL");
@@ -349,7 +409,8 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     if (!all) {
         iqt_emit_line(e, "uint v[W];");
-        iqt_emit_line(e, "float scales[%u];", halves(t));
+        iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
+                      halves(t));
         if (lacks(t, v) && has_shift(t))
             iqt_emit_line(e, "float lacking[%u];", halves(t));
         emit_decode(e, t, v, false);

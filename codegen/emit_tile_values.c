@@ -11,16 +11,22 @@
 #define LOOP(var, end) \
     "    UNROLL\n    for (uint " var " = 0u; " var " < " end "u; " var "++) {\n"
 
-/* Bits 0-1 and 2-3 of a nibble are two codes; the shift bit becomes bit 2 of each selector. */
-static const char cuda_q2[] = VALUES UNUSED LOOP(
-    "j",
-    "2") "        uint c = q[2u * b + j];\n"
-         "        uint lo = (c & 0x33333333u) | s[j], hi = (c >> 2 & 0x33333333u) | s[j];\n"
-         "        v[4u * j] = PERM(t[0], t[1], lo);\n"
-         "        v[4u * j + 1u] = PERM(t[0], t[1], HIGH(lo));\n"
-         "        v[4u * j + 2u] = PERM(t[0], t[1], hi);\n"
-         "        v[4u * j + 3u] = PERM(t[0], t[1], HIGH(hi));\n"
-         "    }\n}\n";
+/* Bits 0-1 and 2-3 of a nibble are two codes; the shift bit becomes bit 2 of each selector, or has
+ * chosen half of the table. */
+#define CUDA_Q2(shift, low, high)                                                      \
+    VALUES UNUSED LOOP("j", "2") "        uint c = q[2u * b + j];\n"                   \
+                                 "        uint lo = (c & 0x33333333u)" shift ", hi = " \
+                                 "(c >> 2 & 0x33333333u)" shift ";\n"                  \
+                                 "        v[4u * j] = PERM(" low ", " high ", lo);\n"  \
+                                 "        v[4u * j + 1u] = PERM(" low ", " high        \
+                                 ", HIGH(lo));\n"                                      \
+                                 "        v[4u * j + 2u] = PERM(" low ", " high        \
+                                 ", hi);\n"                                            \
+                                 "        v[4u * j + 3u] = PERM(" low ", " high        \
+                                 ", HIGH(hi));\n"                                      \
+                                 "    }\n}\n"
+static const char cuda_q2[] = CUDA_Q2(" | s[j]", "t[0]", "t[1]");
+static const char cuda_q2_halves[] = CUDA_Q2("", "s[j]", "s[j]");
 
 /* Three words have 8 codes each in the low bits of their nibbles and together 8 in the top bits. */
 static const char cuda_q3[] = VALUES UNUSED
@@ -383,6 +389,15 @@ bool iqt_emit_tile_merges(const struct iqt_emit *e)
     return e->plan->n > 1 && e->plan->compute != IQT_COMPUTE_MMA;
 }
 
+bool iqt_emit_tile_counts(const struct iqt_emit *e)
+{
+    const struct iqt_plan *p = e->plan;
+
+    return p->dialect == IQT_DIALECT_CUDA && p->layout == IQT_LAYOUT_PACKED &&
+           p->compute == IQT_COMPUTE_I8 && p->format->block == 16 &&
+           iqt_tile_family_of(p->format, p->dialect) == IQT_TILE_Q2;
+}
+
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_tile_values *out)
 {
@@ -395,7 +410,10 @@ void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
         if (merged || tile->format->trellis->magnitude)
             emit_sums(e, tile);
     }
-    if (cuda) {
+    if (iqt_emit_tile_counts(e)) {
+        iqt_buf_printf(e->out, "%s", cuda_q2_halves);
+        *out = decoders[tile->family].split;
+    } else if (cuda) {
         iqt_buf_printf(e->out, "%s",
                        merged ? decoders[tile->family].cuda_merged
                               : decoders[tile->family].cuda);

@@ -78,13 +78,17 @@ static bool keeps_aligned(const struct iqt_emit *e, const struct iqt_plane *plan
 }
 
 /* The smallest container, 8, 16 or 32 bits, that holds the field at an address that accessors of
- * this alignment can read; 0 when it crosses them all. */
+ * this alignment can read; 0 when it crosses them all. GLSL reads words, whatever it wants of them: a
+ * whole one needs no shift that only the address tells, and fields share it. */
 static uint32_t container(const struct iqt_emit *e, const struct iqt_plane *plane,
                           struct iqt_place place, uint32_t most)
 {
     const uint32_t align = iqt_place_alignment(e->places);
 
-    for (uint32_t unit = 8; unit <= 32; unit *= 2)
+    const bool words = e->plan->dialect == IQT_DIALECT_GLSL && align == 4 &&
+                       keeps_aligned(e, plane, align);
+
+    for (uint32_t unit = words ? 32 : 8; unit <= 32; unit *= 2)
         if (place.bit % unit + plane->width + most <= unit &&
             keeps_aligned(e, plane, unit / 8 < align ? unit / 8 : align))
             return unit;
@@ -154,6 +158,31 @@ static bool is_gray(const struct iqt_emit *e, const struct iqt_field *f)
     return e->plan->format->gray && f == &e->plan->format->code;
 }
 
+/* GLSL: bits of a word that are known go straight to their place, at most a shift and a mask; a compiler
+ * makes one instruction of the mask and the OR. Returns false where a shift is found at run time. */
+static bool put_in_place(const struct iqt_emit *e, struct expr *x,
+                         const struct iqt_plane *plane, uint32_t i, bool gray)
+{
+    const struct iqt_place place = iqt_place_of(e->places, plane, i);
+    const uint32_t from = place.bit % 32, to = plane->to;
+
+    if (e->plan->dialect != IQT_DIALECT_GLSL || plane->width == 32)
+        return false;
+    if (!place.in_vec &&
+        (part_offset(e, plane, false).most != 0 || container(e, plane, place, 0) != 32))
+        return false;
+    put(x, "(");
+    if (place.in_vec)
+        put_vec_word(e, x, place, gray);
+    else
+        put(x, "%s_u32(at[r] + %uu%s)", e->prefix, place.bit / 32 * 4,
+            part_offset(e, plane, true).text);
+    if (from != to)
+        put(x, " %s %u", from > to ? ">>" : "<<", from > to ? from - to : to - from);
+    put(x, " & %uu)", ((1u << plane->width) - 1u) << to);
+    return true;
+}
+
 void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                     char out[IQT_EXPR_BYTES])
 {
@@ -161,6 +190,8 @@ void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_
 
     for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
         put(&x, n ? " | " : "");
+        if (f->plane[n].to && put_in_place(e, &x, &f->plane[n], i, is_gray(e, f)))
+            continue;
         put_bits(e, &x, &f->plane[n], i, is_gray(e, f));
         if (f->plane[n].to)
             put(&x, " << %u", f->plane[n].to);
@@ -236,6 +267,23 @@ void iqt_expr_codes(const struct iqt_emit *e, const struct iqt_field *f, uint32_
             put(&x, " << %u", 8 * j + plane->to);
         }
     }
+}
+
+void iqt_expr_tops(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
+                   char out[IQT_EXPR_BYTES])
+{
+    const struct iqt_place place = iqt_place_of(e->places, &f->plane[0], i);
+    struct expr x = { out, 0 };
+
+    if (place.in_vec && in_one_word(e, &f->plane[0], i, 1)) {
+        put_vec_word(e, &x, place, false);
+        put(&x, " << %u", 7 - place.bit % 8);
+        return;
+    }
+    char codes[IQT_EXPR_BYTES];
+
+    iqt_expr_codes(e, f, i, 1, codes);
+    put(&x, "(%s) << 7", codes);
 }
 
 void iqt_expr_scale(const struct iqt_emit *e, const struct iqt_scale *s, uint32_t i,

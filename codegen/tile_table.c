@@ -21,14 +21,16 @@ static uint32_t put(uint32_t *out, const int8_t *value, uint32_t count)
     return count / 4;
 }
 
-/* Base and shifted table: bit 2 of a selector is the block's shift bit. */
-static uint32_t table_q2(const struct iqt_codebook *c, uint32_t *out)
+/* Base and shifted table: bit 2 of a selector is the block's shift bit, or it has chosen one. CUDA
+ * takes four scales out of a word with the third. */
+static uint32_t table_q2(const struct iqt_codebook *c, bool cuda, uint32_t *out)
 {
     int8_t value[8];
 
     for (uint32_t i = 0; i < 8; i++)
         value[i] = (int8_t)(c->value[i % 4] + (i < 4 ? 0 : c->shift));
-    return put(out, value, 8);
+    out[2] = 0xf0f0f0f0u;
+    return put(out, value, 8) + (cuda ? 1 : 0);
 }
 
 /* CUDA: a selector with its top bit set yields the sign of the byte it names. Entries 0 .. 7 are all
@@ -102,7 +104,7 @@ uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool me
 
     switch (tile->family) {
     case IQT_TILE_Q2:
-        return table_q2(c, out);
+        return table_q2(c, cuda, out);
     case IQT_TILE_Q3:
         return put(out, c->value, 8);
     case IQT_TILE_Q4:

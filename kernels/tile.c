@@ -240,9 +240,15 @@ static void place_spare(struct iqt_tile *t)
     gathered_at(t, 1, 0);
 }
 
-/* Fields of a row: shift bits lowest (they become masks by a multiplication), then scales; scales
- * of 8 bits first, as bytes. */
-static void place_fields(struct iqt_tile *t)
+/* Fields of a row: shift bits lowest (they become masks by a multiplication), then scales. Scales that
+ * fill bytes come first: of 8 bits, and on CUDA two of 4 where two bits a weight have a scale in 16. */
+static bool scales_first(const struct iqt_tile *t, bool nibbles)
+{
+    return t->scale_bits == 8 ||
+           (t->family == IQT_TILE_Q2 && t->scale_bits == 4 && t->blocks == 4 && nibbles);
+}
+
+static void place_fields(struct iqt_tile *t, bool nibbles)
 {
     const uint16_t base = (uint16_t)(32 * t->words);
     const bool shifts = !iqt_field_empty(&t->format->shift);
@@ -250,7 +256,7 @@ static void place_fields(struct iqt_tile *t)
     uint16_t bit[4];
 
     for (uint8_t pass = 0; pass < 2; pass++) {
-        const bool scale = (pass == 0) == (t->scale_bits == 8);
+        const bool scale = (pass == 0) == scales_first(t, nibbles);
         const uint8_t width = scale ? t->scale_bits : shifts ? 1 : 0;
 
         for (uint8_t b = 0; b < t->blocks; b++) {
@@ -327,7 +333,7 @@ bool iqt_tile_init(struct iqt_tile *t, const struct iqt_format *f, enum iqt_dial
     else if (t->family == IQT_TILE_Q4_GRAY)
         gathered_at(t, 1, 0);
     else
-        place_fields(t);
+        place_fields(t, d == IQT_DIALECT_CUDA);
     place_loads(t);
     return true;
 }
