@@ -28,7 +28,7 @@ void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_tile_values *out);
 /* Several columns share the decoded words, so these are worth more work; matrix units add parts. */
 bool iqt_emit_tile_merges(const struct iqt_emit *e);
-/* Two bits a weight in blocks of 16 have as many scales as words: on CUDA these stay integers, and a shift
+/* Two bits a weight in blocks of 16 have as many scales as words: in one column on CUDA these stay integers, and a shift
  * bit chooses half of the table, because several become predicates at once. s[] is that half. Sums
  * are sixteen times the row's. */
 bool iqt_emit_tile_counts(const struct iqt_emit *e);

@@ -394,7 +394,7 @@ bool iqt_emit_tile_counts(const struct iqt_emit *e)
     const struct iqt_plan *p = e->plan;
 
     return p->dialect == IQT_DIALECT_CUDA && p->layout == IQT_LAYOUT_PACKED &&
-           p->compute == IQT_COMPUTE_I8 && p->format->block == 16 &&
+           p->compute == IQT_COMPUTE_I8 && p->n == 1 && p->format->block == 16 &&
            iqt_tile_family_of(p->format, p->dialect) == IQT_TILE_Q2;
 }
 
