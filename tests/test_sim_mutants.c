@@ -107,6 +107,7 @@ static bool wrong(const struct world *w, const char *text, uint32_t warp)
     "matvec." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.k1.packed.i8." lookup \
     ".subgroup"
 #define TILE4 TILE("iq4_k", "cuda", "1", "perm")
+#define TILE2 TILE("iq2_k", "cuda", "1", "perm")
 #define TILE4_MANY TILE("iq4_k", "cuda", "4", "perm")
 #define TILE4_HIP TILE("iq4_k", "hip", "1", "perm")
 #define TILE4_T8 "matvec.iq4_k.cuda.n4.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.subgroup"
@@ -164,7 +165,8 @@ static const struct mutant {
     { "sum_of_other_half", SHMEM, "int(xs.y << 16) >> 16", "int(xs.y) >> 16" },
     { "activation_of_neighbour", SHMEM, "dot4(v[r * 8u + 1u], xa.y",
       "dot4(v[r * 8u + 1u], xa.x" },
-    { "no_activation_scale", SHMEM, "FMA(scale0[r] * dx", "FMA(scale0[r]" },
+    { "no_activation_scale", SHMEM, "FMA(d[r] * dx, pair", "FMA(d[r], pair" },
+    { "block_scale", SHMEM, "scale0[r] * float(dot0)", "scale1[r] * float(dot0)" },
     { "bias_row", SHMEM, "bias[p.row0 + row]", "bias[p.row0 + row + 1u]" },
     { "y_row", SHMEM, "c * p.y_stride + row;", "c * p.y_stride + row + 1u;" },
     { "shuffle_mask", SHUFFLE, "(0xffffffffu, x, mask)", "(0x0000ffffu, x, mask)" },
@@ -215,7 +217,12 @@ static const struct mutant {
     { "tile.fields_end", TILE4, "w_record + 56u + lane % 4u * 2u",
       "w_record + 40u + lane % 4u * 2u" },
     { "tile.row_scales", TILE4, "super.x : super.y", "super.y : super.x" },
-    { "tile.no_row_scale", TILE4, ", t) * d[r];", ", t);" },
+    { "tile.no_row_scale", TILE4, "FMA(d[r] * dx, pair", "FMA(dx, pair" },
+    { "tile.block_scale", TILE4, "scales[2u * 0u] * whole[0]",
+      "scales[2u * 0u + 1u] * whole[0]" },
+    { "tile.counts", TILE2, "fours, 0x8880u", "fours, 0x0000u" },
+    { "tile.counts_sign", TILE2, "0x80808080u, 0x6a)", "0x00808080u, 0x6a)" },
+    { "tile.counts_shift", TILE2, "!= 0u ? t[1] : t[0]", "!= 0u ? t[0] : t[1]" },
     { "tile.scale_offset", TILE4, "-32.0f - 8388608.0f", "-31.0f - 8388608.0f" },
     { "tile.scale_of_half", TILE4, "scale_at[2u * b + 1u]", "scale_at[2u * b]" },
     { "tile.shift_bit", TILE4, "f & 1u << at", "f & 2u << at" },
