@@ -350,3 +350,22 @@ enum iqt_status iqt_tokens_encode(const struct iqt_vocabulary *v, const char *te
     *count = used;
     return IQT_OK;
 }
+
+enum iqt_status iqt_tokens_read(const struct iqt_gguf *g, const char *path,
+                                int64_t *begin, uint32_t **out, size_t *count)
+{
+    struct iqt_vocabulary *v;
+    char *text;
+    size_t bytes;
+    enum iqt_status status;
+
+    IQT_TRY(iqt_vocabulary_create(g, &v));
+    *begin = iqt_vocabulary_begin(v);
+    status = iqt_file_read(path, &text, &bytes);
+    if (status == IQT_OK) {
+        status = iqt_tokens_encode(v, text, bytes, out, count);
+        free(text);
+    }
+    iqt_vocabulary_destroy(v);
+    return status;
+}

@@ -19,4 +19,9 @@ IQT_MUST_USE enum iqt_status iqt_tokens_encode(const struct iqt_vocabulary *v,
                                                const char *text, size_t bytes,
                                                uint32_t **out, size_t *count);
 
+/* The tokens of a text file with g's vocabulary, and iqt_vocabulary_begin(). The caller frees *out. */
+IQT_MUST_USE enum iqt_status iqt_tokens_read(const struct iqt_gguf *g, const char *path,
+                                             int64_t *begin, uint32_t **out,
+                                             size_t *count);
+
 #endif

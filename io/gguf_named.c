@@ -33,6 +33,17 @@ size_t iqt_named_stem(const struct iqt_gguf_tensor *t, const char *suffix)
                : 0;
 }
 
+uint32_t iqt_named_number(const struct iqt_gguf *g, const char *name)
+{
+    struct iqt_gguf_key key;
+    uint64_t value;
+
+    return iqt_gguf_key_find(g, name, &key) && iqt_gguf_key_unsigned(&key, &value) &&
+                   value <= UINT32_MAX
+               ? (uint32_t)value
+               : 0;
+}
+
 enum iqt_status iqt_named_add(struct iqt_gguf_writer *w, const char *name,
                               const char *suffix, struct iqt_gguf_tensor t)
 {

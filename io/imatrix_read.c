@@ -157,17 +157,6 @@ static enum iqt_status parse_legacy(struct iqt_imatrix *m, const uint8_t *data,
 
 /* ---- GGUF ---- */
 
-static uint32_t number_of(const struct iqt_gguf *g, const char *name)
-{
-    struct iqt_gguf_key key;
-    uint64_t value;
-
-    return iqt_gguf_key_find(g, name, &key) && iqt_gguf_key_unsigned(&key, &value) &&
-                   value <= UINT32_MAX
-               ? (uint32_t)value
-               : 0;
-}
-
 static void read_datasets(struct iqt_imatrix *m)
 {
     struct iqt_gguf_key key;
@@ -265,8 +254,8 @@ static enum iqt_status parse_each(struct iqt_imatrix *m, parse_fn *parse)
 
 static enum iqt_status parse_gguf(struct iqt_imatrix *m)
 {
-    m->chunks = number_of(m->gguf, "imatrix.chunk_count");
-    m->chunk_size = number_of(m->gguf, "imatrix.chunk_size");
+    m->chunks = iqt_named_number(m->gguf, "imatrix.chunk_count");
+    m->chunk_size = iqt_named_number(m->gguf, "imatrix.chunk_size");
     read_datasets(m);
     IQT_TRY(iqt_buf_check(&m->datasets));
     IQT_TRY(parse_each(m, parse_squares));

@@ -156,17 +156,6 @@ static enum iqt_status parse_tensor(struct iqt_second *s, const struct iqt_gguf_
     return add(s, t, bytes, &counts);
 }
 
-static uint32_t number_of(const struct iqt_gguf *g, const char *name)
-{
-    struct iqt_gguf_key key;
-    uint64_t value;
-
-    return iqt_gguf_key_find(g, name, &key) && iqt_gguf_key_unsigned(&key, &value) &&
-                   value <= UINT32_MAX
-               ? (uint32_t)value
-               : 0;
-}
-
 static bool find_text(const struct iqt_gguf *g, const char *name,
                       struct iqt_gguf_key *key)
 {
@@ -202,8 +191,8 @@ static void read_datasets(struct iqt_second *s)
 
 static enum iqt_status parse(struct iqt_second *s)
 {
-    s->chunks = number_of(s->gguf, "second_order.chunk_count");
-    s->chunk_size = number_of(s->gguf, "second_order.chunk_size");
+    s->chunks = iqt_named_number(s->gguf, "second_order.chunk_count");
+    s->chunk_size = iqt_named_number(s->gguf, "second_order.chunk_size");
     read_datasets(s);
     IQT_TRY(iqt_buf_check(&s->datasets));
     for (size_t i = 0; i < iqt_gguf_tensor_count(s->gguf); i++) {

@@ -53,25 +53,6 @@ struct session {
 
 /* ---- Opening ---- */
 
-static enum iqt_status read_text(struct session *s, const struct iqt_gguf *g,
-                                 const char *path)
-{
-    struct iqt_vocabulary *v;
-    char *text;
-    size_t bytes;
-    enum iqt_status status;
-
-    IQT_TRY(iqt_vocabulary_create(g, &v));
-    s->begin = iqt_vocabulary_begin(v);
-    status = iqt_file_read(path, &text, &bytes);
-    if (status == IQT_OK) {
-        status = iqt_tokens_encode(v, text, bytes, &s->token, &s->tokens);
-        free(text);
-    }
-    iqt_vocabulary_destroy(v);
-    return status;
-}
-
 static enum iqt_status open_model(struct session *s, const struct perplexity_opts *o,
                                   const char *path, struct model *m)
 {
@@ -82,7 +63,9 @@ static enum iqt_status open_model(struct session *s, const struct perplexity_opt
     IQT_TRY(iqt_gguf_open(path, &g));
     for (size_t i = 0; i < iqt_gguf_tensor_count(g); i++)
         m->bytes += iqt_gguf_tensor_at(g, i).bytes;
-    status = s->token == NULL ? read_text(s, g, o->text) : IQT_OK;
+    status = s->token == NULL
+                 ? iqt_tokens_read(g, o->text, &s->begin, &s->token, &s->tokens)
+                 : IQT_OK;
     if (status == IQT_OK)
         status = iqt_lm_create(g, s->pool, &m->lm);
     iqt_gguf_close(g);

@@ -143,25 +143,6 @@ static enum iqt_status make_sums(struct collector *c)
     return IQT_OK;
 }
 
-static enum iqt_status read_text(struct collector *c, const struct iqt_gguf *g,
-                                 const char *path)
-{
-    struct iqt_vocabulary *v;
-    char *text;
-    size_t bytes;
-    enum iqt_status status;
-
-    IQT_TRY(iqt_vocabulary_create(g, &v));
-    c->begin = iqt_vocabulary_begin(v);
-    status = iqt_file_read(path, &text, &bytes);
-    if (status == IQT_OK) {
-        status = iqt_tokens_encode(v, text, bytes, &c->token, &c->tokens);
-        free(text);
-    }
-    iqt_vocabulary_destroy(v);
-    return status;
-}
-
 static enum iqt_status check_tokens(struct collector *c, const char *model,
                                     const char *text, uint32_t windows)
 {
@@ -189,7 +170,7 @@ static enum iqt_status open_all(struct collector *c, const char *model, const ch
     enum iqt_status status;
 
     IQT_TRY(iqt_gguf_open(model, &g));
-    status = read_text(c, g, text);
+    status = iqt_tokens_read(g, text, &c->begin, &c->token, &c->tokens);
     if (status == IQT_OK)
         status = iqt_lm_create(g, c->pool, &c->lm);
     iqt_gguf_close(g);
