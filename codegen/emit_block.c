@@ -4,7 +4,7 @@
  * the layout: equal plans give equal bits. */
 #include "codegen/emit_block.h"
 
-#include "kernels/codebook.h"
+#include "kernels/tile.h"
 
 #include <stdio.h>
 
@@ -184,11 +184,9 @@ static bool is_local(const struct iqt_format *f)
 
 bool iqt_emit_pairs(const struct iqt_plan *p)
 {
-    const bool cuda = p->dialect == IQT_DIALECT_CUDA, hip = p->dialect == IQT_DIALECT_HIP;
-
     return p->format->block == 16 && is_local(p->format) && !iqt_plan_takes_floats(p) &&
-           p->compute != IQT_COMPUTE_MMA && !hip &&
-           !(cuda && p->format->codebook == &iqt_codebook_q3);
+           p->compute != IQT_COMPUTE_MMA && p->dialect != IQT_DIALECT_HIP &&
+           iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_Q3;
 }
 
 /* Block scales times the superblock's, shift corrections and minima of one row: one entry per 32 or
