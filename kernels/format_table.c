@@ -184,7 +184,7 @@ const struct iqt_format iqt_formats[] = {
       .decode = IQT_DECODE_LINEAR, .code_add = -32, .gain = 1.0f,
       .code  = FIELD(PLANE(0, 4, 0,  8, 16, 32, 64, 128, 256, 4, 512), B2(128, 4)),
       .scale = { .raw = FIELD(BYTE16(192)), .mul = 1, .is_signed = 8 },
-      .crowded = { CROWDED_GATED(16, 1, 384), CROWDED_MATVEC(4, 2, 384) },
+      .crowded = { CROWDED_MATVEC(4, 2, 256) },
       .decode_ref = iqt_ref_q6_k, .file_type = 18, WEIGH_SPREAD(2.0f) },
     { .name = "q5_k", .gguf_type = 13, SUPERBLOCK(176), SUPER_F16(0), .block = 32,
       .decode = IQT_DECODE_LINEAR, .gain = 1.0f,
