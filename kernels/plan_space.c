@@ -246,9 +246,9 @@ static uint32_t embedded_n(enum iqt_dialect d, uint32_t n)
 
 /* Rows side by side share loads of x; with many columns their sums would no longer fit the registers.
  * Host kernels are embedded or do not exist. */
-static bool sums_fit(const struct iqt_plan *p)
+static bool sums_fit(const struct iqt_plan *p, bool software)
 {
-    const uint32_t most = p->dialect == IQT_DIALECT_HOST ? 2 : 8;
+    const uint32_t most = p->dialect == IQT_DIALECT_HOST ? 2 : software ? 16 : 8;
 
     /* Decoded words stay in registers, loads of native rows, too; states of a trellis are used at once. */
     const uint32_t room =
@@ -356,7 +356,16 @@ struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
     return iqt_plan_default_for(NULL, f, d, op, n, layout);
 }
 
-/* Only the way to compute follows the device: that it may be embedded, the rest holds everywhere. */
+/* Drivers that are software: lanes of a vector with rows of their own, two or more each, are 1.2 to 2.6 times
+ * as fast as threads that share rows (docs/kernels.md). With many columns lavapipe takes minutes to compile
+ * such a kernel. */
+static bool whole_rows(const struct iqt_limits *device, enum iqt_dialect d, uint32_t n)
+{
+    return device && device->software && d == IQT_DIALECT_GLSL && n <= 4;
+}
+
+/* Only the way to compute and whole rows follow the device: that it may be embedded, the rest holds
+ * everywhere. */
 struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
                                      const struct iqt_format *f, enum iqt_dialect d,
                                      enum iqt_op op, uint32_t n, enum iqt_layout layout)
@@ -374,6 +383,8 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
     struct iqt_plan plans[MOST], best = { 0 };
     double best_cost = INFINITY;
 
+    const bool whole = whole_rows(device, d, embedded_n(d, n));
+
     limits.dot4 = device && device->dot4;
     const size_t total =
         iqt_plan_list(f, d, op, embedded_n(d, n), layout, &limits, plans, MOST);
@@ -382,7 +393,9 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
         const double cost = iqt_plan_cost(&plans[i], &limits, SIZE, SIZE);
 
         /* The row length must not matter: every legal k is a multiple of a superblock. */
-        if (cost < best_cost && plans[i].span <= f->superblock && sums_fit(&plans[i])) {
+        if (cost < best_cost && plans[i].span <= f->superblock &&
+            sums_fit(&plans[i], whole) &&
+            (!whole || (plans[i].threads == 1 && plans[i].rows_thread > 1))) {
             best_cost = cost;
             best = plans[i];
         }
@@ -404,7 +417,7 @@ static void embed_host(struct listing *l, const struct iqt_format *f,
             iqt_plan_list(f, IQT_DIALECT_HOST, IQT_OP_MATVEC, n, layout, NULL, plans, 8);
 
         for (size_t p = 0; p < total; p++)
-            if (sums_fit(&plans[p]))
+            if (sums_fit(&plans[p], false))
                 add(l, &plans[p]);
         const struct iqt_plan gated =
             iqt_plan_default(f, IQT_DIALECT_HOST, IQT_OP_GATED, n, layout);
@@ -433,7 +446,8 @@ static void embed_defaults(struct listing *l, const struct iqt_limits *limits,
             const struct iqt_plan plan =
                 iqt_plan_default_for(limits, f, d, (enum iqt_op)op, n, layout);
 
-            if (plan.n != have)
+            /* Where software has no plan of its own, that of others is listed. */
+            if (plan.n != have && !(limits && limits->software && plan.threads > 1))
                 add(l, &plan);
             have = plan.n;
         }
@@ -443,9 +457,12 @@ static void embed_defaults(struct listing *l, const struct iqt_limits *limits,
 static void embed_gpu(struct listing *l, const struct iqt_format *f, enum iqt_dialect d,
                       enum iqt_layout layout)
 {
-    static const struct iqt_limits dot = { .dot4 = true };
+    static const struct iqt_limits dot = { .dot4 = true },
+                                   software = { .software = true };
 
     embed_defaults(l, NULL, f, d, layout);
+    if (d == IQT_DIALECT_GLSL)
+        embed_defaults(l, &software, f, d, layout);
     if (iqt_compute_of(&dot, f, d) != iqt_compute_default(f))
         embed_defaults(l, &dot, f, d, layout);
 }

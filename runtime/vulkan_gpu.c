@@ -200,6 +200,7 @@ static void fill_limits(struct iqt_vk_gpu *gpu, const struct properties *p)
                         (p->subgroup.supportedOperations & need) == need,
         .dot4 =
             gpu->has.dot_product && p->dot.integerDotProduct4x8BitPackedSignedAccelerated,
+        .software = gpu->props.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU,
     };
 }
 
@@ -209,7 +210,7 @@ static void fill_words(struct iqt_vk_gpu *gpu, const struct extensions *ext)
         bool has;
         const char *word;
     } words[] = {
-        { gpu->props.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU, "software" },
+        { gpu->limits.software, "software" },
         { gpu->has.int8, "int8" },
         { gpu->has.int16, "int16" },
         { gpu->has.float16, "float16" },

@@ -196,14 +196,15 @@ static bool is_embedded(const struct iqt_plan *list, size_t count,
     return false;
 }
 
-/* The default is legal, embedded, fits every row, and no embedded plan has a lower estimate. */
-static void check_defaults(enum iqt_dialect d, bool dot4)
+/* The default is legal, embedded and fits every row; a software device's threads share no row where a kernel
+ * has few columns. */
+static void check_defaults(enum iqt_dialect d, struct iqt_limits device)
 {
-    const struct iqt_limits device = { .dot4 = dot4 };
     struct iqt_plan *list = malloc(MOST * sizeof(*list));
     const size_t count = iqt_plan_embedded(d, list, MOST);
 
-    if (check_begin("default.%s%s", iqt_dialect_name(d), dot4 ? ".dot" : "")) {
+    if (check_begin("default.%s%s%s", iqt_dialect_name(d), device.dot4 ? ".dot" : "",
+                    device.software ? ".software" : "")) {
         check_true(count > 0 && count < MOST, "%zu embedded plans", count);
         for (const struct iqt_format *f = iqt_formats; f->name; f++)
             for (uint32_t op = 0; op < IQT_OPS; op++)
@@ -221,6 +222,8 @@ static void check_defaults(enum iqt_dialect d, bool dot4)
                                f->name, n);
                     check_true(is_embedded(list, count, &p), "%s n%u is not embedded",
                                f->name, n);
+                    check_true(!device.software || (p.threads == 1) == (n <= 4),
+                               "%s n%u: %u threads a row", f->name, n, p.threads);
                     check_true(
                         isfinite(iqt_plan_cost(&p, &wide_limits, 1, f->superblock)),
                         "%s n%u: cost of one row", f->name, n);
@@ -239,9 +242,10 @@ int main(int argc, char **argv)
     check_bad_names();
     check_rules();
     check_limits();
-    check_defaults(IQT_DIALECT_HOST, false);
+    check_defaults(IQT_DIALECT_HOST, (struct iqt_limits){ 0 });
     check_dot();
-    check_defaults(IQT_DIALECT_GLSL, false);
-    check_defaults(IQT_DIALECT_GLSL, true);
+    check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ 0 });
+    check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .dot4 = true });
+    check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .software = true });
     return check_done();
 }
