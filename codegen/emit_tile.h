@@ -26,6 +26,11 @@ struct iqt_tile_values {
  * s[2] of the block, table words t, to v. For n columns. */
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_tile_values *out);
+/* Of a trellis: m[group i + n], the masked n-th state of the group whose seed is x, which times `power`; sums(m),
+ * four states' sums of bytes, less the centre, as bytes. */
+void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
+                         uint32_t power);
+void iqt_emit_tile_sums(struct iqt_emit *e, const struct iqt_tile *tile);
 /* Several columns share the decoded words, so these are worth more work; matrix units add parts. */
 bool iqt_emit_tile_merges(const struct iqt_emit *e);
 /* Two bits a weight in blocks of 16 have as many scales as words: in one column on CUDA these stay integers, and a shift

@@ -227,8 +227,8 @@ static void emit_state_terms(struct iqt_emit *e, const struct iqt_trellis *t)
 
 /* AMD multiplies 32 bits at a quarter of the rate of 24 bits: x has 17, the power's low 24 bits and
  * its high byte are multiplied apart. */
-static void emit_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
-                       uint32_t power)
+void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
+                         uint32_t power)
 {
     if (e->plan->dialect == IQT_DIALECT_CUDA)
         iqt_emit_line(e, "m[%uu * i + %uu] = x * 0x%08xu + add[%u] & 0x%08xu;", t->group,
@@ -266,14 +266,14 @@ static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
         iqt_emit_line(e, "x += %uu;", t->seed_add);
     for (uint32_t n = 0; n < t->group; n++) {
         power *= t->multiplier;
-        emit_state(e, t, n, power);
+        iqt_emit_tile_state(e, t, n, power);
     }
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
 
 /* Four sums of bytes, less the centre, as bytes. */
-static void emit_sums(struct iqt_emit *e, const struct iqt_tile *tile)
+void iqt_emit_tile_sums(struct iqt_emit *e, const struct iqt_tile *tile)
 {
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
 
@@ -408,7 +408,7 @@ void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
     if (trellis) {
         emit_states(e, tile);
         if (merged || tile->format->trellis->magnitude)
-            emit_sums(e, tile);
+            iqt_emit_tile_sums(e, tile);
     }
     if (iqt_emit_tile_counts(e)) {
         iqt_buf_printf(e->out, "%s", cuda_q2_halves);

@@ -4,6 +4,7 @@
 #define IQT_TESTS_PROBLEM_H
 
 #include "kernels/layout.h"
+#include "kernels/tile_mma.h"
 #include "runtime/runtime.h"
 #include "runtime/verify.h"
 #include "tests/check.h"
@@ -292,6 +293,36 @@ static inline size_t problem_k(const struct iqt_format *f, size_t want)
     const size_t granule = f->superblock > IQT_X_BLOCK ? f->superblock : IQT_X_BLOCK;
 
     return (size_t)iqt_round_up(want, granule);
+}
+
+static inline bool problem_has_units(const struct target *t, const struct iqt_format *f)
+{
+    return t->dev->limits.mma && iqt_mma_lane_of(f, t->dev->backend->dialect) != NULL;
+}
+
+/* One of the plans for matrix units that the tuner would try for a drawn n; false, and a failure: there is
+ * none. */
+static inline bool problem_unit_plan(const struct target *t, const struct iqt_format *f,
+                                     enum iqt_op op, struct iqt_plan *out)
+{
+    enum { MOST = 2048 };
+    struct iqt_plan *plans = calloc(MOST, sizeof *plans);
+    const uint32_t n = 4 + check_rand() % (IQT_MAX_COLS - 3);
+    const size_t count =
+        plans ? iqt_plan_list(f, t->dev->backend->dialect, op, n, IQT_LAYOUT_PACKED,
+                              &t->dev->limits, plans, MOST)
+              : 0;
+    size_t units = 0;
+
+    for (size_t i = 0; i < count && i < MOST; i++)
+        if (plans[i].compute == IQT_COMPUTE_MMA)
+            plans[units++] = plans[i];
+    check_true(units > 0, "%s has no plan for matrix units on %s, n %u", f->name, t->name,
+               n);
+    if (units > 0)
+        *out = plans[check_rand() % units];
+    free(plans);
+    return units > 0;
 }
 
 /* Software drivers compile for a second and more per kernel: there, one case in so many is drawn
