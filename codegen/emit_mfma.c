@@ -53,6 +53,8 @@ void iqt_emit_mfma_functions(struct iqt_emit *e)
     iqt_emit_line(e, "#define CHUNKS %uu // waves that share rows", s.waves);
     iqt_emit_line(e, "#define EACH %uu // sums of a lane", iqt_mma_sums(e->plan));
     iqt_emit_line(e, "#define STEP %uu // bytes of a tile's copy", s.step);
+    iqt_emit_line(e, "#define GROUP_STEP %uu // of a group's", s.group);
+    iqt_emit_line(e, "#define WAVE_STEP %uu // of a wave's", s.wave);
     iqt_emit_line(e, "%s uvec4 stage[%u];", e->spell->shared,
                   iqt_mma_shared(e->plan) / 16u);
     iqt_emit_line(e, "#define w_parts ((float (*)[EACH][%d])stage)", IQT_MFMA_WAVE);
@@ -249,7 +251,7 @@ static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
 {
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint m = 0u; m < SETS; m++)");
-    iqt_emit_line(e, "uint at = (4u * LANES * m + 4u * s + i) * STEP;");
+    iqt_emit_line(e, "uint at = 4u * m * GROUP_STEP + (4u * s + i) * STEP;");
     emit_words(e, lane);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
@@ -278,12 +280,13 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
         "part * %uu;",
         lane->x == IQT_MMA_X_EIGHT ? 8u : 4u);
     iqt_emit_line(e, "const uvec2 *xs = xs2 + c * (p.k / 32u) + wave * SUPERS * 8u;");
-    iqt_emit_line(e, "uchar *copies = (uchar *)stage + wave * 64u * STEP;");
-    iqt_emit_line(e, "uchar *put = copies + lane * STEP;");
-    iqt_emit_line(e, "const uchar *own_tile = copies + column / R * LANES * STEP;");
+    iqt_emit_line(e, "uchar *copies = (uchar *)stage + wave * WAVE_STEP;");
+    iqt_emit_line(
+        e, "uchar *put = copies + lane / LANES * GROUP_STEP + lane %% LANES * STEP;");
+    iqt_emit_line(e, "const uchar *own_tile = copies + column / R * GROUP_STEP;");
     iqt_emit_line(e, "const uchar *own_row = own_tile + column %% R * %uu;",
                   4u * t->words);
-    iqt_emit_line(e, "const uchar *scales = copies + part * LANES * STEP + %uu;",
+    iqt_emit_line(e, "const uchar *scales = copies + part * GROUP_STEP + %uu;",
                   s.scales_at);
     if (has_bytes(t, v))
         iqt_emit_line(e, "const uchar *own_shifts = own_tile + %uu + column %% R%s;",

@@ -158,7 +158,8 @@ struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p)
     return s;
 }
 
-/* An odd number of vectors: lanes that copy tiles side by side store to all banks. */
+/* An odd number of vectors: lanes that copy tiles side by side store to all banks. One more for each group: the lanes
+ * that read what four of them have in one place do not meet in a bank. */
 struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p)
 {
     const uint32_t groups = p->rows_group / IQT_TILE_ROWS;
@@ -173,6 +174,8 @@ struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p)
     s.scales_at = IQT_VEC_BYTES * tile.words;
     s.shifts_at = s.scales_at + IQT_VEC_BYTES * tile.blocks;
     s.step = IQT_VEC_BYTES * ((tile.words + tile.blocks + (bytes ? 1u : 0u)) | 1u);
+    s.group = s.step * s.lanes + IQT_VEC_BYTES;
+    s.wave = s.group * groups;
     return s;
 }
 
@@ -181,8 +184,9 @@ static uint32_t mfma_shared(const struct iqt_plan *p)
 {
     const uint32_t matrices = p->op == IQT_OP_GATED ? 2 : 1;
 
-    return larger(iqt_mfma_shape_of(p).step * iqt_plan_threads(p),
-                  parts_bytes(p) * matrices);
+    const struct iqt_mfma_shape s = iqt_mfma_shape_of(p);
+
+    return larger(s.wave * s.waves, parts_bytes(p) * matrices);
 }
 
 uint32_t iqt_mma_shared(const struct iqt_plan *p)

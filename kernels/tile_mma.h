@@ -84,11 +84,13 @@ struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p);
 uint32_t iqt_mma_staged_words(const struct iqt_tile *t);
 /* Whether a lane must see its own span whole, for this or for scales between the codes. */
 bool iqt_mma_stages_spans(const struct iqt_tile *t);
-/* HIP: the sets, a wave's lanes with tiles of one group of rows, waves that share rows; a tile's copy: bytes,
- * where its scales (four rows of each block) and shift bits (a byte for each of these; of 13-bit seeds, their rests) are. */
+/* HIP: the sets, a wave's lanes with tiles of one group of rows, waves that share rows; copies: bytes of a tile's, of
+ * a group's and a wave's; in a tile's, where its scales (four rows of each block) and shift bits (a byte for each of
+ * these; of 13-bit seeds, their rests) are. */
 struct iqt_mfma_shape {
     uint32_t sets, lanes, waves;
-    uint32_t step, scales_at, shifts_at;
+    uint32_t step, group, wave;
+    uint32_t scales_at, shifts_at;
 };
 struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p);
 /* Bytes that a lane loads for a superblock of four rows. */
