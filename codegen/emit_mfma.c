@@ -27,11 +27,6 @@ static const char primitives[] =
     "#define SYNC_WAVE (WAVE_FENCE(__ATOMIC_RELEASE), __builtin_amdgcn_wave_barrier(), "
     "WAVE_FENCE(__ATOMIC_ACQUIRE))\n";
 
-static uint32_t halves(const struct iqt_tile *t)
-{
-    return 32u / t->format->block;
-}
-
 static struct iqt_mfma_shape shape_of(const struct iqt_emit *e)
 {
     return iqt_mfma_shape_of(e->plan);
@@ -154,7 +149,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "uint even = PERM(x0, x1, 0x06040200u);");
         iqt_emit_line(e, "x1 = PERM(x0, x1, 0x07050301u); x0 = even;");
     }
-    if (halves(t) == 1) {
+    if (iqt_tile_halves(t) == 1) {
         iqt_emit_line(e, "x[b][0] = x0; x[b][1] = x1;");
         return;
     }
@@ -169,7 +164,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
 static void emit_columns(struct iqt_emit *e, const struct iqt_tile *t,
                          const struct iqt_mma_lane *lane)
 {
-    iqt_emit_line(e, "uint x[2][%u];", 2u * halves(t));
+    iqt_emit_line(e, "uint x[2][%u];", 2u * iqt_tile_halves(t));
     iqt_emit_line(e, "uvec4 xs_two = *(const uvec4 *)(xs + 8u * s + 2u * i);");
     iqt_emit_line(
         e,
@@ -201,14 +196,14 @@ static void emit_words(struct iqt_emit *e, const struct iqt_mma_lane *lane)
 static void emit_shifts(struct iqt_emit *e, const struct iqt_tile *t,
                         const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
 {
-    const bool both = lane->x != IQT_MMA_X_EIGHT && halves(t) == 2;
+    const bool both = lane->x != IQT_MMA_X_EIGHT && iqt_tile_halves(t) == 2;
 
     iqt_emit_line(e, "uint bits[2] = { 0u, 0u };");
     if (t->family == IQT_TILE_KT1)
         iqt_emit_line(e, "bits[0] = own_shifts[at];");
     for (uint32_t h = 0; v->shift_byte && h < (both ? 2u : 1u); h++) {
-        iqt_emit_line(e, "bits[%u] = own_shifts[at + %uu * b + %uu];", h, 4u * halves(t),
-                      4u * h);
+        iqt_emit_line(e, "bits[%u] = own_shifts[at + %uu * b + %uu];", h,
+                      4u * iqt_tile_halves(t), 4u * h);
         if (t->family == IQT_TILE_Q6) /* 0x65fb, one more in a shifted block, twice */
             iqt_emit_line(e, "bits[%u] = PERM(bits[%u], 0x65656565u, 0x04000400u);", h,
                           h);
@@ -224,17 +219,18 @@ static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
                           const struct iqt_mma_values *v)
 {
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", halves(t));
+    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", iqt_tile_halves(t));
     iqt_emit_line(e, "ivec4 c = magic;");
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint j = 0u; j < %uu; j += 2u)", 2u * v->parts);
+    iqt_emit_line(e, "for (uint j = 0u; j < %uu; j++)", v->parts);
     iqt_emit_line(e,
-                  "    c = mfma(c, v[j], v[j + 1u], x[b][2u * h], x[b][2u * h + 1u]);");
+                  "    c = mfma(c, v[j], v[%uu + j], x[b][2u * h], x[b][2u * h + 1u]);",
+                  v->parts);
     if (v->adds_shift)
         iqt_emit_line(e,
                       "c = mfma(c, bits[0], bits[0], x[b][2u * h], x[b][2u * h + 1u]);");
     iqt_emit_line(e, "vec4 four = *(const vec4 *)(scales + at + 16u * (%uu * b + h));",
-                  halves(t));
+                  iqt_tile_halves(t));
     iqt_emit_line(e, "float scale[R] = { four.x, four.y, four.z, four.w };");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
@@ -269,7 +265,7 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
                        const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
 {
     const struct iqt_mfma_shape s = shape_of(e);
-    const bool of_half = lane->x == IQT_MMA_X_EIGHT && halves(t) == 2;
+    const bool of_half = lane->x == IQT_MMA_X_EIGHT && iqt_tile_halves(t) == 2;
 
     iqt_emit_line(e, "uint supers = p.k / 256u;");
     iqt_emit_line(

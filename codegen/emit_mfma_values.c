@@ -4,7 +4,7 @@
 #include "codegen/emit_mma.h"
 
 /* q: loaded words of a row and span, b: block, s: words of the shift bits, f: fields (iq1_kt), t: table; to v: the
- * two words of the lane's eight weights in turns, those of one place are added by the unit. */
+ * words of the lane's first four weights, then those of the other four. */
 #define VALUES                                                                                          \
     "FN void values(const uint *q, uint b, uint part, const uint *s, uint f, const uint *t, uint *v)\n" \
     "{\n    (void)b; (void)part; (void)s; (void)f; (void)t;\n"
@@ -20,30 +20,23 @@ static const char q3[] = VALUES WORDS TWO_BITS
     "        v[w] = PERM(t[0], t[1], low | (top & 0x04040404u));\n" END;
 
 #define NIBBLES "        uint c = word >> 4u * w & 0x0f0f0f0fu;\n"
-#define Q4                                  \
-    "        v[w] = PERM(t[0], t[1], c);\n" \
-    "        v[2u + w] = PERM(t[2], t[3], c ^ 0x08080808u);\n" END
+#define Q4                                       \
+    "        v[2u * w] = PERM(t[0], t[1], c);\n" \
+    "        v[2u * w + 1u] = PERM(t[2], t[3], c ^ 0x08080808u);\n" END
 static const char q4[] = VALUES "    uint word = q[b];\n" WORDS NIBBLES Q4;
 static const char gray[] = VALUES
     "    uint word = q[b] & 0xfffefffeu; // bit 0 of each 16 belongs to the scale\n"
     "    word ^= word >> 1;\n" WORDS NIBBLES Q4;
 
-/* Selectors above 12 give -1: bit 7 says "not this eight". A permute also makes a mask of bits. */
-#define SELECT                                                               \
-    "        uint lo = c | (c << 4 & 0x80808080u), hi = lo ^ 0x88888888u;\n" \
-    "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
-#define HALVES(t, w)                                                                   \
-    "        v[" w "] = BLEND(m, PERM(" t "[0], " t "[1], lo), PERM(" t "[4], " t      \
-    "[5], lo));\n"                                                                     \
-    "        v[2u + " w "] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
-    "[7], hi));\n"
 static const char q5[] =
     VALUES "    uint word = q[b];\n" WORDS NIBBLES
-           "        uint g = q[2u + b] << 2u * part + w;\n" SELECT HALVES("t", "w") END;
+           "        uint g = q[2u + b] << 2u * part + w;\n" IQT_TILE_HIP_SELECT
+               IQT_TILE_HIP_HALVES("t", "2u * w") END;
 static const char pairs[] = VALUES
     "    {\n        uint c = q[b] >> part % 2u * 4u & 0x0f0f0f0fu;\n"
     "        uint g = q[2] << 4u * b + part;\n"
-    "        const uint *u = t + 8;\n" SELECT HALVES("t", "0u") HALVES("u", "1u") END;
+    "        const uint *u = t + 8;\n" IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES("t", "0u")
+        IQT_TILE_HIP_HALVES("u", "2u") END;
 
 /* Two codes at a time as halves; see emit_tile_values.c. The second lane of a pair has the upper of the third
  * word's whole pairs. */
@@ -100,8 +93,8 @@ static const char states[] = STATES "        v[w] = sums(m + 4u * w);\n" END;
 static const char magnitudes[] =
     STATES "        uint x = sums(m + 4u * w);\n"
            "        uint turn = SIGNS(x ^ (q[2u + b] << 2u * part + w & 0x80808080u));\n"
-           "        v[w] = x ^ turn;\n"
-           "        v[2u + w] = turn & 0x01010101u;\n" END;
+           "        v[2u * w] = x ^ turn;\n"
+           "        v[2u * w + 1u] = turn & 0x01010101u;\n" END;
 
 static const struct {
     const char *text, *seed;

@@ -70,11 +70,6 @@ static uint32_t tiles_of(const struct iqt_emit *e)
     return (e->plan->n + IQT_MMA_COLUMNS - 1u) / IQT_MMA_COLUMNS;
 }
 
-static uint32_t halves(const struct iqt_tile *t)
-{
-    return 32u / t->format->block;
-}
-
 /* Words of a row's values in a block. */
 static uint32_t value_words(const struct iqt_mma_values *v)
 {
@@ -161,7 +156,7 @@ static void emit_no_shifts(struct iqt_emit *e, const struct iqt_tile *t)
 void iqt_emit_mma_own(struct iqt_emit *e, const struct iqt_tile *t,
                       const struct iqt_mma_values *v)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
 
     iqt_emit_line(e, "float own[%u];", R * t->blocks);
     if (t->format->scale.table) {
@@ -194,7 +189,7 @@ void iqt_emit_mma_own(struct iqt_emit *e, const struct iqt_tile *t,
 static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
                         const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
 
     iqt_emit_line(e, "uint v[%u], s[%u];", R * value_words(v), R * 2);
     iqt_emit_line(e, "float scales[%u];", R * h);
@@ -267,7 +262,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
 static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
                           const struct iqt_mma_values *v)
 {
-    const bool both = halves(t) == 1;
+    const bool both = iqt_tile_halves(t) == 1;
     const uint32_t words = both ? value_words(v) : v->parts;
     const char *x0 = !both ? "x[h]" : v->states ? "xr[j]" : "x[0]";
     const char *x1 = !both ? "x[h]" : v->states ? "xr[j + 1u]" : "x[1]";
@@ -309,7 +304,7 @@ static void emit_term(struct iqt_emit *e, const struct iqt_tile *t)
                       : "uint r = 2u * m + j / 2u, to = (r * TILES + n) * 2u + j %% 2u;");
     iqt_emit_line(e, "float whole = FLOAT_OF((uint)c[j]) - 12582912.0f;");
     iqt_emit_line(e, "sum[to] = FMA(scales[%uu * r + h] * dx[j %% 2u], whole, sum[to]);",
-                  halves(t));
+                  iqt_tile_halves(t));
     iqt_emit_close(e);
 }
 
@@ -325,7 +320,7 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint m = 0u; m < 2u; m++)");
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", halves(t));
+    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", iqt_tile_halves(t));
     emit_products(e, t, v);
     emit_term(e, t);
     iqt_emit_close(e);

@@ -14,6 +14,17 @@
     "    return FMA_HALF2(p, z, last);\n"                    \
     "}\n"
 
+/* AMD's five-bit codes c, fifth bits on top of the bytes of g, to the two words whose sum is the value: selectors
+ * above 12 give -1, so bit 7 says "not this eight". A permute also makes a mask of bits. */
+#define IQT_TILE_HIP_SELECT                                                  \
+    "        uint lo = c | (c << 4 & 0x80808080u), hi = lo ^ 0x88888888u;\n" \
+    "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
+#define IQT_TILE_HIP_HALVES(t, to)                                                      \
+    "        v[" to "] = BLEND(m, PERM(" t "[0], " t "[1], lo), PERM(" t "[4], " t      \
+    "[5], lo));\n"                                                                      \
+    "        v[" to " + 1u] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
+    "[7], hi));\n"
+
 /* How a decoder hands over 32 weights of a row. */
 struct iqt_tile_values {
     uint8_t parts; /* words of four int8 for the same four weights, whose sum counts */

@@ -175,23 +175,14 @@ static const char hip_q3[] = VALUES UNUSED LOOP(
 static const char hip_q4[] = VALUES UNUSED LOOP("i", "8") HIP_CODE HIP_Q4;
 static const char hip_gray[] = VALUES UNUSED LOOP("i", "8") HIP_GRAY HIP_Q4;
 
-/* Selectors above 12 give -1: bit 7 says "not this eight". A permute also makes a mask of bits. */
-#define HIP_SELECT                                                           \
-    "        uint lo = c | (c << 4 & 0x80808080u), hi = lo ^ 0x88888888u;\n" \
-    "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
-#define HIP_HALVES(t, to)                                                               \
-    "        v[" to "] = BLEND(m, PERM(" t "[0], " t "[1], lo), PERM(" t "[4], " t      \
-    "[5], lo));\n"                                                                      \
-    "        v[" to " + 1u] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
-    "[7], hi));\n"
 static const char hip_q5[] = VALUES UNUSED LOOP("i", "8") HIP_CODE
-    "        uint g = q[8u + b] << i;\n" HIP_SELECT HIP_HALVES("t",
-                                                               "2u * i") "    }\n}\n";
+    "        uint g = q[8u + b] << i;\n" IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES(
+        "t", "2u * i") "    }\n}\n";
 static const char hip_pairs[] = VALUES UNUSED LOOP(
     "i", "4") "        uint c = q[2u * b + i / 2u] >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
               "        uint g = q[4] << (4u * b + i);\n"
-              "        const uint *u = t + 8;\n" HIP_SELECT HIP_HALVES("t", "4u * i")
-                  HIP_HALVES("u", "4u * i + 2u") "    }\n}\n";
+              "        const uint *u = t + 8;\n" IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES(
+                  "t", "4u * i") IQT_TILE_HIP_HALVES("u", "4u * i + 2u") "    }\n}\n";
 
 /* ---- Trellis ---- */
 

@@ -295,11 +295,6 @@ static inline size_t problem_k(const struct iqt_format *f, size_t want)
     return (size_t)iqt_round_up(want, granule);
 }
 
-static inline bool problem_has_units(const struct target *t, const struct iqt_format *f)
-{
-    return t->dev->limits.mma && iqt_mma_lane_of(f, t->dev->backend->dialect) != NULL;
-}
-
 /* One of the plans for matrix units that the tuner would try for a drawn n; false, and a failure: there is
  * none. */
 static inline bool problem_unit_plan(const struct target *t, const struct iqt_format *f,
@@ -353,6 +348,27 @@ static inline void for_each_format(struct targets *all, const char *name, proble
                 fn(&all->at[i], f, layout);
                 check_end();
             }
+}
+
+/* The same for a drawn plan for matrix units of each format. */
+typedef void (*unit_fn)(struct target *t, const struct iqt_plan *plan);
+
+static inline void for_each_unit(struct targets *all, const char *name, enum iqt_op op,
+                                 unit_fn fn)
+{
+    for (size_t i = 0; i < all->count; i++)
+        for (const struct iqt_format *f = iqt_formats; f->name; f++) {
+            struct target *t = &all->at[i];
+            struct iqt_plan plan;
+
+            if (!t->dev->limits.mma ||
+                iqt_mma_lane_of(f, t->dev->backend->dialect) == NULL ||
+                !check_begin("%s.%s.%s", name, t->name, f->name))
+                continue;
+            if (problem_unit_plan(t, f, op, &plan))
+                fn(t, &plan);
+            check_end();
+        }
 }
 
 #endif

@@ -261,22 +261,6 @@ static void unit(struct target *t, const struct iqt_plan *plan)
     problem_free(&p);
 }
 
-static void test_units(struct targets *all)
-{
-    for (size_t i = 0; i < all->count; i++)
-        for (const struct iqt_format *f = iqt_formats; f->name; f++) {
-            struct target *t = &all->at[i];
-            struct iqt_plan plan;
-
-            if (!problem_has_units(t, f) ||
-                !check_begin("product.units.%s.%s", t->name, f->name))
-                continue;
-            if (problem_unit_plan(t, f, IQT_OP_MATVEC, &plan))
-                unit(t, &plan);
-            check_end();
-        }
-}
-
 int main(int argc, char **argv)
 {
     struct targets all;
@@ -290,7 +274,7 @@ int main(int argc, char **argv)
     for_each_format(&all, "product.split", split);
     for_each_format(&all, "product.one-hot", one_hot);
     for_each_format(&all, "product.floats", floats);
-    test_units(&all);
+    for_each_unit(&all, "product.units", IQT_OP_MATVEC, unit);
     targets_close(&all);
     return check_done();
 }

@@ -285,22 +285,6 @@ static void gated_unit(struct target *t, const struct iqt_plan *plan)
     pair_free(&p);
 }
 
-static void test_units(struct targets *all)
-{
-    for (size_t i = 0; i < all->count; i++)
-        for (const struct iqt_format *f = iqt_formats; f->name; f++) {
-            struct target *t = &all->at[i];
-            struct iqt_plan plan;
-
-            if (!problem_has_units(t, f) ||
-                !check_begin("product.gated-units.%s.%s", t->name, f->name))
-                continue;
-            if (problem_unit_plan(t, f, IQT_OP_GATED, &plan))
-                gated_unit(t, &plan);
-            check_end();
-        }
-}
-
 /* ---- Matrices of different kinds in one call ---- */
 
 static const struct {
@@ -401,7 +385,7 @@ int main(int argc, char **argv)
     for_each_format(&all, "product.sums", sums);
     for_each_format(&all, "product.in-place", in_place);
     for_each_format(&all, "product.gated", gated);
-    test_units(&all);
+    for_each_unit(&all, "product.gated-units", IQT_OP_GATED, gated_unit);
     test_mixed_gate(&all);
     test_shared(&all);
     targets_close(&all);
