@@ -300,34 +300,24 @@ static void emit_epilogue_spread(struct iqt_emit *e, const struct iqt_tile *tile
     iqt_emit_close(e);
 }
 
-/* Sum i of a lane is finished by one of the warps that share its rows: the sum over these, in order. */
-static void emit_epilogue_parts(struct iqt_emit *e)
+void iqt_emit_parts(struct iqt_emit *e, const char *group, const char *of,
+                    const char *lane)
 {
     char row[128];
 
-    iqt_emit_line(e, "BARRIER;");
-    iqt_emit_open(e, "for (uint i = chunk; i < EACH; i += CHUNKS)");
-    if (e->plan->n == 1)
-        iqt_emit_line(e, "uint r = i, c = part;");
-    else
-        iqt_emit_line(
-            e,
-            "uint r = i / (2u * TILES), c = i / 2u %% TILES * 8u + 2u * part + i %% 2u;");
-    iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
     iqt_emit_open(e, "if (row < p.rows && c < p.cols)");
     for (uint32_t i = 0; i < prefixes(e); i++) {
         e->prefix = prefix_of[i];
-        snprintf(row, sizeof row, "p.%s_base + tile + r * %uu", e->prefix,
+        snprintf(row, sizeof row, "p.%s_base + %s + r * %uu", e->prefix, group,
                  e->plan->format->row_head);
         iqt_emit_row_factor(e, row);
         iqt_emit_line(e, "float %s_total = 0.0f;", e->prefix);
         iqt_emit_line(e, "UNROLL");
         iqt_emit_line(e, "for (uint j = 0u; j < CHUNKS; j++)");
-        iqt_emit_line(e, "    %s_total += %s_parts[warp - chunk + j][i][THREAD %% 32u];",
-                      e->prefix, e->prefix);
+        iqt_emit_line(e, "    %s_total += %s_parts[%s][i][%s];", e->prefix, e->prefix, of,
+                      lane);
     }
     iqt_emit_store(e);
-    iqt_emit_close(e);
     iqt_emit_close(e);
 }
 
@@ -357,17 +347,36 @@ static void emit_sweep(struct iqt_emit *e, const struct iqt_tile *tile,
         emit_epilogue_first(e);
 }
 
+/* Matrix units are of two kinds. */
+static const struct unit {
+    void (*values)(struct iqt_emit *, const struct iqt_tile *, struct iqt_mma_values *);
+    void (*functions)(struct iqt_emit *);
+    void (*threads)(struct iqt_emit *);
+    void (*spans)(struct iqt_emit *, const struct iqt_tile *,
+                  const struct iqt_mma_values *);
+    void (*finish)(struct iqt_emit *);
+} units[IQT_DIALECTS] = {
+    [IQT_DIALECT_CUDA] = { iqt_emit_mma_values, iqt_emit_mma_functions,
+                           iqt_emit_mma_threads, iqt_emit_mma_spans,
+                           iqt_emit_mma_finish },
+    [IQT_DIALECT_HIP] = { iqt_emit_mfma_values, iqt_emit_mfma_functions,
+                          iqt_emit_mfma_threads, iqt_emit_mfma_spans,
+                          iqt_emit_mfma_finish },
+};
+
 static void emit_mma_body(struct iqt_emit *e, const struct iqt_tile *tile,
                           const struct iqt_mma_values *values)
 {
-    iqt_emit_mma_threads(e);
+    const struct unit *unit = &units[e->plan->dialect];
+
+    unit->threads(e);
     iqt_emit_tile_table(e, tile);
     iqt_emit_tile_geometry(e, tile);
     for (uint32_t i = 0; i < prefixes(e); i++) {
         e->prefix = prefix_of[i];
-        iqt_emit_mma_spans(e, tile, values);
+        unit->spans(e, tile, values);
     }
-    emit_epilogue_parts(e);
+    unit->finish(e);
 }
 
 static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
@@ -418,9 +427,9 @@ static void emit_mma_decoder(struct iqt_emit *e, const struct iqt_tile *tile,
                              struct iqt_mma_values *values)
 {
     iqt_buf_printf(e->out, "%s", e->spell->tiles);
-    iqt_emit_mma_values(e, tile, values);
+    units[e->plan->dialect].values(e, tile, values);
     iqt_emit_tile_functions(e, tile, NULL);
-    iqt_emit_mma_functions(e);
+    units[e->plan->dialect].functions(e);
 }
 
 void iqt_emit_gpu(struct iqt_emit *e)

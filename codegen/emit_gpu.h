@@ -9,5 +9,9 @@
 void iqt_emit_row_factor(struct iqt_emit *e, const char *row);
 /* From totals and factors to y, for row and column c of the launch. */
 void iqt_emit_store(struct iqt_emit *e);
+/* Matrix units: sum i of a lane for row `row`, number r of the group of rows that is at `group`, and column c, if
+ * there are such: the sum over the warps that share rows, in order. of, lane: indices of their sums. */
+void iqt_emit_parts(struct iqt_emit *e, const char *group, const char *of,
+                    const char *lane);
 
 #endif

@@ -11,6 +11,7 @@
 #include "codegen/emit_mma.h"
 
 #include "codegen/emit_call.h"
+#include "codegen/emit_gpu.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -69,11 +70,6 @@ static uint32_t tiles_of(const struct iqt_emit *e)
     return (e->plan->n + IQT_MMA_COLUMNS - 1u) / IQT_MMA_COLUMNS;
 }
 
-static uint32_t halves(const struct iqt_tile *t)
-{
-    return 32u / t->format->block;
-}
-
 /* Words of a row's values in a block. */
 static uint32_t value_words(const struct iqt_mma_values *v)
 {
@@ -123,19 +119,23 @@ static void emit_shift(struct iqt_emit *e, const struct iqt_mma_values *v,
     iqt_emit_close(e);
 }
 
-/* Scales of a table: the codes of four rows are one word of selectors. */
+/* Scales of a table: the codes of four rows are one word of selectors, nibbles or bytes. */
 static void emit_own_table(struct iqt_emit *e, const struct iqt_tile *t)
 {
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
+
     assert(t->blocks == 2 && t->scale_bits == 4 &&
            t->scale_bit[1] == t->scale_bit[0] + 4 && t->row_bits == t->scale_bit[0] + 8u);
     iqt_emit_line(e, t->row_bits == 8 ? "uint codes = e[0];"
-                                      : "uint codes = PERM(e[0], e[1], 0x7531u);");
+                     : cuda           ? "uint codes = PERM(e[0], e[1], 0x7531u);"
+                                      : "uint codes = PERM(e[0], e[1], 0x07050301u);");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
     iqt_emit_line(e, "uint c = codes >> 4u * b & 0x0f0f0f0fu;");
-    iqt_emit_line(e, "c = PERM(c | c >> 4, 0u, 0x4420u);");
-    iqt_emit_line(
-        e, "uint low = PERM(t[0], t[1], c), high = PERM(t[2], t[3], c ^ 0x8888u);");
+    if (cuda)
+        iqt_emit_line(e, "c = PERM(c | c >> 4, 0u, 0x4420u);");
+    iqt_emit_line(e, "uint low = PERM(t[0], t[1], c), high = PERM(t[2], t[3], c ^ %s);",
+                  cuda ? "0x8888u" : "0x08080808u");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
     iqt_emit_line(
@@ -153,10 +153,10 @@ static void emit_no_shifts(struct iqt_emit *e, const struct iqt_tile *t)
                   t->family == IQT_TILE_Q6 ? "0xfbfbfbfbu" : "0u");
 }
 
-static void emit_own(struct iqt_emit *e, const struct iqt_tile *t,
-                     const struct iqt_mma_values *v)
+void iqt_emit_mma_own(struct iqt_emit *e, const struct iqt_tile *t,
+                      const struct iqt_mma_values *v)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
 
     iqt_emit_line(e, "float own[%u];", R * t->blocks);
     if (t->format->scale.table) {
@@ -189,7 +189,7 @@ static void emit_own(struct iqt_emit *e, const struct iqt_tile *t,
 static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
                         const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
 
     iqt_emit_line(e, "uint v[%u], s[%u];", R * value_words(v), R * 2);
     iqt_emit_line(e, "float scales[%u];", R * h);
@@ -262,7 +262,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
 static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
                           const struct iqt_mma_values *v)
 {
-    const bool both = halves(t) == 1;
+    const bool both = iqt_tile_halves(t) == 1;
     const uint32_t words = both ? value_words(v) : v->parts;
     const char *x0 = !both ? "x[h]" : v->states ? "xr[j]" : "x[0]";
     const char *x1 = !both ? "x[h]" : v->states ? "xr[j + 1u]" : "x[1]";
@@ -304,7 +304,7 @@ static void emit_term(struct iqt_emit *e, const struct iqt_tile *t)
                       : "uint r = 2u * m + j / 2u, to = (r * TILES + n) * 2u + j %% 2u;");
     iqt_emit_line(e, "float whole = FLOAT_OF((uint)c[j]) - 12582912.0f;");
     iqt_emit_line(e, "sum[to] = FMA(scales[%uu * r + h] * dx[j %% 2u], whole, sum[to]);",
-                  halves(t));
+                  iqt_tile_halves(t));
     iqt_emit_close(e);
 }
 
@@ -320,7 +320,7 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint m = 0u; m < 2u; m++)");
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", halves(t));
+    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", iqt_tile_halves(t));
     emit_products(e, t, v);
     emit_term(e, t);
     iqt_emit_close(e);
@@ -341,10 +341,11 @@ static void emit_four(struct iqt_emit *e, const char *name, uint32_t value)
     iqt_emit_line(e, "    %s[i] = 0x%08xu ^ hidden_zero();", name, value);
 }
 
-/* iq1_kt: the last two lanes' seeds of the second block are put together from rests. What comes out of
+/* 13-bit seeds: the last two lanes' ones of the second block are put together from rests. What comes out of
  * a shuffle is not computed again in each iteration. */
-static void emit_seed_masks(struct iqt_emit *e)
+void iqt_emit_mma_seed_masks(struct iqt_emit *e)
 {
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
     static const char *const words[] = {
         "part == 0u ? 0u : part == 1u ? 19u : 13u",
         "part < 2u ? 0x1fffu : 63u",
@@ -354,8 +355,10 @@ static void emit_seed_masks(struct iqt_emit *e)
         "part == 2u ? 4u : 11u",
     };
 
-    for (uint32_t i = 0; i < IQT_COUNT(words); i++)
-        iqt_emit_line(e, "t[%u] = FROM_LANE(%s, part);", 4 + i, words[i]);
+    for (uint32_t i = 0; i < (cuda ? 6u : 4u);
+         i++) /* AMD's lanes have the field itself */
+        iqt_emit_line(e, cuda ? "t[%u] = FROM_LANE(%s, part);" : "t[%u] = %s;", 4 + i,
+                      words[i]);
 }
 
 static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
@@ -394,7 +397,7 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_close(e);
     iqt_emit_mma_stage_start(e, lane);
     if (t->family == IQT_TILE_KT1)
-        emit_seed_masks(e);
+        iqt_emit_mma_seed_masks(e);
     if (t->family == IQT_TILE_Q6)
         iqt_emit_line(e, "t[0] = FROM_LANE(0x64006400u, part);");
     emit_four(e, "magic", 0x4b400000u);
@@ -416,7 +419,7 @@ void iqt_emit_mma_spans(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_open(e, "for (uint u = chunk; u < p.k / 256u; u += CHUNKS)");
     if (iqt_mma_stages_spans(t))
         iqt_emit_tile_codes(e, t, "16u * part");
-    emit_own(e, t, v);
+    iqt_emit_mma_own(e, t, v);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint i = 0u; i < 4u; i++)");
     iqt_emit_mma_stage(e, t);
@@ -441,5 +444,22 @@ void iqt_emit_mma_spans(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (uint i = 0u; i < EACH; i++)");
     iqt_emit_line(e, "    %s_parts[warp][i][THREAD %% 32u] = sum[i];", e->prefix);
+    iqt_emit_close(e);
+}
+
+/* ---- Sums ---- */
+
+void iqt_emit_mma_finish(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "BARRIER;");
+    iqt_emit_open(e, "for (uint i = chunk; i < EACH; i += CHUNKS)");
+    if (e->plan->n == 1)
+        iqt_emit_line(e, "uint r = i, c = part;");
+    else
+        iqt_emit_line(
+            e,
+            "uint r = i / (2u * TILES), c = i / 2u %% TILES * 8u + 2u * part + i %% 2u;");
+    iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
+    iqt_emit_parts(e, "tile", "warp - chunk + j", "THREAD % 32u");
     iqt_emit_close(e);
 }

@@ -1,4 +1,5 @@
-/* CUDA kernels over tiles on the matrix units: mma.sync of int8, a warp 32 rows. */
+/* Kernels over tiles on the matrix units. CUDA: mma.sync of int8, a warp 32 rows (emit_mma*.c); HIP: mfma of
+ * int8, a wave 16 rows or more (emit_mfma*.c). */
 #ifndef IQT_CODEGEN_EMIT_MMA_H
 #define IQT_CODEGEN_EMIT_MMA_H
 
@@ -14,6 +15,8 @@ struct iqt_mma_values {
     int8_t offset;      /* what the words' values lack */
 };
 
+/* A decoder's way with shift bits, of a format that has them or not. */
+void iqt_mma_use_shift(const struct iqt_tile *tile, struct iqt_mma_values *out);
 /* Decoder `values()`; primitives and shared memory. */
 void iqt_emit_mma_values(struct iqt_emit *e, const struct iqt_tile *tile,
                          struct iqt_mma_values *out);
@@ -31,5 +34,22 @@ void iqt_emit_mma_stage_end(struct iqt_emit *e);
 void iqt_emit_mma_threads(struct iqt_emit *e);
 void iqt_emit_mma_spans(struct iqt_emit *e, const struct iqt_tile *tile,
                         const struct iqt_mma_values *values);
+/* Behind them: each sum is finished by one of the warps that share its rows. */
+void iqt_emit_mma_finish(struct iqt_emit *e);
+/* In the loop: a lane's own tile's block scales own[], its shift bits shifts[]. */
+void iqt_emit_mma_own(struct iqt_emit *e, const struct iqt_tile *tile,
+                      const struct iqt_mma_values *values);
+
+/* Before it, 13-bit seeds: how a lane puts its seed together, in the table. */
+void iqt_emit_mma_seed_masks(struct iqt_emit *e);
+
+/* The same for HIP. */
+void iqt_emit_mfma_values(struct iqt_emit *e, const struct iqt_tile *tile,
+                          struct iqt_mma_values *out);
+void iqt_emit_mfma_functions(struct iqt_emit *e);
+void iqt_emit_mfma_threads(struct iqt_emit *e);
+void iqt_emit_mfma_spans(struct iqt_emit *e, const struct iqt_tile *tile,
+                         const struct iqt_mma_values *values);
+void iqt_emit_mfma_finish(struct iqt_emit *e);
 
 #endif

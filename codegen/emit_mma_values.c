@@ -168,6 +168,11 @@ void iqt_emit_mma_values(struct iqt_emit *e, const struct iqt_tile *tile,
         emit_states(e, trellis);
     iqt_buf_printf(e->out, "%s", decoders[tile->family].text[tile->format->block == 16]);
     *out = decoders[tile->family].values;
+    iqt_mma_use_shift(tile, out);
+}
+
+void iqt_mma_use_shift(const struct iqt_tile *tile, struct iqt_mma_values *out)
+{
     out->adds_shift &= !iqt_field_empty(&tile->format->shift);
     if (out->adds_shift)
         out->shift_byte = (uint8_t)tile->format->codebook->shift;

@@ -208,11 +208,6 @@ void iqt_emit_tile_record(struct iqt_emit *e, const struct iqt_tile *t)
 
 /* ---- A block of 32 ---- */
 
-static uint32_t halves(const struct iqt_tile *t)
-{
-    return 32u / t->format->block;
-}
-
 void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *t)
 {
     if (in_words(t))
@@ -226,7 +221,7 @@ void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *t)
 
 static void emit_shift(struct iqt_emit *e, const struct iqt_tile *t, uint32_t i)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
 
     if (iqt_emit_tile_counts(e))
         iqt_emit_line(
@@ -240,7 +235,7 @@ static void emit_shift(struct iqt_emit *e, const struct iqt_tile *t, uint32_t i)
 static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
                         const struct iqt_tile_values *v, bool all_rows)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
     const char *row = all_rows ? "r" : "0u";
 
     iqt_emit_tile_fields(e, t);
@@ -316,7 +311,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "    xr[i] = REPEAT(x[i / 4u], i %% 4u);");
     }
     if (lacks(t, v)) {
-        if (halves(t) == 2)
+        if (iqt_tile_halves(t) == 2)
             iqt_emit_line(e, "float xf[2] = { float(x_sum0), float(x_sum1) };");
         else
             iqt_emit_line(e, "float xf[1] = { float(x_sum0 + x_sum1) };");
@@ -326,7 +321,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
 /* Two blocks of 16 have the same x scale and superblock's scale. */
 static void emit_terms(struct iqt_emit *e, const struct iqt_tile *t, const char *row)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
     char sum[32];
 
     snprintf(sum, sizeof sum, "%s_sum[r * N + c]", e->prefix);
@@ -348,7 +343,7 @@ static void emit_terms(struct iqt_emit *e, const struct iqt_tile *t, const char 
 static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
                      const struct iqt_tile_values *v, bool all_rows)
 {
-    const uint32_t h = halves(t);
+    const uint32_t h = iqt_tile_halves(t);
     const char *row = all_rows ? "r" : "0u";
 
     iqt_emit_line(e, iqt_emit_tile_counts(e) ? "int whole[2];" : "float whole[%u];", h);
@@ -389,9 +384,9 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     if (all) {
         iqt_emit_line(e, "uint v[%u * W];", rows);
         iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
-                      rows * halves(t));
+                      rows * iqt_tile_halves(t));
         if (lacks(t, v) && has_shift(t))
-            iqt_emit_line(e, "float lacking[%u];", rows * halves(t));
+            iqt_emit_line(e, "float lacking[%u];", rows * iqt_tile_halves(t));
         iqt_emit_line(e, "UNROLL");
         iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
         emit_decode(e, t, v, true);
@@ -410,9 +405,9 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     if (!all) {
         iqt_emit_line(e, "uint v[W];");
         iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
-                      halves(t));
+                      iqt_tile_halves(t));
         if (lacks(t, v) && has_shift(t))
-            iqt_emit_line(e, "float lacking[%u];", halves(t));
+            iqt_emit_line(e, "float lacking[%u];", iqt_tile_halves(t));
         emit_decode(e, t, v, false);
     }
     emit_dot(e, t, v, all);

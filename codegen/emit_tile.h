@@ -14,6 +14,17 @@
     "    return FMA_HALF2(p, z, last);\n"                    \
     "}\n"
 
+/* AMD's five-bit codes c, fifth bits on top of the bytes of g, to the two words whose sum is the value: selectors
+ * above 12 give -1, so bit 7 says "not this eight". A permute also makes a mask of bits. */
+#define IQT_TILE_HIP_SELECT                                                  \
+    "        uint lo = c | (c << 4 & 0x80808080u), hi = lo ^ 0x88888888u;\n" \
+    "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
+#define IQT_TILE_HIP_HALVES(t, to)                                                      \
+    "        v[" to "] = BLEND(m, PERM(" t "[0], " t "[1], lo), PERM(" t "[4], " t      \
+    "[5], lo));\n"                                                                      \
+    "        v[" to " + 1u] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
+    "[7], hi));\n"
+
 /* How a decoder hands over 32 weights of a row. */
 struct iqt_tile_values {
     uint8_t parts; /* words of four int8 for the same four weights, whose sum counts */
@@ -26,6 +37,11 @@ struct iqt_tile_values {
  * s[2] of the block, table words t, to v. For n columns. */
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_tile_values *out);
+/* Of a trellis: m[group i + n], the masked n-th state of the group whose seed is x, which times `power`; sums(m),
+ * four states' sums of bytes, less the centre, as bytes. */
+void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
+                         uint32_t power);
+void iqt_emit_tile_sums(struct iqt_emit *e, const struct iqt_tile *tile);
 /* Several columns share the decoded words, so these are worth more work; matrix units add parts. */
 bool iqt_emit_tile_merges(const struct iqt_emit *e);
 /* Two bits a weight in blocks of 16 have as many scales as words: in one column on CUDA these stay integers, and a shift

@@ -175,23 +175,14 @@ static const char hip_q3[] = VALUES UNUSED LOOP(
 static const char hip_q4[] = VALUES UNUSED LOOP("i", "8") HIP_CODE HIP_Q4;
 static const char hip_gray[] = VALUES UNUSED LOOP("i", "8") HIP_GRAY HIP_Q4;
 
-/* Selectors above 12 give -1: bit 7 says "not this eight". A permute also makes a mask of bits. */
-#define HIP_SELECT                                                           \
-    "        uint lo = c | (c << 4 & 0x80808080u), hi = lo ^ 0x88888888u;\n" \
-    "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
-#define HIP_HALVES(t, to)                                                               \
-    "        v[" to "] = BLEND(m, PERM(" t "[0], " t "[1], lo), PERM(" t "[4], " t      \
-    "[5], lo));\n"                                                                      \
-    "        v[" to " + 1u] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
-    "[7], hi));\n"
 static const char hip_q5[] = VALUES UNUSED LOOP("i", "8") HIP_CODE
-    "        uint g = q[8u + b] << i;\n" HIP_SELECT HIP_HALVES("t",
-                                                               "2u * i") "    }\n}\n";
+    "        uint g = q[8u + b] << i;\n" IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES(
+        "t", "2u * i") "    }\n}\n";
 static const char hip_pairs[] = VALUES UNUSED LOOP(
     "i", "4") "        uint c = q[2u * b + i / 2u] >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
               "        uint g = q[4] << (4u * b + i);\n"
-              "        const uint *u = t + 8;\n" HIP_SELECT HIP_HALVES("t", "4u * i")
-                  HIP_HALVES("u", "4u * i + 2u") "    }\n}\n";
+              "        const uint *u = t + 8;\n" IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES(
+                  "t", "4u * i") IQT_TILE_HIP_HALVES("u", "4u * i + 2u") "    }\n}\n";
 
 /* ---- Trellis ---- */
 
@@ -227,8 +218,8 @@ static void emit_state_terms(struct iqt_emit *e, const struct iqt_trellis *t)
 
 /* AMD multiplies 32 bits at a quarter of the rate of 24 bits: x has 17, the power's low 24 bits and
  * its high byte are multiplied apart. */
-static void emit_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
-                       uint32_t power)
+void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
+                         uint32_t power)
 {
     if (e->plan->dialect == IQT_DIALECT_CUDA)
         iqt_emit_line(e, "m[%uu * i + %uu] = x * 0x%08xu + add[%u] & 0x%08xu;", t->group,
@@ -266,14 +257,14 @@ static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
         iqt_emit_line(e, "x += %uu;", t->seed_add);
     for (uint32_t n = 0; n < t->group; n++) {
         power *= t->multiplier;
-        emit_state(e, t, n, power);
+        iqt_emit_tile_state(e, t, n, power);
     }
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
 
 /* Four sums of bytes, less the centre, as bytes. */
-static void emit_sums(struct iqt_emit *e, const struct iqt_tile *tile)
+void iqt_emit_tile_sums(struct iqt_emit *e, const struct iqt_tile *tile)
 {
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
 
@@ -408,7 +399,7 @@ void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
     if (trellis) {
         emit_states(e, tile);
         if (merged || tile->format->trellis->magnitude)
-            emit_sums(e, tile);
+            iqt_emit_tile_sums(e, tile);
     }
     if (iqt_emit_tile_counts(e)) {
         iqt_buf_printf(e->out, "%s", cuda_q2_halves);

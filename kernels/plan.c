@@ -329,18 +329,24 @@ static enum iqt_status check_mma(const struct iqt_plan *p)
          "compute kind mma does not go with %s in dialect %s, layout %s", p->format->name,
          dialect_names[p->dialect], iqt_layout_name(p->layout));
     RULE(p->covers != IQT_COVERS_ROUTED, "routed plans have no compute kind mma");
-    RULE(p->n >= iqt_mma_least_columns(p->format),
+    RULE(p->n >= iqt_mma_least_columns(p->format, p->dialect),
          "n%u: compute kind mma is for %u columns or more of %s", p->n,
-         iqt_mma_least_columns(p->format), p->format->name);
-    RULE(p->rows_group % (IQT_MMA_QUADS * IQT_TILE_ROWS) == 0 &&
-             p->threads >= IQT_MMA_LANES,
-         "g%u.t%u: a warp of compute kind mma has g32 and t4, or multiples",
-         p->rows_group, p->threads);
+         iqt_mma_least_columns(p->format, p->dialect), p->format->name);
+    RULE(p->rows_group % iqt_mma_rows(p->dialect) == 0,
+         "g%u: compute kind mma has g%u or multiples", p->rows_group,
+         iqt_mma_rows(p->dialect));
+    RULE(
+        p->dialect != IQT_DIALECT_HIP || p->rows_group <= 4 * IQT_MFMA_ROWS,
+        "g%u: compute kind mma has up to %u rows in dialect hip, whose waves have them all",
+        p->rows_group, 4u * IQT_MFMA_ROWS);
+    RULE(p->threads >= iqt_mma_threads(p),
+         "g%u.t%u: compute kind mma has t%u or multiples", p->rows_group, p->threads,
+         iqt_mma_threads(p));
     RULE(p->reduce == IQT_REDUCE_SHMEM,
          "compute kind mma adds in shared memory, not by %s", reduce_names[p->reduce]);
-    RULE(iqt_mma_stage_of(p).shared <= IQT_MMA_SHARED,
-         "%u bytes of shared memory, compute kind mma has at most %u",
-         iqt_mma_stage_of(p).shared, (unsigned)IQT_MMA_SHARED);
+    RULE(iqt_mma_shared(p) <= iqt_mma_most_shared(p->dialect),
+         "%u bytes of shared memory, compute kind mma has at most %u", iqt_mma_shared(p),
+         iqt_mma_most_shared(p->dialect));
     return IQT_OK;
 }
 
@@ -381,7 +387,7 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
 static uint32_t reduction_bytes(const struct iqt_plan *p)
 {
     if (p->compute == IQT_COMPUTE_MMA)
-        return iqt_mma_stage_of(p).shared;
+        return iqt_mma_shared(p);
     return p->reduce == IQT_REDUCE_SHMEM ? 4 * iqt_plan_threads(p) : 0;
 }
 

@@ -55,20 +55,24 @@ static void add_gpu(struct listing *l, struct iqt_plan plan)
                 }
 }
 
-/* Warps of four lanes by eight groups of rows; those of a workgroup share rows. */
+/* Warps that share rows. CUDA's have 32 of them, AMD's waves 16 to 64. */
 static void add_mma(struct listing *l, struct iqt_plan plan)
 {
+    static const uint16_t waves[] = { 1, 2, 4, 8 };
+    const bool hip = plan.dialect == IQT_DIALECT_HIP;
+
     plan.compute = IQT_COMPUTE_MMA;
     plan.rows_thread = IQT_TILE_ROWS;
-    plan.rows_group = IQT_MMA_QUADS * IQT_TILE_ROWS;
     plan.span = IQT_TILE_SPAN;
     plan.lookup =
         plan.format->decode == IQT_DECODE_CODEBOOK ? IQT_LOOKUP_PERM : IQT_LOOKUP_NONE;
     plan.reduce = IQT_REDUCE_SHMEM;
-    for (size_t t = 0; t < IQT_COUNT(threads_values); t++) {
-        plan.threads = threads_values[t];
-        add(l, &plan);
-    }
+    for (uint32_t sets = 1; sets <= (hip ? 4u : 1u); sets *= 2)
+        for (size_t w = 0; w < IQT_COUNT(waves); w++) {
+            plan.rows_group = (uint16_t)(sets * iqt_mma_rows(plan.dialect));
+            plan.threads = (uint16_t)(waves[w] * iqt_mma_threads(&plan));
+            add(l, &plan);
+        }
 }
 
 static void add_host(struct listing *l, struct iqt_plan plan)
@@ -161,7 +165,8 @@ double iqt_plan_operations(const struct iqt_plan *p)
     const double load = p->layout == IQT_LAYOUT_PACKED ? 0.1 : 0.5;
     const double decode = lookup_cost(p) + code_planes(p->format) * (0.5 + load);
     const double scales = 24.0 / p->format->block;
-    const double eights = ceil(p->n / (double)IQT_MMA_COLUMNS);
+    const double eights =
+        p->dialect == IQT_DIALECT_HIP ? 2.0 : ceil(p->n / (double)IQT_MMA_COLUMNS);
     const bool plain =
         p->dialect != IQT_DIALECT_GLSL || p->format->decode == IQT_DECODE_FLOAT;
     const double x =
@@ -186,7 +191,7 @@ double iqt_plan_cost(const struct iqt_plan *p, const struct iqt_limits *limits, 
     const double per_step = p->reduce == IQT_REDUCE_SHMEM ? 24.0 : 8.0;
     const double steps = p->threads > 1 ? log2(p->threads) : 0;
     const double reduction = p->compute == IQT_COMPUTE_MMA
-                                 ? per_step * p->n * p->threads / IQT_MMA_LANES
+                                 ? per_step * p->n * p->threads / iqt_mma_threads(p)
                                  : steps * per_step * p->n * p->threads;
     const double threads = iqt_plan_threads(p);
     /* Parts are written, and read again by one workgroup that waits for all. */
@@ -326,7 +331,7 @@ struct iqt_plan iqt_plan_split(const struct iqt_plan *p, const struct iqt_limits
     return best;
 }
 
-/* Matrix units take eight columns. With four, decoders that share no work between the lanes of a quad
+/* CUDA's matrix units take eight columns; AMD's nobody has timed. With four, decoders that share no work between the lanes of a quad
  * are still longer than dot products (docs/kernels.md). */
 static bool mma_is_shorter(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
                            uint32_t n)
@@ -338,7 +343,8 @@ static bool mma_is_shorter(const struct iqt_format *f, enum iqt_dialect d, enum 
     /* Two matrices, sixteen columns and the largest table: 255 registers are two too few. */
     if (family == IQT_TILE_PAIRS && op == IQT_OP_GATED && n > IQT_MMA_COLUMNS)
         return false;
-    return iqt_mma_lane_of(f, d) != NULL && n >= (short_one ? 8 : 4);
+    return d == IQT_DIALECT_CUDA && iqt_mma_lane_of(f, d) != NULL &&
+           n >= (short_one ? 8 : 4);
 }
 
 /* Eight warps share 32 rows. */

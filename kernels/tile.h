@@ -74,6 +74,12 @@ struct iqt_tile {
     struct iqt_tile_piece piece[IQT_TILE_PIECES];
 };
 
+/* Scales of a row in 32 weights: 1 or 2. */
+static inline uint32_t iqt_tile_halves(const struct iqt_tile *t)
+{
+    return 32u / t->format->block;
+}
+
 enum iqt_tile_family iqt_tile_family_of(const struct iqt_format *f, enum iqt_dialect d);
 /* Whether packed rows of this format are tiles in this dialect. */
 bool iqt_tile_init(struct iqt_tile *t, const struct iqt_format *f, enum iqt_dialect d);

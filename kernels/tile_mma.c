@@ -1,6 +1,8 @@
 /* The words of a tile that a lane of an mma kernel loads, by family. Knows nothing of texts. */
 #include "kernels/tile_mma.h"
 
+#include "kernels/layout.h"
+
 #define SAME(n)         \
     {                   \
         IQT_MMA_SAME, n \
@@ -13,12 +15,16 @@
     {                   \
         IQT_MMA_WORD, n \
     }
+#define PAIR(n)         \
+    {                   \
+        IQT_MMA_PAIR, n \
+    }
 #define HALF(n)         \
     {                   \
         IQT_MMA_HALF, n \
     }
 
-/* Blocks of 32, then blocks of 16. */
+/* CUDA's: blocks of 32, then blocks of 16. */
 static const struct iqt_mma_lane lanes[2][IQT_TILE_KT4 + 1] = {
     {
         [IQT_TILE_Q2] = { 2, IQT_MMA_X_NIBBLE, { HALF(0), HALF(2) } },
@@ -29,7 +35,7 @@ static const struct iqt_mma_lane lanes[2][IQT_TILE_KT4 + 1] = {
         [IQT_TILE_PAIRS] = { 3, IQT_MMA_X_EIGHT, { HALF(0), HALF(2), SAME_HALF(4) } },
         [IQT_TILE_KT1] = { 3,
                            IQT_MMA_X_EIGHT,
-                           { { IQT_MMA_PAIR, 0 }, { IQT_MMA_ENDS, 0 }, SAME(1) } },
+                           { PAIR(0), { IQT_MMA_ENDS, 0 }, SAME(1) } },
         [IQT_TILE_KT2] = { 2, IQT_MMA_X_EIGHT, { HALF(0), HALF(2) } },
         [IQT_TILE_KT3] = { 4, IQT_MMA_X_EIGHT, { HALF(0), HALF(2), SAME(4), SAME(5) } },
         [IQT_TILE_KT4] = { 2, IQT_MMA_X_EIGHT, { WORD(0), WORD(4) } },
@@ -40,12 +46,7 @@ static const struct iqt_mma_lane lanes[2][IQT_TILE_KT4 + 1] = {
                           { SAME_HALF(0), SAME_HALF(1), SAME_HALF(2), SAME_HALF(3) } },
         [IQT_TILE_Q3] = { 4, IQT_MMA_X_FOURS, { HALF(0), HALF(2), HALF(4), HALF(6) } },
         [IQT_TILE_Q4] = { 4, IQT_MMA_X_FOURS, { HALF(0), HALF(2), HALF(4), HALF(6) } },
-        [IQT_TILE_Q6] = { 4,
-                          IQT_MMA_X_FOURS,
-                          { WORD(0),
-                            WORD(6),
-                            { IQT_MMA_PAIR, 4 },
-                            { IQT_MMA_PAIR, 10 } } },
+        [IQT_TILE_Q6] = { 4, IQT_MMA_X_FOURS, { WORD(0), WORD(6), PAIR(4), PAIR(10) } },
         [IQT_TILE_Q5] = { 6,
                           IQT_MMA_X_FOURS,
                           { HALF(0), HALF(2), HALF(4), HALF(6), SAME_HALF(8),
@@ -53,14 +54,29 @@ static const struct iqt_mma_lane lanes[2][IQT_TILE_KT4 + 1] = {
     },
 };
 
+/* HIP's: where it can be eight weights in a row, so that blocks of 16 have lanes of their own. */
+static const struct iqt_mma_lane hip_lanes[IQT_TILE_KT4 + 1] = {
+    [IQT_TILE_Q2] = { 2, IQT_MMA_X_EIGHT, { PAIR(0), PAIR(2) } },
+    [IQT_TILE_Q3] = { 4, IQT_MMA_X_EIGHT, { PAIR(0), PAIR(2), SAME(4), SAME(5) } },
+    [IQT_TILE_Q4] = { 2, IQT_MMA_X_EIGHT, { WORD(0), WORD(4) } },
+    [IQT_TILE_Q4_GRAY] = { 2, IQT_MMA_X_FOURS, { WORD(0), WORD(4) } },
+    [IQT_TILE_Q5] = { 4, IQT_MMA_X_EIGHT, { WORD(0), WORD(4), SAME(8), SAME(9) } },
+    [IQT_TILE_Q6] = { 4, IQT_MMA_X_FOURS, { WORD(0), WORD(6), PAIR(4), PAIR(10) } },
+    [IQT_TILE_PAIRS] = { 3, IQT_MMA_X_EIGHT, { PAIR(0), PAIR(2), SAME(4) } },
+    [IQT_TILE_KT1] = { 3, IQT_MMA_X_EIGHT, { PAIR(0), { IQT_MMA_ENDS, 0 }, SAME(1) } },
+    [IQT_TILE_KT2] = { 2, IQT_MMA_X_EIGHT, { PAIR(0), PAIR(2) } },
+    [IQT_TILE_KT3] = { 4, IQT_MMA_X_EIGHT, { PAIR(0), PAIR(2), SAME(4), SAME(5) } },
+    [IQT_TILE_KT4] = { 2, IQT_MMA_X_EIGHT, { WORD(0), WORD(4) } },
+};
+
 const struct iqt_mma_lane *iqt_mma_lane_of(const struct iqt_format *f, enum iqt_dialect d)
 {
     const enum iqt_tile_family family = iqt_tile_family_of(f, d);
     const struct iqt_mma_lane *lane;
 
-    if (d != IQT_DIALECT_CUDA || family == IQT_TILE_NONE)
+    if (family == IQT_TILE_NONE)
         return NULL;
-    lane = &lanes[f->block == 16][family];
+    lane = d == IQT_DIALECT_HIP ? &hip_lanes[family] : &lanes[f->block == 16][family];
     return lane->loads ? lane : NULL;
 }
 
@@ -69,9 +85,21 @@ bool iqt_tile_scales_in_words(enum iqt_tile_family family)
     return family == IQT_TILE_Q4_GRAY || family == IQT_TILE_KT4;
 }
 
-uint32_t iqt_mma_least_columns(const struct iqt_format *f)
+uint32_t iqt_mma_least_columns(const struct iqt_format *f, enum iqt_dialect d)
 {
+    if (d == IQT_DIALECT_HIP)
+        return 2;
     return f->trellis && !f->trellis->magnitude ? 1 : 4;
+}
+
+uint32_t iqt_mma_rows(enum iqt_dialect d)
+{
+    return d == IQT_DIALECT_HIP ? IQT_MFMA_ROWS : IQT_MMA_QUADS * IQT_TILE_ROWS;
+}
+
+uint32_t iqt_mma_threads(const struct iqt_plan *p)
+{
+    return p->dialect == IQT_DIALECT_HIP ? iqt_mfma_shape_of(p).lanes : IQT_MMA_LANES;
 }
 
 static uint32_t column_tiles(const struct iqt_plan *p)
@@ -81,6 +109,8 @@ static uint32_t column_tiles(const struct iqt_plan *p)
 
 uint32_t iqt_mma_sums(const struct iqt_plan *p)
 {
+    if (p->dialect == IQT_DIALECT_HIP)
+        return IQT_TILE_ROWS * iqt_mfma_shape_of(p).sets;
     return IQT_TILE_ROWS * (p->n == 1 ? 1 : 2 * column_tiles(p));
 }
 
@@ -128,6 +158,47 @@ struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p)
     return s;
 }
 
+/* An odd number of vectors: lanes that copy tiles side by side store to all banks. One more for each group: the lanes
+ * that read what four of them have in one place do not meet in a bank. */
+struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p)
+{
+    const uint32_t groups = p->rows_group / IQT_TILE_ROWS;
+    struct iqt_tile tile;
+    struct iqt_mfma_shape s = { .sets = p->rows_group / IQT_MFMA_ROWS,
+                                .lanes = groups ? IQT_MFMA_WAVE / groups : 0 };
+    bool bytes;
+
+    iqt_tile_init(&tile, p->format, p->dialect);
+    bytes = tile.family == IQT_TILE_KT1 || !iqt_field_empty(&p->format->shift);
+    s.waves = s.lanes ? p->threads / s.lanes : 0;
+    s.scales_at = IQT_VEC_BYTES * tile.words;
+    s.shifts_at = s.scales_at + IQT_VEC_BYTES * tile.blocks;
+    s.step = IQT_VEC_BYTES * ((tile.words + tile.blocks + (bytes ? 1u : 0u)) | 1u);
+    s.group = s.step * s.lanes + IQT_VEC_BYTES;
+    s.wave = s.group * groups;
+    return s;
+}
+
+/* The sums take the place of the tiles. */
+static uint32_t mfma_shared(const struct iqt_plan *p)
+{
+    const uint32_t matrices = p->op == IQT_OP_GATED ? 2 : 1;
+
+    const struct iqt_mfma_shape s = iqt_mfma_shape_of(p);
+
+    return larger(s.wave * s.waves, parts_bytes(p) * matrices);
+}
+
+uint32_t iqt_mma_shared(const struct iqt_plan *p)
+{
+    return p->dialect == IQT_DIALECT_HIP ? mfma_shared(p) : iqt_mma_stage_of(p).shared;
+}
+
+uint32_t iqt_mma_most_shared(enum iqt_dialect d)
+{
+    return d == IQT_DIALECT_HIP ? IQT_MFMA_SHARED : IQT_MMA_SHARED;
+}
+
 double iqt_mma_lane_bytes(const struct iqt_plan *p)
 {
     enum { BLOCKS = 256 / 32 };
@@ -141,6 +212,9 @@ double iqt_mma_lane_bytes(const struct iqt_plan *p)
         bytes += tile.load[i].bytes;
     if (f->super.at == IQT_AT_SUPERBLOCK)
         bytes += 2 * IQT_TILE_ROWS;
-    /* Of a block eight bytes of x in one column, and the scales of two, or of the only one. */
+    /* Of a block eight bytes of x in one column, and the scales of two, or of the only one. On HIP a wave has
+     * blocks of x for each set. */
+    if (p->dialect == IQT_DIALECT_HIP)
+        return bytes + (double)BLOCKS / iqt_mfma_shape_of(p).sets * 4 * (8 + 8);
     return bytes + column_tiles(p) * BLOCKS * (8 + (p->n == 1 ? 1 : 2) * 4);
 }

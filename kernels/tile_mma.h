@@ -1,13 +1,19 @@
-/* Tiles on matrix units (CUDA's mma.sync): which words of a tile a lane loads.
+/* Tiles on matrix units (CUDA's mma.sync, AMD's mfma): which words of a tile a lane loads.
  *
- * A warp takes 32 rows: its quads, four lanes each, have a group of four rows each. The lanes of a
+ * CUDA. A warp takes 32 rows: its quads, four lanes each, have a group of four rows each. The lanes of a
  * quad share a span; lane `part` has a quarter of each of its blocks, eight weights of 32 or four
  * of each 16, for all four rows. So the words it wants depend on `part`, a few bytes of each vector.
  *
  * A warp therefore copies the codes of a superblock, or of two spans of it, to shared memory: each lane whole
  * vectors, as all other kernels of tiles load them. Vector j of span i of quad g is put at
  * step * j + 128 * i + 16 * (g ^ 2 i) of the warp's bytes: eight lanes store to all banks, and so do
- * the eight quads that read a vector each. */
+ * the eight quads that read a vector each.
+ *
+ * HIP. A product has 16 rows, 16 columns and a block of 32. Of 16 m rows of a workgroup each of its waves
+ * of 64 takes as many tiles at a time, one a lane: 16 / m tiles side by side of each of its 4 m groups of
+ * rows, 4 / m superblocks. A lane copies its tile's codes to shared memory as they are, and behind them
+ * its block scales and shift bits. Lane 16 part + 4 g + r then reads, for each set of four groups,
+ * what row r of group g has in quarter `part` of a block; sums of four rows come back together. */
 #ifndef IQT_KERNELS_TILE_MMA_H
 #define IQT_KERNELS_TILE_MMA_H
 
@@ -18,7 +24,10 @@ enum {
     IQT_MMA_QUADS = 8,
     IQT_MMA_LOADS = 6,
     IQT_MMA_COLUMNS = 8,
-    IQT_MMA_SHARED = 49152 /* most of static shared memory */
+    IQT_MMA_SHARED = 49152, /* most of static shared memory */
+    IQT_MFMA_ROWS = 16,     /* of a product, and its columns */
+    IQT_MFMA_WAVE = 64,
+    IQT_MFMA_SHARED = 65536
 };
 
 /* From which word n of a row's span on a lane counts. */
@@ -32,7 +41,8 @@ enum iqt_mma_place {
     IQT_MMA_PLACES,
 };
 
-/* Which bytes of a block of x go with the two value words of a lane. */
+/* Which bytes of a block of x go with the two value words of a lane. Eight are of one half of a block, fours
+ * of both. */
 enum iqt_mma_x {
     IQT_MMA_X_EIGHT,  /* 8 part .. 8 part + 7 */
     IQT_MMA_X_FOURS,  /* 4 part .. and 16 + 4 part .. */
@@ -49,10 +59,17 @@ struct iqt_mma_lane {
 /* NULL: the format has no kernel of this kind. */
 const struct iqt_mma_lane *iqt_mma_lane_of(const struct iqt_format *f,
                                            enum iqt_dialect d);
-/* Fewer are not worth the unit: but for states of a trellis, whose four bytes it adds besides. */
-uint32_t iqt_mma_least_columns(const struct iqt_format *f);
-/* Sums of a lane of one matrix: of four rows, two of each eight columns, of a single column one. */
+/* Fewer are not worth the unit: but for states of a trellis, whose four bytes CUDA's adds besides. */
+uint32_t iqt_mma_least_columns(const struct iqt_format *f, enum iqt_dialect d);
+/* Sums of a lane of one matrix. CUDA: of four rows, two of each eight columns, of a single column one. HIP: of
+ * one column, four rows of each set. */
 uint32_t iqt_mma_sums(const struct iqt_plan *p);
+/* Rows of a workgroup: multiples of so many; threads that a row has at least. */
+uint32_t iqt_mma_rows(enum iqt_dialect d);
+uint32_t iqt_mma_threads(const struct iqt_plan *p);
+/* Shared memory of a workgroup, and the most that it may have. */
+uint32_t iqt_mma_shared(const struct iqt_plan *p);
+uint32_t iqt_mma_most_shared(enum iqt_dialect d);
 /* Whether block scales lie between the codes, so that a lane loads a span's codes for them. */
 bool iqt_tile_scales_in_words(enum iqt_tile_family family);
 /* Copying to shared memory. Sums of the lanes are in shared memory, too; of a gated product, those of the
@@ -67,6 +84,15 @@ struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p);
 uint32_t iqt_mma_staged_words(const struct iqt_tile *t);
 /* Whether a lane must see its own span whole, for this or for scales between the codes. */
 bool iqt_mma_stages_spans(const struct iqt_tile *t);
+/* HIP: the sets, a wave's lanes with tiles of one group of rows, waves that share rows; copies: bytes of a tile's, of
+ * a group's and a wave's; in a tile's, where its scales (four rows of each block) and shift bits (a byte for each of
+ * these; of 13-bit seeds, their rests) are. */
+struct iqt_mfma_shape {
+    uint32_t sets, lanes, waves;
+    uint32_t step, group, wave;
+    uint32_t scales_at, shifts_at;
+};
+struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p);
 /* Bytes that a lane loads for a superblock of four rows. */
 double iqt_mma_lane_bytes(const struct iqt_plan *p);
 

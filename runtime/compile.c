@@ -24,9 +24,17 @@ static bool is_name(const char *text)
     return *text == '\0';
 }
 
-/* Turing brought int8 to tensor cores; matrix units of other makers have no plans. */
+/* Turing brought int8 to tensor cores; AMD's CDNA3 and 4 have the product that plans know. */
 bool iqt_target_has_mma(const char *name)
 {
+    static const char *const amd[] = { "gfx942", "gfx950" };
+
+    for (size_t i = 0; i < IQT_COUNT(amd); i++) {
+        const size_t length = strlen(amd[i]);
+
+        if (strncmp(name, amd[i], length) == 0 && !isalnum((unsigned char)name[length]))
+            return true;
+    }
     return strncmp(name, "sm_", 3) == 0 && strtoul(name + 3, NULL, 10) >= 75;
 }
 

@@ -18,7 +18,9 @@ SIM void sim_fence(unsigned long bytes)
 }
 #define __hip_atomic_fetch_add(p, value, order, scope) sim_rt->atomic_add(p, value)
 #define __builtin_amdgcn_s_barrier() (SIM_DOES(BARRIER), sim_rt->barrier(__LINE__))
-#define __builtin_amdgcn_wave_barrier() ((void)sim_rt->shuffle(__LINE__, ~0ull, 0, -1))
+/* What keeps the compiler from moving accesses of shared memory over it are fences of the wave beside it. */
+#define __builtin_amdgcn_wave_barrier() ((void)sim_rt->shuffle(__LINE__, ~0ull, 0, -2))
+#define __builtin_amdgcn_readfirstlane(x) sim_bpermute(__LINE__, 0, (unsigned)(x))
 #define __builtin_amdgcn_mbcnt_lo(mask, add) sim_mbcnt(mask, add, 0)
 #define __builtin_amdgcn_mbcnt_hi(mask, add) sim_mbcnt(mask, add, 32)
 SIM unsigned sim_mbcnt(unsigned mask, unsigned add, int first)
@@ -85,4 +87,26 @@ SIM unsigned sim_perm(unsigned hi, unsigned lo, unsigned s)
         r |= byte << i;
     }
     return r;
+}
+/* Product of int8 matrices by a wave of 64. AMD Matrix Instruction Calculator, CDNA3: lane 16 q + i has elements
+ * 8 q .. 8 q + 7 of row i of A and of column i of B, and rows 4 q .. 4 q + 3 of column i of C and D. A wave of
+ * 32 has no such unit: it asks for a lane that is not there. */
+#define __builtin_amdgcn_mfma_i32_16x16x32_i8(a, b, c, cbsz, abid, blgp) \
+    sim_mfma_16x16x32(__LINE__, (unsigned long)(a), (unsigned long)(b), c)
+template <class T>
+SIM T sim_mfma_16x16x32(int line, unsigned long a, unsigned long b, T c)
+{
+    const unsigned own[] = { (unsigned)a, (unsigned)(a >> 32), (unsigned)b,
+                             (unsigned)(b >> 32) };
+    if (sim_rt->warp != 64)
+        sim_rt->shuffle(line, ~0ull, 0, 64);
+    const unsigned *words = sim_rt->gather(line, own, 4);
+    const unsigned i = (unsigned)sim_lane() % 16u, q = (unsigned)sim_lane() / 16u;
+    for (unsigned r = 0; r < 4; r++)
+        for (unsigned k = 0; k < 4; k++) {
+            const unsigned *row = words + 8u * (16u * k + 4u * q + r),
+                           *column = words + 8u * (16u * k + i);
+            c[r] = sim_dp4a(row[1], column[3], sim_dp4a(row[0], column[2], c[r]));
+        }
+    return c;
 }

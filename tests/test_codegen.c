@@ -19,11 +19,17 @@ enum { MOST = 4096 };
        ".subgroup"
 #define MMA(op, format, n, lookup) \
     op "." format ".cuda.n" n ".g32.r4.t32.s64.v16.u1.k1.packed.mma." lookup ".shmem"
+#define MFMA(op, format, n, g, t, lookup) \
+    op "." format ".hip.n" n ".g" g ".r4.t" t ".s64.v16.u1.k1.packed.mma." lookup ".shmem"
 static const char *const golden[] = {
     MMA("matvec", "iq1_kt", "8", "none"),
     MMA("matvec", "iq2_kt", "1", "none"),
     MMA("matvec", "iq3_k", "16", "perm"),
     MMA("gated", "iq5_ks", "4", "perm"),
+    MFMA("matvec", "iq4_ks", "16", "16", "32", "perm"),
+    MFMA("gated", "iq3_k", "8", "64", "8", "perm"),
+    MFMA("matvec", "iq6_k", "16", "32", "8", "perm"),
+    MFMA("matvec", "iq1_kt", "4", "16", "16", "none"),
     "matvec.iq4_ks.glsl.n1.g8.r2.t8.s64.v16.u1.k1.packed.i8.sel.shmem",
     "matvec.iq4_ks.host.n1.g2.r2.t1.s256.v32.u1.k1.packed.i8.perm.none",
     "matvec.iq2_kl.glsl.n1.g4.r1.t8.s256.v16.u1.k1.packed.i8.shmem.subgroup",

@@ -182,6 +182,54 @@ static void check_dot(void)
     free(list);
 }
 
+/* AMD's matrix units: legal where the device has them, one broken rule each elsewhere; never a default. */
+static void check_mfma(void)
+{
+    static const struct {
+        const char *plan, *expect;
+    } bad[] = {
+        { "matvec.iq4_k.hip.n4.g16.r4.t16.s64.v2.u1.k1.native.mma.perm.shmem", "native" },
+        { "matvec.q4_k.hip.n4.g16.r4.t16.s64.v16.u1.k1.packed.mma.none.shmem", "q4_k" },
+        { "matvec.iq4_k.hip.n1.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem", "n1" },
+        { "matvec.iq4_k.hip.n4.g8.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem", "g8" },
+        { "matvec.iq4_k.hip.n4.g128.r4.t4.s64.v16.u1.k1.packed.mma.perm.shmem", "g128" },
+        { "matvec.iq4_k.hip.n4.g16.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem", "t16" },
+        { "matvec.iq4_k.hip.n4.g64.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem",
+          "shared" },
+        { "matvec.iq4_k.hip.n4.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.subgroup",
+          "subgroup" },
+        { "matvec.iq4_k.hip.n4.g16.r4.t16.s64.v16.u1.k2.packed.mma.perm.shmem", "k2" },
+    };
+    struct iqt_limits l = wide_limits;
+    struct iqt_plan p;
+
+    if (!check_begin("mfma"))
+        return;
+    l.shared_bytes = 65536;
+    for (size_t i = 0; i < IQT_COUNT(bad); i++) {
+        check_true(iqt_plan_parse(bad[i].plan, &p) == IQT_OK, "%s", iqt_last_error());
+        check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED, "%s is legal",
+                   bad[i].plan);
+        check_true(strstr(iqt_last_error(), bad[i].expect) != NULL, "%s: '%s' in: %s",
+                   bad[i].plan, bad[i].expect, iqt_last_error());
+    }
+    check_true(iqt_plan_parse(
+                   "gated.iq4_k.hip.n16.g32.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem",
+                   &p) == IQT_OK &&
+                   iqt_plan_check(&p, &l) == IQT_OK,
+               "%s", iqt_last_error());
+    l.mma = false;
+    check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED,
+               "a matrix unit on a device without");
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        for (uint32_t n = 1; n <= IQT_MAX_COLS; n++)
+            check_true(iqt_plan_default_for(&wide_limits, f, IQT_DIALECT_HIP,
+                                            IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED)
+                               .compute == iqt_compute_default(f),
+                       "%s n%u: the default takes matrix units", f->name, n);
+    check_end();
+}
+
 static bool is_embedded(const struct iqt_plan *list, size_t count,
                         const struct iqt_plan *p)
 {
@@ -244,6 +292,7 @@ int main(int argc, char **argv)
     check_limits();
     check_defaults(IQT_DIALECT_HOST, (struct iqt_limits){ 0 });
     check_dot();
+    check_mfma();
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ 0 });
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .dot4 = true });
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .software = true });

@@ -212,6 +212,55 @@ static void floats(struct target *t, const struct iqt_format *f, enum iqt_layout
     problem_free(&p);
 }
 
+/* Each column alone by the plan of `name`: the bits of y. */
+static void same_columns(struct target *t, const struct problem *p,
+                         const struct iqt_matrix *w, const struct iqt_plan *plan,
+                         const char *name, const float *y)
+{
+    struct floats one = floats_new(p->m);
+    const struct iqt_product product = { .struct_size = sizeof product,
+                                         .w = w,
+                                         .y = one.at };
+
+    for (uint32_t c = 0; c < plan->n; c++) {
+        check_true(iqt_product_run(t->q, p->x.at + c * p->x_stride, 0, 1, &product, 1,
+                                   plan, NULL) == IQT_OK,
+                   "%s, column %u: %s", name, c, iqt_last_error());
+        check_true(memcmp(one.at, y + c * p->m, p->m * sizeof(float)) == 0,
+                   "%s, %zu x %zu, column %u: bits differ from the column's alone", name,
+                   p->m, p->k, c);
+    }
+    floats_check(&one, p->m, 1, p->m);
+    floats_free(&one);
+}
+
+/* A drawn plan for matrix units, any shape. */
+static void unit(struct target *t, const struct iqt_plan *plan)
+{
+    const size_t m = 1 + check_rand() % 150, k = 256 * (1 + check_rand() % 9);
+    struct problem p = problem_new(plan->format, m, k);
+    struct iqt_matrix *w = problem_upload(&p, t, IQT_LAYOUT_PACKED);
+    struct floats y = floats_new(m * plan->n);
+    const struct iqt_product product = { .struct_size = sizeof product,
+                                         .w = w,
+                                         .y = y.at };
+    struct iqt_mismatch worst;
+    char name[IQT_PLAN_NAME_BYTES];
+
+    iqt_plan_name(plan, name);
+    if (w && problem_run(&p, t, plan->n, &product, plan)) {
+        check_true(
+            iqt_model_agrees(&p.model, y.at, m, plan->n, 0, m, &worst),
+            "%s, %zu x %zu: %zu values differ; row %zu, column %u: %.9g, expected %.9g",
+            name, m, k, worst.count, worst.row, worst.col, worst.got, worst.want);
+        same_columns(t, &p, w, plan, name, y.at);
+    }
+    floats_check(&y, m, plan->n, m);
+    floats_free(&y);
+    iqt_matrix_destroy(w);
+    problem_free(&p);
+}
+
 int main(int argc, char **argv)
 {
     struct targets all;
@@ -225,6 +274,7 @@ int main(int argc, char **argv)
     for_each_format(&all, "product.split", split);
     for_each_format(&all, "product.one-hot", one_hot);
     for_each_format(&all, "product.floats", floats);
+    for_each_unit(&all, "product.units", IQT_OP_MATVEC, unit);
     targets_close(&all);
     return check_done();
 }

@@ -201,10 +201,10 @@ struct pair {
 
 static struct pair pair_new(struct target *t, const struct iqt_format *f,
                             const struct iqt_format *gf, enum iqt_layout layout,
-                            enum iqt_layout gate_layout)
+                            enum iqt_layout gate_layout, size_t want)
 {
-    const size_t k =
-        problem_k(f, 256) > problem_k(gf, 256) ? problem_k(f, 256) : problem_k(gf, 256);
+    const size_t k = problem_k(f, want) > problem_k(gf, want) ? problem_k(f, want)
+                                                              : problem_k(gf, want);
     struct pair p = { .u = problem_new(f, M, k), .g = problem_new(gf, M, k) };
     const double size = rms(&p.g);
 
@@ -226,8 +226,9 @@ static void pair_free(struct pair *p)
     problem_free(&p->g);
 }
 
+/* plan NULL: the chosen one. */
 static void one_gated(struct target *t, const struct pair *p, enum iqt_act kind,
-                      uint32_t n, bool extras)
+                      uint32_t n, bool extras, const struct iqt_plan *plan)
 {
     struct floats y = floats_new(n * M);
     const struct iqt_product product = {
@@ -246,7 +247,7 @@ static void one_gated(struct target *t, const struct pair *p, enum iqt_act kind,
     struct problem g = with_extras(&p->g, product.gate_bias, NULL, 0, 0, M);
 
     gated_model(&u, &g, &product, p->e.stride);
-    if (problem_run(&p->u, t, n, &product, NULL))
+    if (problem_run(&p->u, t, n, &product, plan))
         problem_compare(&u, y.at, M, n, 0, M);
     floats_check(&y, M, n, M);
     iqt_model_free(&u.model);
@@ -260,14 +261,27 @@ static void all_gated(struct target *t, const struct pair *p)
          kind++)
         for (size_t i = 0; i < IQT_COUNT(columns); i++)
             for (uint32_t extras = 0; extras < 2; extras++)
-                one_gated(t, p, (enum iqt_act)kind, columns[i], extras);
+                one_gated(t, p, (enum iqt_act)kind, columns[i], extras, NULL);
 }
 
 static void gated(struct target *t, const struct iqt_format *f, enum iqt_layout layout)
 {
-    struct pair p = pair_new(t, f, f, layout, layout);
+    struct pair p = pair_new(t, f, f, layout, layout, 256);
 
     all_gated(t, &p);
+    pair_free(&p);
+}
+
+/* A drawn plan for matrix units. */
+static void gated_unit(struct target *t, const struct iqt_plan *plan)
+{
+    struct pair p = pair_new(t, plan->format, plan->format, IQT_LAYOUT_PACKED,
+                             IQT_LAYOUT_PACKED, 256 * (1 + check_rand() % 5));
+
+    if (p.w && p.gate) {
+        one_gated(t, &p, IQT_ACT_SILU, plan->n, true, plan);
+        one_gated(t, &p, IQT_ACT_SWIGLU_OAI, 1 + check_rand() % plan->n, false, plan);
+    }
     pair_free(&p);
 }
 
@@ -295,7 +309,7 @@ static void test_mixed_gate(struct targets *all)
                 continue;
             struct pair p = pair_new(t, iqt_format_find(kinds[a].format),
                                      iqt_format_find(kinds[b].format), kinds[a].layout,
-                                     kinds[b].layout);
+                                     kinds[b].layout, 256);
             all_gated(t, &p);
             pair_free(&p);
             check_end();
@@ -371,6 +385,7 @@ int main(int argc, char **argv)
     for_each_format(&all, "product.sums", sums);
     for_each_format(&all, "product.in-place", in_place);
     for_each_format(&all, "product.gated", gated);
+    for_each_unit(&all, "product.gated-units", IQT_OP_GATED, gated_unit);
     test_mixed_gate(&all);
     test_shared(&all);
     targets_close(&all);

@@ -9,6 +9,7 @@
 #define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.shmem"
 
 #define MMA4 "matvec.iq4_k.cuda.n8.g32.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"
+#define MFMA4 "matvec.iq4_k.hip.n16.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"
 
 static bool counted(const struct iqt_plan *plan, uint32_t n, const char *text,
                     struct iqt_dynamic *out)
@@ -30,6 +31,12 @@ static bool counted(const struct iqt_plan *plan, uint32_t n, const char *text,
  * (iq2_ks, 16 columns). */
 #define MOST_SECTORS 1.29
 
+/* AMD's matrix units: half a wave reads two words of each vector of many tiles, which are in half of the banks. */
+static bool reads_narrowly(const struct iqt_plan *plan)
+{
+    return plan->compute == IQT_COMPUTE_MMA && plan->dialect == IQT_DIALECT_HIP;
+}
+
 /* What is wrong with a kernel's accesses; NULL: nothing. sweeps: over rows that are in the cache. A warp of
  * matrix units has one superblock of eight groups of rows: where their records end within a sector, the
  * next warp has the rest, so only sums are judged. */
@@ -39,7 +46,7 @@ static const char *wasteful(const struct iqt_plan *plan, const struct iqt_dynami
     for (uint32_t i = 0; plan->compute != IQT_COMPUTE_MMA && i < d->counted.sites; i++)
         if (iqt_dynamic_uncoalesced(d, i))
             return "uncoalesced weights";
-    if (d->counted.conflicts > 0)
+    if (d->counted.conflicts > 0 && !reads_narrowly(plan))
         return "bank conflicts";
     if (iqt_dynamic_ratio(d, IQT_DYNAMIC_WEIGHTS) > IQT_DYNAMIC_MOST * sweeps)
         return "weights asked for more than once";
@@ -77,6 +84,29 @@ static void check_counts(const struct iqt_format *f, enum iqt_dialect dialect,
     check_end();
 }
 
+/* Plans for AMD's matrix units, which are no defaults. */
+static void check_unit(const struct iqt_format *f)
+{
+    struct iqt_plan plan =
+        iqt_plan_default(f, IQT_DIALECT_HIP, IQT_OP_MATVEC, 16, IQT_LAYOUT_PACKED);
+    struct iqt_dynamic d;
+    char name[IQT_PLAN_NAME_BYTES];
+
+    if (!check_begin("counts.hip.%s.mma", f->name))
+        return;
+    plan.compute = IQT_COMPUTE_MMA;
+    plan.reduce = IQT_REDUCE_SHMEM;
+    iqt_plan_name(&plan, name);
+    if (counted(&plan, 16, NULL, &d)) {
+        const char *why = wasteful(&plan, &d, 1);
+
+        check_true(why == NULL, "%s: %s: %.3f of the bytes, %.3f of the sectors", name,
+                   why ? why : "", iqt_dynamic_ratio(&d, IQT_DYNAMIC_WEIGHTS),
+                   iqt_dynamic_fetch_ratio(&d, IQT_DYNAMIC_WEIGHTS));
+    }
+    check_end();
+}
+
 /* Kernels that waste: each must be noticed. */
 static const struct waste {
     const char *name, *plan, *find, *put, *why;
@@ -86,6 +116,10 @@ static const struct waste {
     { "half_sectors", TILE4, "lane % 4u * 16u;", "lane % 4u / 2u * 32u;",
       "uncoalesced weights" },
     { "twice", TILE4, "uint e[5];",
+      "const volatile uint *a = (const volatile uint *)w_codes;\n"
+      "q[0] ^= (a[0] ^ a[1] ^ a[2] ^ a[3]) & zero; uint e[5];",
+      "weights asked for more than once" },
+    { "mfma_twice", MFMA4, "uint e[5];",
       "const volatile uint *a = (const volatile uint *)w_codes;\n"
       "q[0] ^= (a[0] ^ a[1] ^ a[2] ^ a[3]) & zero; uint e[5];",
       "weights asked for more than once" },
@@ -136,6 +170,7 @@ static void check_all_counts(void)
         }
         check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, 16);
         check_counts(f, IQT_DIALECT_CUDA, IQT_OP_GATED, 16);
+        check_unit(f);
     }
     for (size_t i = 0; i < IQT_COUNT(wastes); i++)
         check_waste(&wastes[i]);

@@ -14,6 +14,17 @@ static const char fragments[] =
     "%s"
     "    d[0] = d0; d[1] = d1; d[2] = d2; d[3] = d3;\n"
     "}\n";
+/* AMD Matrix Instruction Calculator, --architecture cdna3 --instruction v_mfma_i32_16x16x32_i8
+ * --detail-instruction: "Register to matrix element mapping". */
+static const char mfma[] =
+    "typedef int ivec4 __attribute__((vector_size(16)));\n"
+    "#define KERNEL extern \"C\" __attribute__((global, amdgpu_flat_work_group_size(64, 64))) void\n"
+    "KERNEL fragments(const long *a, const long *b, ivec4 *c)\n"
+    "{\n"
+    "    unsigned lane = __builtin_amdgcn_workitem_id_x();\n"
+    "    ivec4 d = { 3, 3, 3, 3 };\n"
+    "    c[lane] = __builtin_amdgcn_mfma_i32_16x16x32_i8(a[lane], b[lane], d, 0, 0, 0);\n"
+    "}\n";
 static const char k32[] =
     "    asm volatile(\"mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, \"\n"
     "        \"{%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};\"\n"
@@ -49,59 +60,104 @@ static void c_place(uint32_t lane, uint32_t i, uint32_t *row, uint32_t *column)
     *column = lane % 4 * 2 + (i & 1);
 }
 
-static void compare_fragments(const int8_t a[16][32], const int8_t b[32][8], const int *c,
-                              uint32_t rows, uint32_t depth)
+static void mfma_a_place(uint32_t lane, uint32_t i, uint32_t *row, uint32_t *k)
+{
+    *row = lane % 16;
+    *k = 8 * (lane / 16) + 4 * (i / 4) + i % 4;
+}
+
+static void mfma_b_place(uint32_t lane, uint32_t i, uint32_t *k, uint32_t *column)
+{
+    *k = 8 * (lane / 16) + 4 * (i / 4) + i % 4;
+    *column = lane % 16;
+}
+
+static void mfma_c_place(uint32_t lane, uint32_t i, uint32_t *row, uint32_t *column)
+{
+    *row = 4 * (lane / 16) + i % 4;
+    *column = lane % 16;
+}
+
+typedef void (*place_fn)(uint32_t lane, uint32_t i, uint32_t *first, uint32_t *second);
+
+/* A unit: bytes of a lane's A and B, sums of a lane, all of which `depth` products are added to 3. */
+struct unit {
+    const char *name, *instruction; /* of PTX, or the whole text */
+    enum sim_language language;
+    const char *arch;
+    uint32_t lanes, a_bytes, b_bytes, sums, depth;
+    place_fn a, b, c;
+};
+static const struct unit units[] = {
+    { "m16n8k32", k32, SIM_CUDA, "sm_90", 32, 16, 8, 4, 32, a_place, b_place, c_place },
+    { "m16n8k16", k16, SIM_CUDA, "sm_90", 32, 16, 8, 4, 16, a_place, b_place, c_place },
+    { "m8n8k16", m8, SIM_CUDA, "sm_90", 32, 16, 8, 2, 16, a_place, b_place, c_place },
+    { "mfma16x16x32", mfma, SIM_HIP, "gfx942", 64, 8, 8, 4, 32, mfma_a_place,
+      mfma_b_place, mfma_c_place },
+};
+
+struct matrices {
+    int8_t a[16][32], b[32][16], own_a[64 * 16], own_b[64 * 8];
+};
+
+static void fill(const struct unit *u, struct matrices *m)
+{
+    uint32_t row, k, column;
+
+    for (uint32_t lane = 0; lane < u->lanes; lane++) {
+        for (uint32_t i = 0; i < u->a_bytes; i++) {
+            u->a(lane, i, &row, &k);
+            m->own_a[lane * u->a_bytes + i] = m->a[row][k] = (int8_t)check_rand();
+        }
+        for (uint32_t i = 0; i < u->b_bytes; i++) {
+            u->b(lane, i, &k, &column);
+            m->own_b[lane * u->b_bytes + i] = m->b[k][column] = (int8_t)check_rand();
+        }
+    }
+}
+
+static void compare(const struct unit *u, const struct matrices *m, const int *c)
 {
     size_t wrong_sums = 0;
 
-    for (uint32_t lane = 0; lane < 32; lane++)
-        for (uint32_t i = 0; i < rows / 4; i++) {
+    for (uint32_t lane = 0; lane < u->lanes; lane++)
+        for (uint32_t i = 0; i < u->sums; i++) {
             uint32_t row, column;
             int want = 3;
 
-            c_place(lane, i, &row, &column);
-            for (uint32_t k = 0; k < depth; k++)
-                want += a[row][k] * b[k][column];
+            u->c(lane, i, &row, &column);
+            for (uint32_t k = 0; k < u->depth; k++)
+                want += m->a[row][k] * m->b[k][column];
             wrong_sums += c[4 * lane + i] != want;
         }
     check_true(wrong_sums == 0, "%zu sums are not the product of the matrices",
                wrong_sums);
 }
 
-static void check_fragments(const char *name, const char *instruction, uint32_t rows,
-                            uint32_t depth)
+/* In warps of `warp` lanes; the unit's own size must give the product, another one a fault. */
+static void run(const struct unit *u, const struct matrices *m, uint32_t warp)
 {
-    const uint32_t grid[3] = { 1, 1, 1 }, block[3] = { 32, 1, 1 };
-    int8_t a[16][32], b[32][8], own_a[32][16], own_b[32][8];
+    const uint32_t grid[3] = { 1, 1, 1 }, block[3] = { u->lanes, 1, 1 };
     char text[4096], *image, *log;
     struct sim_module *module;
     size_t bytes;
-    uint32_t row, k, column;
-
-    if (!check_begin("fragments.%s", name))
-        return;
-    for (uint32_t lane = 0; lane < 32; lane++) {
-        for (uint32_t i = 0; i < 16; i++) {
-            a_place(lane, i, &row, &k);
-            own_a[lane][i] = a[row][k] = (int8_t)check_rand();
-        }
-        for (uint32_t i = 0; i < 8; i++) {
-            b_place(lane, i, &k, &column);
-            own_b[lane][i] = b[k][column] = (int8_t)check_rand();
-        }
-    }
-    snprintf(text, sizeof text, fragments, instruction);
-    void *da = sim_case_device(own_a, sizeof own_a),
-         *db = sim_case_device(own_b, sizeof own_b);
-    int *c = sim_alloc(sizeof(int[128]), 0);
+    void *da = sim_case_device(m->own_a, u->lanes * u->a_bytes),
+         *db = sim_case_device(m->own_b, u->lanes * u->b_bytes);
+    int *c = sim_alloc(u->lanes * 4 * sizeof *c, 0);
     void *args[] = { &da, &db, &c };
-    if (!sim_compile(SIM_CUDA, text, "sm_90", false, &image, &bytes, &log))
+
+    snprintf(text, sizeof text, u->language == SIM_CUDA ? fragments : "%s",
+             u->instruction);
+    if (!sim_compile(u->language, text, u->arch, false, &image, &bytes, &log))
         check_fail("does not compile: %.300s", log);
-    else if ((module = sim_module_load(image, "sm_90")) != NULL) {
-        check_true(sim_run(sim_module_kernel(module, "fragments"), grid, block, 32,
-                           args) == SIM_OK,
-                   "%s", iqt_sim_fault_text());
-        compare_fragments(a, b, c, rows, depth);
+    else if ((module = sim_module_load(image, u->arch)) != NULL) {
+        const enum sim_result result =
+            sim_run(sim_module_kernel(module, "fragments"), grid, block, warp, args);
+
+        check_true((result == SIM_OK) == (warp == u->lanes), "warp of %u: result %d, %s",
+                   warp, (int)result, iqt_sim_fault_text());
+        if (warp == u->lanes)
+            compare(u, m, c);
         sim_module_unload(module);
     }
     free(image);
@@ -109,6 +165,18 @@ static void check_fragments(const char *name, const char *instruction, uint32_t 
     sim_free(da);
     sim_free(db);
     sim_free(c);
+}
+
+static void check_unit(const struct unit *u)
+{
+    struct matrices m;
+
+    if (!check_begin("fragments.%s", u->name))
+        return;
+    fill(u, &m);
+    run(u, &m, u->lanes);
+    if (u->lanes == 64)
+        run(u, &m, 32);
     check_end();
 }
 
@@ -118,8 +186,7 @@ int main(int argc, char **argv)
     if (!sim_case_can())
         return check_done();
     setenv("IQT_SIM_QUIET", "1", 1);
-    check_fragments("m16n8k32", k32, 16, 32);
-    check_fragments("m16n8k16", k16, 16, 16);
-    check_fragments("m8n8k16", m8, 8, 16);
+    for (size_t i = 0; i < IQT_COUNT(units); i++)
+        check_unit(&units[i]);
     return check_done();
 }

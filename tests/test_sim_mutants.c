@@ -128,6 +128,16 @@ static bool wrong(const struct world *w, const char *text, uint32_t warp)
 #define MMA_ONE "matvec.iq2_kt.cuda.n1.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
 #define MMA_KT1 MMA("iq1_kt", "16", "none")
 
+#define MFMA(format, g, t, lookup) \
+    "matvec." format ".hip.n4.g" g ".r4.t" t ".s64.v16.u1.k1.packed.mma." lookup ".shmem"
+#define MFMA3 MFMA("iq3_ks", "32", "16", "perm")
+#define MFMA4 MFMA("iq4_k", "64", "8", "perm") /* two waves, two superblocks each */
+#define MFMA5 MFMA("iq5_ks", "16", "16", "perm")
+#define MFMA6 MFMA("iq6_k", "32", "8", "perm")
+#define MFMA_KT1 MFMA("iq1_kt", "16", "16", "none")
+#define MFMA_KT3 MFMA("iq3_kt", "64", "4", "none")
+#define MFMA_KT4 MFMA("iq4_kt", "32", "16", "none")
+
 static const struct mutant {
     const char *name, *plan, *find, *put;
 } mutants[] = {
@@ -294,6 +304,55 @@ static const struct mutant {
     { "mma.one.column", MMA_ONE, "c = part;", "c = 0u;" },
     { "mma.not_all_lanes", MMA4, "    for (uint m = 0u; m < 2u; m++) {",
       "    for (uint m = THREAD % 32u == 5u ? 1u : 0u; m < 2u; m++) {" },
+    { "mfma.words_of_a", MFMA5, "a1 << 32 | a0", "a0 << 32 | a1" },
+    { "mfma.words_of_b", MFMA5, "b1 << 32 | b0", "b0 << 32 | b1" },
+    { "mfma.group_of_a", MFMA5, "copies + column / R", "copies + column % R" },
+    { "mfma.row_of_a", MFMA5, "own_tile + column % R", "own_tile + column / R" },
+    { "mfma.quarter_of_a", MFMA5, "own_row + 4u * part", "own_row + 4u * (part ^ 1u)" },
+    { "mfma.quarter_of_x", MFMA5, "+ part * 8u;", "+ (part ^ 1u) * 8u;" },
+    { "mfma.rows_of_d", MFMA5, "copies + part *", "copies + column / R *" },
+    { "mfma.own_superblock", MFMA5, "u + lane % LANES / 4u", "u" },
+    { "mfma.own_span", MFMA5, "lane % 4u * 16u;", "0u;" },
+    { "mfma.superblock", MFMA3, "(4u * s + i) * STEP", "i * STEP" },
+    { "mfma.top_bit", MFMA3, "5u - 2u * part - w", "4u - 2u * part - w" },
+    { "mfma.lower_half", MFMA4, "x0 & ~upper", "x0" },
+    { "mfma.upper_half", MFMA4, "x1 & upper", "x1" },
+    { "mfma.half_of_scale", MFMA4, "(2u * b + h));", "(2u * b));" },
+    { "mfma.scale_of_row", MFMA4, "scale[r] * dx[b]", "scale[r ^ 1u] * dx[b]" },
+    { "mfma.block_of_dx", MFMA5, "FLOAT_OF(xs_two.z)", "FLOAT_OF(xs_two.x)" },
+    { "mfma.shift", MFMA4, "c = mfma(c, bits[0], bits[0]",
+      "(void)mfma(c, bits[0], bits[0]" },
+    { "mfma.shift_of_row", MFMA4, "192u + column % R", "192u + column / R" },
+    { "mfma.shift_of_half", MFMA4, " + part / 2u * 4u;", ";" },
+    { "mfma.fifth_bit", MFMA5, "<< 2u * part + w", "<< 2u * part" },
+    { "mfma.word_of_half", MFMA6, "x[b][1] = x[b][2] = 0u", "x[b][1] = x[b][2] = x0" },
+    { "mfma.rest_of_seed", MFMA_KT1, "q[2] >> 7", "q[2] >> 6" },
+    { "mfma.field_of_seed", MFMA_KT1, "part == 2u ? 12u : 5u", "part == 2u ? 12u : 4u" },
+    { "mfma.bytes_of_seeds", MFMA_KT1, "PERM(e[0], e[1], 0x06040200u), 0u",
+      "PERM(e[0], e[1], 0x07050301u), 0u" },
+    { "mfma.sign", MFMA_KT3, "q[2u + b] << 2u * part + w", "q[2u + b] << part + w" },
+    { "mfma.magnitude", MFMA_KT3, "v[2u * w + 1u] = turn & 0x01010101u",
+      "v[2u * w + 1u] = 0u" },
+    { "mfma.bit_of_seed", MFMA_KT4, "bits[0] << 8", "bits[0] << 7" },
+    { "mfma.magic", MFMA4, "- 12582912.0f", "- 12582900.0f" },
+    { "mfma.no_copy_sync", MFMA4, "            SYNC_WAVE;\n", "" },
+    { "mfma.no_sync_before_copy", MFMA4, "SYNC_WAVE; // before", "; // before" },
+    { "mfma.no_barrier", MFMA4, "BARRIER; // the sums", "; // the sums" },
+    { "mfma.no_barrier_of_sums", MFMA4, "    BARRIER;\n    for (uint i = wave",
+      "    for (uint i = wave" },
+    { "mfma.chunk", MFMA4, "u += CHUNKS * SUPERS)", "u += SUPERS)" },
+    { "mfma.step_of_x", MFMA4, "xq += CHUNKS * SUPERS", "xq += SUPERS" },
+    { "mfma.step_of_dx", MFMA4, "xs += CHUNKS * SUPERS", "xs += SUPERS" },
+    { "mfma.first_of_x", MFMA4, "wave * SUPERS * 256u", "0u" },
+    { "mfma.column", MFMA4, "column < p.cols ? column : p.cols - 1u", "column" },
+    { "mfma.parts", MFMA4, "j < CHUNKS; j++", "j + 1u < CHUNKS; j++" },
+    { "mfma.row", MFMA4, "i / R * 16u + part * R", "i / R * 16u + part" },
+    { "mfma.rows_unguarded", MFMA4, "if (row < p.rows && c < p.cols)",
+      "if (c < p.cols)" },
+    { "mfma.columns_unguarded", MFMA4, "if (row < p.rows && c < p.cols)",
+      "if (row < p.rows)" },
+    { "mfma.not_all_lanes", MFMA4, "for (uint m = 0u; m < SETS; m++)",
+      "for (uint m = lane == 5u ? 1u : 0u; m < SETS; m++)" },
 };
 
 _Static_assert(IQT_COUNT(mutants) >= 20, "at least 20 planted faults are kept");
@@ -342,15 +401,17 @@ int main(int argc, char **argv)
     static const struct {
         const char *plan;
         uint32_t warp;
-    } clean[] = { { SHMEM, 32 },       { SHMEM_HIP, 32 },  { SHMEM_HIP, 64 },
-                  { MANY, 32 },        { SHUFFLE, 32 },    { SHUFFLE_HIP, 32 },
-                  { SHUFFLE_HIP, 64 }, { TABLE, 32 },      { TRELLIS, 32 },
-                  { TRELLIS, 64 },     { PACKED, 32 },     { TILE4, 32 },
-                  { TILE4_MANY, 32 },  { TILE4_HIP, 64 },  { TILE4_T8, 32 },
-                  { TILE4_TREE, 32 },  { TILE5, 32 },      { TILE5_HIP, 32 },
-                  { TILE6, 32 },       { TILE_PAIRS, 32 }, { TILE_KT, 64 },
-                  { TILE_KT3, 32 },    { SPLIT, 32 },      { SPLIT_HIP, 64 },
-                  { MMA4, 32 },        { MMA5, 32 },       { MMA_KT1, 32 } };
+    } clean[] = {
+        { SHMEM, 32 },      { SHMEM_HIP, 32 },   { SHMEM_HIP, 64 },   { MANY, 32 },
+        { SHUFFLE, 32 },    { SHUFFLE_HIP, 32 }, { SHUFFLE_HIP, 64 }, { TABLE, 32 },
+        { TRELLIS, 32 },    { TRELLIS, 64 },     { PACKED, 32 },      { TILE4, 32 },
+        { TILE4_MANY, 32 }, { TILE4_HIP, 64 },   { TILE4_T8, 32 },    { TILE4_TREE, 32 },
+        { TILE5, 32 },      { TILE5_HIP, 32 },   { TILE6, 32 },       { TILE_PAIRS, 32 },
+        { TILE_KT, 64 },    { TILE_KT3, 32 },    { SPLIT, 32 },       { SPLIT_HIP, 64 },
+        { MMA4, 32 },       { MMA5, 32 },        { MMA_KT1, 32 },     { MFMA3, 64 },
+        { MFMA4, 64 },      { MFMA5, 64 },       { MFMA6, 64 },       { MFMA_KT1, 64 },
+        { MFMA_KT3, 64 },   { MFMA_KT4, 64 }
+    };
 
     check_init(argc, argv);
     if (!sim_case_can())

@@ -1,5 +1,6 @@
 /* Listings, classes, loops, slots and occupancy, on listings cut by hand: nothing is installed for
  * it. What the programs print today is checked by test_stats_tools.py. */
+#include "runtime/compile.h"
 #include "stats/count.h"
 #include "stats/occupancy.h"
 #include "stats/stats.h"
@@ -425,6 +426,25 @@ static void check_targets(void)
     check_end();
 }
 
+/* Matrix units that kernels know: of Turing and later, of CDNA3 and 4. */
+static void check_units(void)
+{
+    static const struct {
+        const char *target;
+        bool has;
+    } cases[] = { { "sm_70", false },  { "sm_75", true },    { "sm_120", true },
+                  { "gfx90a", false }, { "gfx942", true },   { "gfx942:xnack-", true },
+                  { "gfx950", true },  { "gfx9420", false }, { "gfx94", false },
+                  { "gfx1100", false } };
+
+    if (!check_begin("stats.units"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(cases); i++)
+        check_true(iqt_target_has_mma(cases[i].target) == cases[i].has, "%s: expected %d",
+                   cases[i].target, cases[i].has);
+    check_end();
+}
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
@@ -436,5 +456,6 @@ int main(int argc, char **argv)
     check_absurd();
     check_occupancy();
     check_targets();
+    check_units();
     return check_done();
 }

@@ -157,6 +157,21 @@ def check_plans(program):
                    f"stats --plan {name}: {again.stderr}")
 
 
+def check_amd_units(program):
+    """Plans for AMD's matrix units, which are no defaults: counted, as the tuner expects, without spills."""
+    for name in ("matvec.iq4_ks.hip.n16.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem",
+                 "matvec.iq2_k.hip.n8.g32.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem",
+                 "gated.iq5_k.hip.n16.g64.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem",
+                 "matvec.iq6_k.hip.n2.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem",
+                 "matvec.iq1_kt.hip.n5.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"):
+        done = program.run("stats", "--target", "gfx942", "--plan", name, "--csv")
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        expect(done.returncode == 0 and len(rows) == 1, f"stats --plan {name}: {done.stderr}")
+        for row in rows:
+            check_row(row)
+            expect(row["spill_bytes"] == "0", f"{name}: {row['spill_bytes']} bytes spilled")
+
+
 def check_binary(program, target):
     """gen writes the binary that stats counts in."""
     done = program.run("stats", "--target", target, "--format", "iq4_k", "--csv")
@@ -250,6 +265,8 @@ def main():
            if check_target(program, target, every, words, marks)]
     if "sm_90" in ran:
         check_plans(program)
+    if "gfx942" in ran:
+        check_amd_units(program)
     for target in set(ran) & {"sm_90", "gfx942"}:
         check_binary(program, target)
     check_missing(program)

@@ -310,7 +310,7 @@ static struct iqt_plan plan_of(const struct iqt_format *f, enum iqt_dialect d,
     plan.n = (uint8_t)kind->n;
     if (kind->compute == IQT_COMPUTE_MMA) {
         plan.compute = IQT_COMPUTE_MMA;
-        plan.rows_group = 32;
+        plan.rows_group = d == IQT_DIALECT_CUDA ? 32 : 16;
         plan.reduce = IQT_REDUCE_SHMEM;
     }
     return plan;

@@ -44,6 +44,16 @@ static const struct family half_on_mma = { 1.50, 0.80 };
 /* What a single column spares: -n 1, plans matvec.FORMAT.cuda.n1.g32.r4.t32.s64.v16.u1.k1.packed.mma.none.shmem. */
 static const double one_on_mma = 0.45;
 
+/* On AMD's, whose products have sixteen columns whatever n: `iqtile stats --target gfx942`, plans
+ * matvec.FORMAT.hip.n16.g32.r4.t8.s64.v16.u1.k1.packed.mma.L.shmem. Q4: with and without shift bits. */
+static const double on_mfma[] = {
+    [IQT_TILE_Q2] = 2.89,      [IQT_TILE_Q3] = 4.11,  [IQT_TILE_Q4] = 4.20,
+    [IQT_TILE_Q4_GRAY] = 5.23, [IQT_TILE_Q5] = 6.62,  [IQT_TILE_Q6] = 5.60,
+    [IQT_TILE_PAIRS] = 5.02,   [IQT_TILE_KT1] = 9.43, [IQT_TILE_KT2] = 8.89,
+    [IQT_TILE_KT3] = 11.06,    [IQT_TILE_KT4] = 9.74,
+};
+static const double half_on_mfma = 2.6;
+
 /* What is not known without a compiler: threads that fit a unit, instructions of a thread outside of the
  * loop, and for each sum and step of the reduction; how often the last part of a split waits for memory. */
 enum { RESIDENT_THREADS = 1024, ONCE = 60, A_STEP = 5, WAITS = 3 };
@@ -55,8 +65,12 @@ static bool nvidia(enum iqt_gpu_kind kind)
 
 static double slots_on_mma(const struct iqt_plan *p)
 {
-    const struct family *f = &on_mma[iqt_tile_family_of(p->format, p->dialect)];
+    const enum iqt_tile_family family = iqt_tile_family_of(p->format, p->dialect);
+    const struct family *f = &on_mma[family];
     const double half = p->format->block == 16 ? 1 : 0;
+
+    if (p->dialect == IQT_DIALECT_HIP)
+        return on_mfma[family] + half * half_on_mfma;
     const double more = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS - 1;
 
     return f->slots - (p->n == 1 ? one_on_mma : 0) + half * half_on_mma.slots +
@@ -73,7 +87,7 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan)
     const struct family *f = &families[family][vendor], *more = &half_blocks[vendor];
     const double half = plan->format->block == 16 ? 1 : 0;
 
-    if (plan->compute == IQT_COMPUTE_MMA && vendor == 0)
+    if (plan->compute == IQT_COMPUTE_MMA)
         return slots_on_mma(plan);
     if (family == IQT_TILE_NONE)
         return iqt_plan_operations(plan);
@@ -110,15 +124,24 @@ void iqt_estimate_product(const struct iqt_plan *plan,
         in->groups = iqt_plan_groups(plan, (uint32_t)p->m);
 }
 
+/* AMD's kernels on matrix units have copies of tiles in shared memory, which few workgroups fit. */
+static double groups_of_unit(const struct iqt_plan *plan)
+{
+    const double most = RESIDENT_THREADS / (double)iqt_plan_threads(plan);
+
+    if (plan->compute != IQT_COMPUTE_MMA || plan->dialect != IQT_DIALECT_HIP)
+        return most;
+    return fmin(most, IQT_MFMA_SHARED / iqt_mma_shared(plan));
+}
+
 void iqt_estimate(const struct iqt_gpu *gpu, const struct iqt_plan *plan,
                   const struct iqt_predict_product *product, struct iqt_prediction *out)
 {
-    const double threads = iqt_plan_threads(plan);
     struct iqt_model_input in;
 
     iqt_estimate_product(plan, product, &in);
     in.slots = whole_slots(gpu->kind, plan, product->k);
-    in.groups_unit = RESIDENT_THREADS / threads;
+    in.groups_unit = groups_of_unit(plan);
     in.iterations = ceil((double)product->k / plan->span / plan->threads / plan->split) +
                     (plan->split > 1 ? WAITS : 0);
     iqt_model_predict(gpu, &in, out);

@@ -1,6 +1,8 @@
 /* The compile gates: options, the order of the work, the report. See gates.h. */
 #include "tests/gates/gates.h"
 
+#include "runtime/compile.h"
+
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -188,9 +190,13 @@ static enum iqt_status collect(struct run *r)
     return IQT_OK;
 }
 
-static bool is_usable(const struct run *r, uint32_t target, enum iqt_dialect d)
+/* Text for a matrix unit is for the targets that have it. */
+static bool is_usable(const struct run *r, uint32_t target, const struct gate_kernel *k)
 {
-    return gate_targets[target].dialect == d && *r->compiler[target] != '\0';
+    const struct gate_target *t = &gate_targets[target];
+
+    return t->dialect == k->plan.dialect && *r->compiler[target] != '\0' &&
+           (k->plan.compute != IQT_COMPUTE_MMA || iqt_target_has_mma(t->name));
 }
 
 /* The target that must be done for a kernel: of default plans their dialect's reference, where it is
@@ -201,7 +207,7 @@ static uint32_t drawn_target(const struct run *r, const struct gate_kernel *k)
     const uint64_t number = k->sampled ? k->hash : (uint64_t)k->plan.dialect;
 
     for (uint32_t i = 0; i < GATE_TARGETS; i++) {
-        if (!is_usable(r, i, k->plan.dialect))
+        if (!is_usable(r, i, k))
             continue;
         if (gate_targets[i].reference && !k->sampled)
             return i;
@@ -250,8 +256,7 @@ static enum iqt_status arrange(struct run *r)
                 r->opt.all || r->opt.plan != NULL || (t == drawn && is_due(r, kernel, k));
             struct gate_item *at = &r->item[r->items];
 
-            if (gate_targets[t].dialect != kernel->plan.dialect ||
-                *r->compiler[t] == '\0')
+            if (!is_usable(r, t, kernel))
                 continue;
             *at = (struct gate_item){ k, t, must };
             if (must) { /* in front of the others */

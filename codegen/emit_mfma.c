@@ -1,0 +1,348 @@
+/* The loop of an mma kernel for AMD: copies of tiles, which lane has what of a matrix, sums. What the codes
+ * mean is in emit_mfma_values.c; who copies what, in kernels/tile_mma.h.
+ *
+ *     A  16 x 32 weights   lane 16 part + i: row i, k = 8 part .. 8 part + 7
+ *     B  32 x 16 of x      lane 16 part + c: column c, k = 8 part .. 8 part + 7
+ *     D  16 x 16 sums      lane 16 part + c: column c of rows 4 part .. 4 part + 3
+ *
+ * (AMD Matrix Instruction Calculator, --architecture cdna3 --instruction v_mfma_i32_16x16x32_i8.) Row i of A is
+ * row i % 4 of group i / 4, so a lane's four sums are a group's. k may be permuted as long as A and B
+ * agree. Of blocks of 16 each half has a product of its own, whose other half of B is zero. */
+#include "codegen/emit_mma.h"
+
+#include "codegen/emit_call.h"
+#include "codegen/emit_gpu.h"
+
+enum { R = IQT_TILE_ROWS };
+
+static const char primitives[] =
+    "typedef int ivec4 __attribute__((vector_size(16)));\n"
+    "FN ivec4 mfma(ivec4 d, uint a0, uint a1, uint b0, uint b1)\n"
+    "{\n"
+    "    return __builtin_amdgcn_mfma_i32_16x16x32_i8((long)((unsigned long)a1 << 32 | a0),\n"
+    "                                                 (long)((unsigned long)b1 << 32 | b0), d, 0, 0, 0);\n"
+    "}\n"
+    /* Shared memory serves a wave in order: only the compiler must be told. */
+    "#define WAVE_FENCE(order) __builtin_amdgcn_fence(order, \"wavefront\")\n"
+    "#define SYNC_WAVE (WAVE_FENCE(__ATOMIC_RELEASE), __builtin_amdgcn_wave_barrier(), "
+    "WAVE_FENCE(__ATOMIC_ACQUIRE))\n";
+
+static struct iqt_mfma_shape shape_of(const struct iqt_emit *e)
+{
+    return iqt_mfma_shape_of(e->plan);
+}
+
+/* Superblocks that a wave takes at a time. */
+static uint32_t supers(const struct iqt_mfma_shape *s)
+{
+    return s->lanes / 4;
+}
+
+void iqt_emit_mfma_functions(struct iqt_emit *e)
+{
+    const struct iqt_mfma_shape s = shape_of(e);
+
+    iqt_emit_line(e, "#define SETS %uu // of four groups of rows", s.sets);
+    iqt_emit_line(e, "#define LANES %uu // of a wave, with tiles of one group", s.lanes);
+    iqt_emit_line(e, "#define SUPERS %uu // superblocks of a wave", supers(&s));
+    iqt_emit_line(e, "#define CHUNKS %uu // waves that share rows", s.waves);
+    iqt_emit_line(e, "#define EACH %uu // sums of a lane", iqt_mma_sums(e->plan));
+    iqt_emit_line(e, "#define STEP %uu // bytes of a tile's copy", s.step);
+    iqt_emit_line(e, "#define GROUP_STEP %uu // of a group's", s.group);
+    iqt_emit_line(e, "#define WAVE_STEP %uu // of a wave's", s.wave);
+    iqt_emit_line(e, "%s uvec4 stage[%u];", e->spell->shared,
+                  iqt_mma_shared(e->plan) / 16u);
+    iqt_emit_line(e, "#define w_parts ((float (*)[EACH][%d])stage)", IQT_MFMA_WAVE);
+    if (e->plan->op == IQT_OP_GATED)
+        iqt_emit_line(e, "#define gate_parts (w_parts + CHUNKS)");
+    iqt_buf_printf(e->out, "%s", primitives);
+}
+
+void iqt_emit_mfma_threads(struct iqt_emit *e)
+{
+    const bool more = iqt_emit_covers_more(e->plan);
+
+    if (more)
+        iqt_emit_call_begin(e);
+    iqt_emit_line(
+        e,
+        "uint wave = __builtin_amdgcn_readfirstlane(THREAD / 64u), lane = THREAD %% 64u;");
+    iqt_emit_line(e, "uint part = lane / 16u, column = lane %% 16u;");
+    iqt_emit_line(e, "uint first_row = %s * G, first = first_row + lane / LANES * R;",
+                  more ? "group" : "GROUP");
+}
+
+/* ---- Copies ---- */
+
+/* A byte of each row that a decoder takes: a block's shift bit, or the rests of 13-bit seeds. */
+static bool has_bytes(const struct iqt_tile *t, const struct iqt_mma_values *v)
+{
+    return v->shift_byte || t->family == IQT_TILE_KT1;
+}
+
+/* The lane's own tile: codes as they are, scales of four rows for each block, shift bits. */
+static void emit_copy(struct iqt_emit *e, const struct iqt_tile *t,
+                      const struct iqt_mma_values *v)
+{
+    const struct iqt_mfma_shape s = shape_of(e);
+
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint j = 0u; j < %uu; j++)", t->words);
+    iqt_emit_line(
+        e, "uvec4 c = { q[4u * j], q[4u * j + 1u], q[4u * j + 2u], q[4u * j + 3u] };");
+    iqt_emit_line(e, "*(uvec4 *)(put + 16u * j) = c;");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint b = 0u; b < %uu; b++)", t->blocks);
+    iqt_emit_line(e, "vec4 c = { own[b], own[%uu + b], own[%uu + b], own[%uu + b] };",
+                  t->blocks, 2u * t->blocks, 3u * t->blocks);
+    iqt_emit_line(e, "*(vec4 *)(put + %uu + 16u * b) = c;", s.scales_at);
+    iqt_emit_close(e);
+    if (!has_bytes(t, v))
+        return;
+    iqt_emit_scope(e);
+    iqt_emit_line(e, "uvec4 c = { %s };",
+                  t->family == IQT_TILE_KT1 ? "PERM(e[0], e[1], 0x06040200u), 0u, 0u, 0u"
+                  : t->blocks == 4          ? "shifts[0], shifts[1], shifts[2], shifts[3]"
+                                            : "shifts[0], shifts[1], 0u, 0u");
+    iqt_emit_line(e, "*(uvec4 *)(put + %uu) = c;", s.shifts_at);
+    iqt_emit_close(e);
+}
+
+/* Superblocks behind the last one are copies of it that nobody reads. */
+static void emit_own_tile(struct iqt_emit *e, const struct iqt_tile *t,
+                          const struct iqt_mma_values *v)
+{
+    const char *p = e->prefix;
+
+    iqt_emit_line(e, "uint own_super = u + lane %% LANES / 4u;");
+    iqt_emit_line(e, "own_super = own_super < supers ? own_super : supers - 1u;");
+    iqt_emit_line(
+        e,
+        "const uchar *%s_codes = %s_bytes + p.%s_base + tile + own_super * %uu + "
+        "lane %% 4u * 16u;",
+        p, p, p, 64u * t->words);
+    iqt_emit_line(e,
+                  "const uchar *%s_record = %s_bytes + p.%s_base + tile + supers * %uu + "
+                  "own_super * %uu;",
+                  p, p, p, 64u * t->words, t->record_bytes);
+    iqt_emit_line(e, "(void)%s_record;", p);
+    iqt_emit_tile_codes(e, t, NULL);
+    iqt_emit_mma_own(e, t, v);
+    emit_copy(e, t, v);
+}
+
+/* ---- A span ---- */
+
+/* x of the lane's weights in a block: two words for each half that the block has. */
+static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
+                   const struct iqt_mma_lane *lane)
+{
+    const bool eight = lane->x == IQT_MMA_X_EIGHT;
+
+    iqt_emit_line(e, "const uchar *xc = xq + 256u * s + 64u * i + 32u * b;");
+    if (eight)
+        iqt_emit_line(e, "uvec2 two = *(const uvec2 *)xc; uint x0 = two.x, x1 = two.y;");
+    else
+        iqt_emit_line(e, "uint x0 = *(const uint *)xc, x1 = *(const uint *)(xc + 16u);");
+    if (t->family == IQT_TILE_PAIRS) {
+        iqt_emit_line(e, "uint even = PERM(x0, x1, 0x06040200u);");
+        iqt_emit_line(e, "x1 = PERM(x0, x1, 0x07050301u); x0 = even;");
+    }
+    if (iqt_tile_halves(t) == 1) {
+        iqt_emit_line(e, "x[b][0] = x0; x[b][1] = x1;");
+        return;
+    }
+    iqt_emit_line(e, eight ? "uint upper = 0u - part / 2u;"
+                           : "x[b][0] = x0; x[b][1] = x[b][2] = 0u; x[b][3] = x1;");
+    if (eight) {
+        iqt_emit_line(e, "x[b][0] = x0 & ~upper; x[b][1] = x1 & ~upper;");
+        iqt_emit_line(e, "x[b][2] = x0 & upper; x[b][3] = x1 & upper;");
+    }
+}
+
+static void emit_columns(struct iqt_emit *e, const struct iqt_tile *t,
+                         const struct iqt_mma_lane *lane)
+{
+    iqt_emit_line(e, "uint x[2][%u];", 2u * iqt_tile_halves(t));
+    iqt_emit_line(e, "uvec4 xs_two = *(const uvec4 *)(xs + 8u * s + 2u * i);");
+    iqt_emit_line(
+        e,
+        "asm volatile(\"\" :: \"v\"(xs_two.y), \"v\"(xs_two.w)); // one load, not two");
+    iqt_emit_line(e, "float dx[2] = { FLOAT_OF(xs_two.x), FLOAT_OF(xs_two.z) };");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
+    emit_x(e, t, lane);
+    iqt_emit_close(e);
+}
+
+/* Words of the lane's row, of both blocks. */
+static void emit_words(struct iqt_emit *e, const struct iqt_mma_lane *lane)
+{
+    static const char *const places[IQT_MMA_PLACES] = {
+        [IQT_MMA_SAME] = "",
+        [IQT_MMA_WORD] = " + 4u * part",
+        [IQT_MMA_PAIR] = " + part / 2u * 4u",
+        [IQT_MMA_ENDS] = " + (part == 2u ? 0u : 8u)",
+    };
+
+    iqt_emit_line(e, "uint q[%u];", lane->loads);
+    for (uint32_t i = 0; i < lane->loads; i++)
+        iqt_emit_line(e, "q[%u] = *(const uint *)(own_row%s + at + %uu);", i,
+                      places[lane->load[i].place], 4u * lane->load[i].word);
+}
+
+/* Bytes of the lane's row, as its decoder takes them. Where its two words are of two halves, both. */
+static void emit_shifts(struct iqt_emit *e, const struct iqt_tile *t,
+                        const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
+{
+    const bool both = lane->x != IQT_MMA_X_EIGHT && iqt_tile_halves(t) == 2;
+
+    iqt_emit_line(e, "uint bits[2] = { 0u, 0u };");
+    if (t->family == IQT_TILE_KT1)
+        iqt_emit_line(e, "bits[0] = own_shifts[at];");
+    for (uint32_t h = 0; v->shift_byte && h < (both ? 2u : 1u); h++) {
+        iqt_emit_line(e, "bits[%u] = own_shifts[at + %uu * b + %uu];", h,
+                      4u * iqt_tile_halves(t), 4u * h);
+        if (t->family == IQT_TILE_Q6) /* 0x65fb, one more in a shifted block, twice */
+            iqt_emit_line(e, "bits[%u] = PERM(bits[%u], 0x65656565u, 0x04000400u);", h,
+                          h);
+        else if (t->format->trellis) /* the seed's bit 15 */
+            iqt_emit_line(e, "bits[%u] = bits[%u] << 8;", h, h);
+        else
+            iqt_emit_line(e, "bits[%u] = REPEAT(bits[%u], 0u);", h, h);
+    }
+}
+
+/* The unit adds to 1.5 * 2^23 as an integer: the bits of a float that is as much larger. */
+static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
+                          const struct iqt_mma_values *v)
+{
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", iqt_tile_halves(t));
+    iqt_emit_line(e, "ivec4 c = magic;");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint j = 0u; j < %uu; j++)", v->parts);
+    iqt_emit_line(e,
+                  "    c = mfma(c, v[j], v[%uu + j], x[b][2u * h], x[b][2u * h + 1u]);",
+                  v->parts);
+    if (v->adds_shift)
+        iqt_emit_line(e,
+                      "c = mfma(c, bits[0], bits[0], x[b][2u * h], x[b][2u * h + 1u]);");
+    iqt_emit_line(e, "vec4 four = *(const vec4 *)(scales + at + 16u * (%uu * b + h));",
+                  iqt_tile_halves(t));
+    iqt_emit_line(e, "float scale[R] = { four.x, four.y, four.z, four.w };");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
+    iqt_emit_line(e, "float whole = FLOAT_OF((uint)c[r]) - 12582912.0f;");
+    iqt_emit_line(e,
+                  "%s_sum[R * m + r] = FMA(scale[r] * dx[b], whole, %s_sum[R * m + r]);",
+                  e->prefix, e->prefix);
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
+                     const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
+{
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint m = 0u; m < SETS; m++)");
+    iqt_emit_line(e, "uint at = 4u * m * GROUP_STEP + (4u * s + i) * STEP;");
+    emit_words(e, lane);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
+    iqt_emit_line(e, "uint v[%u];", 2u * v->parts);
+    emit_shifts(e, t, v, lane);
+    iqt_emit_line(e, "values(q, b, part, bits, 0u, t, v);");
+    emit_products(e, t, v);
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+/* ---- The loop ---- */
+
+static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
+                       const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
+{
+    const struct iqt_mfma_shape s = shape_of(e);
+    const bool of_half = lane->x == IQT_MMA_X_EIGHT && iqt_tile_halves(t) == 2;
+
+    iqt_emit_line(e, "uint supers = p.k / 256u;");
+    iqt_emit_line(
+        e, "uint c = column < p.cols ? column : p.cols - 1u; // or the last one again");
+    iqt_emit_line(
+        e,
+        "const uchar *xq = (const uchar *)(xq4 + c * (p.k / 16u)) + wave * SUPERS * 256u + "
+        "part * %uu;",
+        lane->x == IQT_MMA_X_EIGHT ? 8u : 4u);
+    iqt_emit_line(e, "const uvec2 *xs = xs2 + c * (p.k / 32u) + wave * SUPERS * 8u;");
+    iqt_emit_line(e, "uchar *copies = (uchar *)stage + wave * WAVE_STEP;");
+    iqt_emit_line(
+        e, "uchar *put = copies + lane / LANES * GROUP_STEP + lane %% LANES * STEP;");
+    iqt_emit_line(e, "const uchar *own_tile = copies + column / R * GROUP_STEP;");
+    iqt_emit_line(e, "const uchar *own_row = own_tile + column %% R * %uu;",
+                  4u * t->words);
+    iqt_emit_line(e, "const uchar *scales = copies + part * GROUP_STEP + %uu;",
+                  s.scales_at);
+    if (has_bytes(t, v))
+        iqt_emit_line(e, "const uchar *own_shifts = own_tile + %uu + column %% R%s;",
+                      s.shifts_at, of_half ? " + part / 2u * 4u" : "");
+    if (t->family == IQT_TILE_KT1)
+        iqt_emit_mma_seed_masks(e);
+    iqt_emit_line(
+        e, "const ivec4 magic = { 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000 };");
+}
+
+void iqt_emit_mfma_spans(struct iqt_emit *e, const struct iqt_tile *t,
+                         const struct iqt_mma_values *v)
+{
+    const struct iqt_mma_lane *lane = iqt_mma_lane_of(t->format, e->plan->dialect);
+    const struct iqt_mfma_shape s = shape_of(e);
+
+    iqt_emit_line(e, "float %s_sum[EACH];", e->prefix);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint i = 0u; i < EACH; i++)");
+    iqt_emit_line(e, "    %s_sum[i] = 0.0f;", e->prefix);
+    iqt_emit_scope(e);
+    emit_start(e, t, v, lane);
+    iqt_emit_open(e, "for (uint u = wave * SUPERS; u < supers; u += CHUNKS * SUPERS)");
+    emit_own_tile(e, t, v);
+    iqt_emit_line(e, "SYNC_WAVE;");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint s = 0u; s < SUPERS; s++)");
+    if (supers(&s) > 1) {
+        iqt_emit_line(e, "if (u + s >= supers) // all lanes");
+        iqt_emit_line(e, "    break;");
+    }
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint i = 0u; i < 4u; i++)");
+    emit_columns(e, t, lane);
+    emit_set(e, t, v, lane);
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+    iqt_emit_line(e, "xq += CHUNKS * SUPERS * 256u;");
+    iqt_emit_line(e, "xs += CHUNKS * SUPERS * 8u;");
+    iqt_emit_line(e, "SYNC_WAVE; // before the next copies");
+    iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+/* ---- Sums ---- */
+
+void iqt_emit_mfma_finish(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "BARRIER; // the sums take the place of all waves' copies");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint i = 0u; i < EACH; i++)");
+    iqt_emit_line(e, "w_parts[wave][i][lane] = w_sum[i];");
+    if (e->plan->op == IQT_OP_GATED)
+        iqt_emit_line(e, "gate_parts[wave][i][lane] = gate_sum[i];");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "BARRIER;");
+    iqt_emit_open(e, "for (uint i = wave; i < EACH; i += CHUNKS)");
+    iqt_emit_line(
+        e, "uint r = i %% R, c = column, own = first_row + i / R * 16u + part * R;");
+    iqt_emit_line(e, "uint row = own + r - p.skip; // wraps in front of the first row");
+    iqt_emit_parts(e, "own * p.row_bytes", "j", "lane");
+    iqt_emit_close(e);
+}
