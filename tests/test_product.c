@@ -234,6 +234,8 @@ static void floats(struct target *t, const struct iqt_format *f, enum iqt_layout
 
     if (w) {
         floats_as(&p, t, w, IQT_COMPUTE_F32);
+        p.x.at[3 * p.x_stride + p.k - 1] =
+            INFINITY; /* the column's results are no numbers */
         floats_as(&p, t, w, IQT_COMPUTE_F16);
     }
     iqt_matrix_destroy(w);
@@ -255,16 +257,19 @@ static void replace_by_errors(struct problem *p)
         }
 }
 
-/* Activations of a wide range, and in column 0 halfway between two of 11 bits, all rounded down: with one weight
- * a row that counts they use the bound up, so that twice the error would be seen. */
+enum { TIE, SHORT }; /* columns that differ from the others, see below */
+
+/* Activations of a wide range. Column TIE has a single one, halfway between two of 11 bits: it uses the bound up, so
+ * that twice the error would be seen. Column SHORT has 11 bits everywhere. */
 static void fill_wide(struct problem *p)
 {
     for (uint32_t c = 0; c < IQT_MAX_COLS; c++)
         for (size_t j = 0; j < p->k; j++) {
             float *x = &p->x.at[c * p->x_stride + j];
 
-            *x = c == 0 ? (j == p->k / 2 ? 1 + 0x1p-11f : 0)
-                        : ldexpf(*x, -(int)(check_rand() % 40));
+            *x = c == TIE     ? (j == p->k / 2 ? 1 + 0x1p-11f : 0)
+                 : c == SHORT ? (float)(int)(check_rand() % 4095) - 2047
+                              : ldexpf(*x, -(int)(check_rand() % 40));
         }
 }
 
@@ -284,6 +289,9 @@ static void halves(struct target *t, const struct iqt_format *f, enum iqt_layout
         plan_of_floats(t, w, N, IQT_COMPUTE_F16, &f16)) {
         run_by_name(&p, t, &f32, w, N, &y32);
         run_by_name(&p, t, &f16, w, N, &y16);
+        check_true(memcmp(y16.at + SHORT * FLOATS_M, y32.at + SHORT * FLOATS_M,
+                          FLOATS_M * sizeof(float)) == 0,
+                   "f16 and f32 differ where halving loses nothing");
         problem_remodel_as(&p, IQT_COMPUTE_F32);
         problem_widen(&p);
         exact = p.model;
@@ -301,7 +309,7 @@ static void halves(struct target *t, const struct iqt_format *f, enum iqt_layout
                 "row %zu, column %zu: f16 and f32 are %.3g apart, expected %.3g at "
                 "most",
                 i % FLOATS_M, i / FLOATS_M, apart, halving + sums);
-            if (i < FLOATS_M) /* w (1 + 2^-11) has become w */
+            if (i / FLOATS_M == TIE) /* w (1 + 2^-11) has become w */
                 check_true(apart >= 0x1p-11 / (1 + 0x1p-11) * fabs(exact.y[i]) - sums,
                            "row %zu: f16 is only %.3g away from %.6g times 1 + 2^-11", i,
                            apart, exact.y[i]);
