@@ -44,6 +44,15 @@ static const struct family half_on_mma = { 1.50, 0.80 };
 /* What a single column spares: -n 1, plans matvec.FORMAT.cuda.n1.g32.r4.t32.s64.v16.u1.k1.packed.mma.none.shmem. */
 static const double one_on_mma = 0.45;
 
+/* What a weight and column of float products costs beyond int8 ones: a conversion to float and a multiply-add in
+ * place of a quarter of a dot product, of float16 another conversion. Means of n1 and n4 of four formats, native
+ * rows, `iqtile stats --target sm_90|gfx942|gfx1100 --plan NAME` of each kind (docs/kernels.md). */
+static const double of_floats[IQT_COMPUTES][2] = {
+    /* NVIDIA, AMD */
+    [IQT_COMPUTE_F16] = { 3.6, 6.5 },
+    [IQT_COMPUTE_F32] = { 2.8, 4.4 },
+};
+
 /* What is not known without a compiler: threads that fit a unit, instructions of a thread outside of the
  * loop, and for each sum and step of the reduction; how often the last part of a split waits for memory. */
 enum { RESIDENT_THREADS = 1024, ONCE = 60, A_STEP = 5, WAITS = 3 };
@@ -75,6 +84,8 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan)
 
     if (plan->compute == IQT_COMPUTE_MMA && vendor == 0)
         return slots_on_mma(plan);
+    if (iqt_plan_is_asked_for(plan))
+        return iqt_plan_operations(plan) + plan->n * of_floats[plan->compute][vendor];
     if (family == IQT_TILE_NONE)
         return iqt_plan_operations(plan);
     if (family == IQT_TILE_Q2 && vendor == 0 && half > 0 && plan->n == 1)
@@ -100,7 +111,10 @@ static double whole_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan, u
 void iqt_estimate_product(const struct iqt_plan *plan,
                           const struct iqt_predict_product *p, struct iqt_model_input *in)
 {
-    const double x = p->n * (double)p->k * (1.0 + sizeof(float) / (double)IQT_X_BLOCK);
+    const enum iqt_compute kind = plan != NULL ? plan->compute : IQT_COMPUTE_I8;
+    const struct iqt_activations *a = iqt_compute_activations(kind);
+    const double scale = a->made_by == IQT_HELPERS ? 0 : sizeof(float);
+    const double x = p->n * (double)p->k * (a->bytes + scale / (double)IQT_X_BLOCK);
 
     *in = (struct iqt_model_input){
         .bytes = p->weight_bytes + x + p->n * sizeof(float) * (double)p->m,
