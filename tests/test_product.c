@@ -257,10 +257,11 @@ static void replace_by_errors(struct problem *p)
         }
 }
 
-enum { TIE, SHORT }; /* columns that differ from the others, see below */
+enum { TIE, NEXT, SHORT }; /* columns that differ from the others, see below */
 
-/* Activations of a wide range. Column TIE has a single one, halfway between two of 11 bits: it uses the bound up, so
- * that twice the error would be seen. Column SHORT has 11 bits everywhere. */
+/* Activations of a wide range. Columns TIE and NEXT have a single one: halfway between two of 11 bits, which uses the
+ * bound up, and just below the upper of the two, which would be twice the bound away if its bits were cut off.
+ * Column SHORT has 11 bits everywhere. */
 static void fill_wide(struct problem *p)
 {
     for (uint32_t c = 0; c < IQT_MAX_COLS; c++)
@@ -268,6 +269,7 @@ static void fill_wide(struct problem *p)
             float *x = &p->x.at[c * p->x_stride + j];
 
             *x = c == TIE     ? (j == p->k / 2 ? 1 + 0x1p-11f : 0)
+                 : c == NEXT  ? (j == p->k / 2 ? 1 + 0x1p-10f - 0x1p-23f : 0)
                  : c == SHORT ? (float)(int)(check_rand() % 4095) - 2047
                               : ldexpf(*x, -(int)(check_rand() % 40));
         }
