@@ -16,10 +16,11 @@ IQT_MUST_USE enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan,
 IQT_MUST_USE enum iqt_status iqt_emit_host_set(const struct iqt_plan *plans, size_t count,
                                                struct iqt_buf *out);
 
-/* The activation quantizer of a GPU dialect: bindings and parameters in kernels/quantized.h; one
+/* What quantizes or halves activations in a GPU dialect: bindings and parameters in kernels/quantized.h; one
  * thread per block of 32 activations, 64 threads a workgroup, blocks of all columns in sequence
  * (thread number = column * k / 32 + block). */
-IQT_MUST_USE enum iqt_status iqt_emit_quantize(enum iqt_dialect d, struct iqt_buf *out);
+IQT_MUST_USE enum iqt_status iqt_emit_activations(enum iqt_helper h, enum iqt_dialect d,
+                                                  struct iqt_buf *out);
 
 /* The copy kernel of a GPU dialect; see struct iqt_copy_params. */
 IQT_MUST_USE enum iqt_status iqt_emit_copy(enum iqt_dialect d, struct iqt_buf *out);

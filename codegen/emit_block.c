@@ -4,6 +4,7 @@
  * the layout: equal plans give equal bits. */
 #include "codegen/emit_block.h"
 
+#include "codegen/emit_floats.h"
 #include "kernels/tile.h"
 
 #include <stdio.h>
@@ -11,12 +12,6 @@
 static bool has_scale(const struct iqt_format *f)
 {
     return !iqt_field_empty(&f->scale.raw);
-}
-
-/* Shift bits of codebooks become a correction with the activation sums. */
-static bool has_correction(const struct iqt_format *f)
-{
-    return f->decode == IQT_DECODE_CODEBOOK && !iqt_field_empty(&f->shift);
 }
 
 /* Linear codes become signed bytes without carries between them. */
@@ -184,8 +179,9 @@ static bool is_local(const struct iqt_format *f)
 
 bool iqt_emit_pairs(const struct iqt_plan *p)
 {
-    return p->format->block == 16 && is_local(p->format) && !iqt_plan_takes_floats(p) &&
-           p->compute != IQT_COMPUTE_MMA && p->dialect != IQT_DIALECT_HIP &&
+    return p->format->block == 16 && is_local(p->format) &&
+           !iqt_plan_multiplies_floats(p) && p->compute != IQT_COMPUTE_MMA &&
+           p->dialect != IQT_DIALECT_HIP &&
            iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_Q3;
 }
 
@@ -209,7 +205,7 @@ static void emit_block_fields(struct iqt_emit *e, uint32_t i)
         } else {
             iqt_emit_line(e, "scale%u[r] = d[r];", h);
         }
-        if (has_correction(f)) {
+        if (iqt_emit_has_correction(f)) {
             iqt_expr_field(e, &f->shift, weight, expr);
             iqt_emit_line(e, "shift%u[r] = int(%s) * %d%s;", h, expr, f->codebook->shift,
                           offset);
@@ -229,7 +225,7 @@ static void emit_declarations(struct iqt_emit *e)
         iqt_emit_line(e, "uint v[R * %uu];", 8 * parts(e->plan));
     for (uint32_t h = 0; h < 32u / f->block; h++) {
         iqt_emit_line(e, "float scale%u[R];", h);
-        if (has_correction(f))
+        if (iqt_emit_has_correction(f))
             iqt_emit_line(e, "int shift%u[R];", h);
         if (iqt_has_min(f))
             iqt_emit_line(e, "float least%u[R];", h);
@@ -286,7 +282,7 @@ static void emit_dots(struct iqt_emit *e, uint32_t i)
     for (uint32_t h = 0; h < 32u / f->block; h++) {
         const char *sum = halves ? h ? "x_sum1" : "x_sum0" : "(x_sum0 + x_sum1)";
 
-        if (has_correction(f))
+        if (iqt_emit_has_correction(f))
             iqt_emit_line(e, "dot%u += shift%u[r] * %s;", h, h, sum);
         if (!iqt_emit_pairs(e->plan))
             iqt_emit_line(
@@ -307,66 +303,28 @@ static void emit_dots(struct iqt_emit *e, uint32_t i)
                   e->prefix, e->prefix);
 }
 
-/* Of x; in C++ the pointer to a routed product's activations has been moved. */
-static const char *column(const struct iqt_emit *e)
+const char *iqt_emit_column(const struct iqt_emit *e)
 {
     return e->plan->covers == IQT_COVERS_ROUTED && e->plan->dialect == IQT_DIALECT_GLSL
                ? "(vector + col)"
                : "col";
 }
 
-/* x of a block of 32, and its sums where something is added to all weights of a block. */
-static void emit_float_x(struct iqt_emit *e, uint32_t block)
+void iqt_emit_block_number(struct iqt_emit *e, uint32_t block)
 {
-    const struct iqt_format *f = e->plan->format;
-
-    iqt_emit_line(e, "uint x_at = (%s * p.k + u * S + %uu) / 4u;", column(e), 32 * block);
-    for (uint32_t i = 0; i < 8; i++)
-        iqt_emit_line(e, "vec4 x%u = xf4[x_at + %uu];", i, i);
-    for (uint32_t h = 0; h < 32u / f->block && (has_correction(f) || iqt_has_min(f));
-         h++) {
-        const uint32_t first = 4 * h, last = first + f->block / 4 - 1;
-
-        iqt_emit_line(e, "float x_sum%u = sum4(x%u);", h, first);
-        for (uint32_t i = first + 1; i <= last; i++)
-            iqt_emit_line(e, "x_sum%u += sum4(x%u);", h, i);
-    }
-}
-
-/* As emit_dots(), of float activations. */
-static void emit_float_dots(struct iqt_emit *e)
-{
-    const struct iqt_format *f = e->plan->format;
-    const uint32_t words = f->block / 4;
-
-    for (uint32_t h = 0; h < 32u / f->block; h++) {
-        iqt_emit_line(e, "float dot%u = dot_floats(v[r * 8u + %uu], x%u, 0.0f);", h,
-                      h * words, h * words);
-        for (uint32_t w = h * words + 1; w < (h + 1) * words; w++)
-            iqt_emit_line(e, "dot%u = dot_floats(v[r * 8u + %uu], x%u, dot%u);", h, w, w,
-                          h);
-        if (has_correction(f))
-            iqt_emit_line(e, "dot%u = FMA(float(shift%u[r]), x_sum%u, dot%u);", h, h, h,
-                          h);
-        iqt_emit_line(e, "%s_sum[r * N + c] = FMA(scale%u[r], dot%u, %s_sum[r * N + c]);",
-                      e->prefix, h, h, e->prefix);
-        if (iqt_has_min(f))
-            iqt_emit_line(
-                e, "%s_sum[r * N + c] = FMA(least%u[r], -x_sum%u, %s_sum[r * N + c]);",
-                e->prefix, h, h, e->prefix);
-    }
+    iqt_emit_line(e, "uint block = %s * (p.k / 32u) + u * %uu + %uu;", iqt_emit_column(e),
+                  e->plan->span / 32, block);
 }
 
 static void emit_int_x(struct iqt_emit *e, uint32_t block)
 {
     const struct iqt_format *f = e->plan->format;
 
-    iqt_emit_line(e, "uint block = %s * (p.k / 32u) + u * %uu + %uu;", column(e),
-                  e->plan->span / 32, block);
+    iqt_emit_block_number(e, block);
     iqt_emit_line(e, "uvec4 xa = xq4[block * 2u], xb = xq4[block * 2u + 1u];");
     iqt_emit_line(e, "uvec2 xs = xs2[block];");
     iqt_emit_line(e, "float dx = FLOAT_OF(xs.x);");
-    if (has_correction(f) || iqt_has_min(f) || has_states(e->plan))
+    if (iqt_emit_has_correction(f) || iqt_has_min(f) || has_states(e->plan))
         iqt_emit_line(e, "int x_sum0 = int(xs.y << 16) >> 16, x_sum1 = int(xs.y) >> 16;");
     if (has_states(e->plan))
         emit_repeats(e);
@@ -374,16 +332,16 @@ static void emit_int_x(struct iqt_emit *e, uint32_t block)
 
 static void emit_columns(struct iqt_emit *e, uint32_t block)
 {
-    const bool floats = iqt_plan_takes_floats(e->plan);
+    const bool floats = iqt_plan_multiplies_floats(e->plan);
 
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
     iqt_emit_line(e, "uint col = c < p.cols ? c : p.cols - 1u;");
-    (floats ? emit_float_x : emit_int_x)(e, block);
+    (floats ? iqt_emit_float_x : emit_int_x)(e, block);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     if (floats)
-        emit_float_dots(e);
+        iqt_emit_float_dots(e);
     else
         emit_dots(e, 32 * block);
     iqt_emit_close(e);
@@ -403,43 +361,6 @@ static void emit_coded_block(struct iqt_emit *e, uint32_t block)
         iqt_emit_close(e);
     }
     emit_columns(e, block);
-    iqt_emit_close(e);
-}
-
-/* Float weights times float activations, eight at a time. */
-static void emit_float_eight(struct iqt_emit *e, uint32_t i)
-{
-    static const char *const spelling[] = {
-        [IQT_F16] = "f[r * 8u + %uu] = F16(%s);",
-        [IQT_BF16] = "f[r * 8u + %uu] = FLOAT_OF((%s) << 16);",
-        [IQT_F32] = "f[r * 8u + %uu] = FLOAT_OF(%s);",
-    };
-    const struct iqt_format *f = e->plan->format;
-    char expr[IQT_EXPR_BYTES];
-
-    iqt_emit_scope(e);
-    iqt_emit_line(e, "float f[R * 8u];");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
-    for (uint32_t j = 0; j < 8; j++) {
-        iqt_expr_field(e, &f->code, i + j, expr);
-        iqt_emit_line(e, spelling[f->element], j, expr);
-    }
-    iqt_emit_close(e);
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
-    iqt_emit_line(e, "uint col = c < p.cols ? c : p.cols - 1u;");
-    iqt_emit_line(e, "uint x_at = (%s * p.k + u * S + %uu) / 4u;", column(e), i);
-    iqt_emit_line(e, "vec4 xa = xf4[x_at], xb = xf4[x_at + 1u];");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
-    iqt_emit_line(e, "float sum = %s_sum[r * N + c];", e->prefix);
-    for (uint32_t j = 0; j < 8; j++)
-        iqt_emit_line(e, "sum = FMA(f[r * 8u + %uu], %s.%c, sum);", j,
-                      j < 4 ? "xa" : "xb", "xyzw"[j % 4]);
-    iqt_emit_line(e, "%s_sum[r * N + c] = sum;", e->prefix);
-    iqt_emit_close(e);
-    iqt_emit_close(e);
     iqt_emit_close(e);
 }
 
@@ -470,7 +391,7 @@ void iqt_emit_superblock(struct iqt_emit *e, uint32_t s)
 
     if (f->decode == IQT_DECODE_FLOAT) {
         for (uint32_t i = begin; i < end; i += 8)
-            emit_float_eight(e, i);
+            iqt_emit_float_weights(e, i);
         return;
     }
     iqt_emit_scope(e);

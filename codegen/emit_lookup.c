@@ -276,6 +276,16 @@ static void emit_trellis(struct iqt_emit *e)
 static void emit_dot_floats(struct iqt_emit *e)
 {
     iqt_buf_printf(e->out, "%s", e->spell->floats);
+    if (e->plan->compute == IQT_COMPUTE_F16) {
+        iqt_emit_open(e, "%svec4 halves(uint a, uint b)", e->spell->function);
+        iqt_emit_line(e, "vec4 x;");
+        iqt_emit_line(e, "x.x = F16(a);");
+        iqt_emit_line(e, "x.y = F16(a >> 16);");
+        iqt_emit_line(e, "x.z = F16(b);");
+        iqt_emit_line(e, "x.w = F16(b >> 16);");
+        iqt_emit_line(e, "return x;");
+        iqt_emit_close(e);
+    }
     iqt_emit_open(e, "%sfloat dot_floats(uint v, vec4 x, float sum)", e->spell->function);
     iqt_emit_line(e, "uint u = v ^ 0x80808080u;");
     for (uint32_t i = 0; i < 4; i++)
@@ -290,7 +300,7 @@ void iqt_emit_lookup(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
 
-    if (iqt_plan_takes_floats(e->plan) && f->decode != IQT_DECODE_FLOAT)
+    if (iqt_plan_multiplies_floats(e->plan) && f->decode != IQT_DECODE_FLOAT)
         emit_dot_floats(e);
     if (f->scale.table) {
         emit_pick(e, "pick_scale", f->scale.table, 16);

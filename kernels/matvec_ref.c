@@ -1,4 +1,4 @@
-/* Exact models: the product over decoded weights in double, and the activation quantizer
+/* Exact models: the product over decoded weights in double, and the activation quantizer and halver
  * that every device reproduces bit for bit. */
 #include "kernels/quantized.h"
 #include "kernels/format.h"
@@ -79,4 +79,46 @@ void iqt_quantize_ref(const float *x, size_t k, int8_t *q, struct iqt_xs *s)
 {
     for (size_t b = 0; b < k / IQT_X_BLOCK; b++)
         quantize_block(x + b * IQT_X_BLOCK, q + b * IQT_X_BLOCK, s + b);
+}
+
+/* float16 of a number whose exponent it has, 11 bits of it. */
+static uint16_t half_bits(double value)
+{
+    int exponent;
+    const double part = frexp(fabs(value), &exponent); /* 0.5 <= part < 1 */
+    const uint32_t size =
+        value == 0 ? 0 : (uint32_t)(exponent + 13) * 1024 + (uint32_t)(2048 * part);
+
+    return (uint16_t)(size | (signbit(value) ? 0x8000u : 0));
+}
+
+static void halve_block(const float *x, uint16_t *h, struct iqt_xs *s)
+{
+    const uint32_t bits = largest_bits(x);
+    const bool finite = bits < 0x7f800000u;
+    float amax;
+    int exponent;
+
+    memcpy(&amax, &bits, sizeof amax);
+    *s = (struct iqt_xs){ .d = finite ? 0.0f : amax };
+    frexpf(finite ? amax : 0, &exponent); /* amax < 2^exponent */
+    if (finite && amax >= 0x1p-98f)
+        s->d = ldexpf(1, exponent - 1 - IQT_HALF_TOP);
+    for (int i = 0; i < IQT_X_BLOCK; i++) {
+        const double scaled = finite && s->d > 0 ? (double)x[i] / (double)s->d : 0;
+        int power;
+
+        frexp(
+            scaled,
+            &power); /* |scaled| in [2^power / 2, 2^power), the last of 11 bits is 2^(power - 11) */
+        h[i] = fabs(scaled) < 0x1p-14
+                   ? half_bits(copysign(0, (double)x[i]))
+                   : half_bits(ldexp(rint(ldexp(scaled, 11 - power)), power - 11));
+    }
+}
+
+void iqt_halve_ref(const float *x, size_t k, uint16_t *h, struct iqt_xs *s)
+{
+    for (size_t b = 0; b < k / IQT_X_BLOCK; b++)
+        halve_block(x + b * IQT_X_BLOCK, h + b * IQT_X_BLOCK, s + b);
 }

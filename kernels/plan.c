@@ -33,6 +33,19 @@ const char *iqt_compute_name(enum iqt_compute c)
     return compute_names[c];
 }
 
+const struct iqt_activations *iqt_compute_activations(enum iqt_compute c)
+{
+    static const struct iqt_activations of[IQT_COMPUTES] = {
+        [IQT_COMPUTE_I8] = { IQT_HELPER_QUANTIZE, 1 },
+        [IQT_COMPUTE_DOT] = { IQT_HELPER_QUANTIZE, 1 },
+        [IQT_COMPUTE_MMA] = { IQT_HELPER_QUANTIZE, 1 },
+        [IQT_COMPUTE_F16] = { IQT_HELPER_HALVE, 2 },
+        [IQT_COMPUTE_F32] = { IQT_HELPERS, sizeof(float) },
+    };
+
+    return &of[c];
+}
+
 enum iqt_compute iqt_compute_default(const struct iqt_format *f)
 {
     return f->decode == IQT_DECODE_FLOAT ? IQT_COMPUTE_F32 : IQT_COMPUTE_I8;
@@ -225,10 +238,20 @@ uint32_t iqt_plan_columns(const struct iqt_plan *p)
     return is_tile(p) && p->n > most ? most : p->n;
 }
 
-struct iqt_plan iqt_plan_of_floats(struct iqt_plan plan)
+bool iqt_plan_is_asked_for(const struct iqt_plan *p)
 {
-    plan.compute = IQT_COMPUTE_F32;
-    return plan;
+    return iqt_plan_multiplies_floats(p) && p->compute != iqt_compute_default(p->format);
+}
+
+bool iqt_compute_find_floats(const char *name, enum iqt_compute *out)
+{
+    uint32_t i;
+
+    if (!find_name(compute_names + IQT_COMPUTE_F16, IQT_COMPUTES - IQT_COMPUTE_F16, name,
+                   &i))
+        return false;
+    *out = (enum iqt_compute)(IQT_COMPUTE_F16 + i);
+    return true;
 }
 
 uint32_t iqt_plan_weights_per_iteration(const struct iqt_plan *p)
@@ -240,8 +263,9 @@ double iqt_plan_bytes_per_iteration(const struct iqt_plan *p)
 {
     const struct iqt_format *f = p->format;
     const double weights = (double)iqt_plan_weights_per_iteration(p) * f->bytes;
-    const double x = iqt_plan_takes_floats(p) ? sizeof(float)
-                                              : 1.0 + sizeof(float) / (double)IQT_X_BLOCK;
+    const double scale = iqt_plan_takes_floats(p) ? 0 : sizeof(float);
+    const double x =
+        iqt_compute_activations(p->compute)->bytes + scale / (double)IQT_X_BLOCK;
 
     if (p->compute == IQT_COMPUTE_MMA)
         return iqt_mma_lane_bytes(p);
@@ -441,9 +465,11 @@ static bool compute_ok(const struct iqt_plan *p)
         return usual == IQT_COMPUTE_I8 && p->dialect == IQT_DIALECT_GLSL;
     case IQT_COMPUTE_MMA: /* check_mma() says where */
         return usual == IQT_COMPUTE_I8 && p->dialect != IQT_DIALECT_HOST && p->split == 1;
+    case IQT_COMPUTE_F16: /* float formats have the activations as they are for as much */
     case IQT_COMPUTE_F32:
-        return usual == IQT_COMPUTE_F32 || (p->dialect != IQT_DIALECT_HOST &&
-                                            p->covers == IQT_COVERS_ONE && !is_tile(p));
+        return p->compute == usual ||
+               (usual == IQT_COMPUTE_I8 && p->dialect != IQT_DIALECT_HOST &&
+                p->covers == IQT_COVERS_ONE && !is_tile(p));
     default:
         return p->compute == usual;
     }

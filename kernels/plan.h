@@ -20,6 +20,7 @@
 #define IQT_KERNELS_PLAN_H
 
 #include "kernels/format.h"
+#include "kernels/quantized.h"
 
 enum iqt_dialect {
     IQT_DIALECT_HOST,
@@ -49,7 +50,7 @@ enum iqt_compute {
     IQT_COMPUTE_I8, /* int8 activations, sums of four products in whatever way the dialect has */
     IQT_COMPUTE_DOT, /* the same by the integer dot product instruction (GLSL) */
     IQT_COMPUTE_MMA, /* the same on matrix units */
-    IQT_COMPUTE_F16, /* float16 activations */
+    IQT_COMPUTE_F16, /* float16 activations with a scale for each 32, sums in float32 */
     IQT_COMPUTE_F32, /* float32 activations */
     IQT_COMPUTES,
 };
@@ -89,16 +90,37 @@ struct iqt_limits {
 
 enum { IQT_PLAN_NAME_BYTES = 128 };
 
-/* Whether activations are used as they are, not quantized. */
+/* What a kernel reads as activations. */
+struct iqt_activations {
+    enum iqt_helper
+        made_by; /* the launch in front of it; IQT_HELPERS: none, they are the caller's */
+    uint32_t bytes; /* of one; what is made has a struct iqt_xs for each 32 */
+};
+const struct iqt_activations *iqt_compute_activations(enum iqt_compute c);
+/* Whether activations are used as they are. */
 static inline bool iqt_plan_takes_floats(const struct iqt_plan *p)
 {
-    return p->compute == IQT_COMPUTE_F32;
+    return iqt_compute_activations(p->compute)->made_by == IQT_HELPERS;
 }
-/* The same with float32 activations: products as exact as float sums are, at several times the instructions.
- * Rows must not be tiles; iqt_plan_check() says so. */
-struct iqt_plan iqt_plan_of_floats(struct iqt_plan plan);
+/* Whether weights are made floats and multiplied with floats, of 32 or of 16 bits. */
+static inline bool iqt_plan_multiplies_floats(const struct iqt_plan *p)
+{
+    return p->compute == IQT_COMPUTE_F16 || p->compute == IQT_COMPUTE_F32;
+}
+/* Whether it does although its format has int8 products: only for callers that ask for the plan. */
+bool iqt_plan_is_asked_for(const struct iqt_plan *p);
+/* The same with float activations, kind f16 or f32: products as exact as these and float sums are, at several
+ * times the instructions. Rows must not be tiles; iqt_plan_check() says so. */
+static inline struct iqt_plan iqt_plan_of_floats(struct iqt_plan plan,
+                                                 enum iqt_compute kind)
+{
+    plan.compute = kind;
+    return plan;
+}
 
 const char *iqt_compute_name(enum iqt_compute c);
+/* f16 or f32 by its name. */
+bool iqt_compute_find_floats(const char *name, enum iqt_compute *out);
 /* How kernels of a format compute unless a plan says otherwise: float weights with float32
  * activations, all others with int8. */
 enum iqt_compute iqt_compute_default(const struct iqt_format *f);

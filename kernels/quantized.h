@@ -22,12 +22,23 @@ struct iqt_xs {
  * The exact model of every device; the emitted quantizer computes the same bits. */
 void iqt_quantize_ref(const float *x, size_t k, int8_t *q, struct iqt_xs *s);
 
-/* Buffers of a launch, in binding order. For float formats XQ holds the float activations and
- * XS is unused. */
+/* Halves k activations (k a multiple of 32): h[k] float16, s[k / 32] with sums of 0; x ~ d * h.
+ *   amax < 2^-98:        d = 0, h = 0
+ *   amax inf or NaN:     d = amax, h = 0, so that results are NaN
+ *   else                 d = the power of two with amax / d in [2^14, 2^15)
+ *   |x| >= 2^-14 d:      h = x / d, rounded to 11 bits, ties to even: within 2^-11 |x|
+ *   below:               h = 0, which is less than 2^-28 amax away
+ * So nothing overflows, and no h is subnormal: GPUs may flush those. Signs are kept, of zeros, too. The exact
+ * model of every device, as above. */
+enum { IQT_HALF_TOP = 14 };
+void iqt_halve_ref(const float *x, size_t k, uint16_t *h, struct iqt_xs *s);
+
+/* Buffers of a launch, in binding order. Kernels that take float32 activations have them in XQ, XS is
+ * unused. */
 enum iqt_binding {
     IQT_BIND_W,         /* weights */
     IQT_BIND_GATE,      /* gate weights, or W again */
-    IQT_BIND_XQ,        /* int8 [n][k] or float [n][k] */
+    IQT_BIND_XQ,        /* int8 [n][k], float16 [n][k] or float [n][k] */
     IQT_BIND_XS,        /* struct iqt_xs [n][k / 32] */
     IQT_BIND_BIAS,      /* float [m] */
     IQT_BIND_GATE_BIAS, /* float [m] */
@@ -74,7 +85,7 @@ struct iqt_params {
 /* Most products of a launch that covers several matrices (CUDA, HIP). */
 enum { IQT_SET_JOBS = 16 };
 
-/* Parameters of the activation quantizer kernel: XQ binding 2, XS binding 3 are written; the
+/* Parameters of the kernels that quantize or halve activations: XQ binding 2, XS binding 3 are written; the
  * float input [cols][x_stride] is bound at IQT_BIND_W. One thread per block of 32. */
 struct iqt_quantize_params {
     uint32_t k, cols, x_stride;
@@ -83,6 +94,7 @@ struct iqt_quantize_params {
 /* GPU kernels without a plan: no format, the same on every device. */
 enum iqt_helper {
     IQT_HELPER_QUANTIZE, /* activations to int8 */
+    IQT_HELPER_HALVE,    /* activations to float16 */
     IQT_HELPER_COPY,     /* what memory bandwidth is measured with */
     IQT_HELPER_FIND4,    /* seeds of trellises of groups of four */
     IQT_HELPER_FIND8,    /* of eight */

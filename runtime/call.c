@@ -2,6 +2,7 @@
  * scratch. Allocates only when a call is larger than every earlier one of its queue. */
 #include "runtime/pass.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -122,8 +123,8 @@ static void place_buffers(struct iqt_call *call)
         if (p->built->plan.split > 1)
             p->counters_at = place(call, &at, iqt_pass_counters(p) * sizeof(uint32_t));
     call->up_bytes = at;
-    if (call->quantized) {
-        call->xq_at = place(call, &at, activations);
+    if (call->made) {
+        call->xq_at = place(call, &at, activations * call->made->bytes);
         call->xs_at = place(call, &at, activations / IQT_X_BLOCK * sizeof(struct iqt_xs));
     }
     for (struct iqt_pass *p = call->q->pass; p < end; p++)
@@ -254,12 +255,23 @@ static enum iqt_status choose_kernels(struct iqt_call *call,
     return IQT_OK;
 }
 
+/* Plans that are chosen take int8 or x as it is; one that is asked for is the plan of all passes. */
+static void need_activations(struct iqt_call *call, const struct iqt_plan *plan)
+{
+    const struct iqt_activations *need = iqt_compute_activations(plan->compute);
+
+    if (iqt_plan_takes_floats(plan))
+        return;
+    assert(!call->made || call->made->made_by == need->made_by);
+    call->made = need;
+}
+
 enum iqt_status iqt_call_plan(struct iqt_call *call, const struct iqt_product *products,
                               size_t count, const struct iqt_plan *forced)
 {
     IQT_TRY(grow_passes(call->q, count > SIZE_MAX / 2 ? SIZE_MAX : 2 * count));
     call->passes = 0;
-    call->quantized = false;
+    call->made = NULL;
     for (size_t i = 0; i < count; i++) {
         struct iqt_pass split[2];
         const size_t made = split_product(call, &products[i], split);
@@ -270,7 +282,7 @@ enum iqt_status iqt_call_plan(struct iqt_call *call, const struct iqt_product *p
     IQT_TRY(check_bindings(call));
     IQT_TRY(choose_kernels(call, forced));
     for (size_t i = 0; i < call->passes; i++)
-        call->quantized |= !iqt_plan_takes_floats(&call->q->pass[i].built->plan);
+        need_activations(call, &call->q->pass[i].built->plan);
     place_buffers(call);
     return IQT_OK;
 }

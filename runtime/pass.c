@@ -1,11 +1,11 @@
 /* Runs a planned call: one upload, the launches, one download. Knows no plan's inside. */
 #include "runtime/pass.h"
 
+#include "codegen/codegen.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { QUANTIZE_THREADS = 64 }; /* of a workgroup; one thread per block of activations */
 
 static enum iqt_status grow_scratch(struct iqt_queue *q, uint64_t bytes)
 {
@@ -111,7 +111,8 @@ static struct iqt_slice slice_x(const struct iqt_call *call)
 
 static struct iqt_slice slice_xq(const struct iqt_call *call)
 {
-    return scratch_slice(call, call->xq_at, (uint64_t)call->n * call->k);
+    return scratch_slice(call, call->xq_at,
+                         (uint64_t)call->n * call->k * call->made->bytes);
 }
 
 static struct iqt_slice slice_xs(const struct iqt_call *call)
@@ -121,23 +122,25 @@ static struct iqt_slice slice_xs(const struct iqt_call *call)
                              sizeof(struct iqt_xs));
 }
 
-enum iqt_status iqt_queue_quantize(struct iqt_queue *q, struct iqt_slice x, size_t k,
-                                   uint32_t n, struct iqt_slice xq, struct iqt_slice xs)
+enum iqt_status iqt_queue_activations(struct iqt_queue *q, enum iqt_helper helper,
+                                      struct iqt_slice x, size_t k, uint32_t n,
+                                      struct iqt_slice xq, struct iqt_slice xs)
 {
     const struct iqt_quantize_params params = { .k = (uint32_t)k,
                                                 .cols = n,
                                                 .x_stride = (uint32_t)k };
-    const uint64_t blocks = (uint64_t)n * k / IQT_X_BLOCK;
-    const struct iqt_built *quantizer;
+    const uint64_t blocks = (uint64_t)n * k / IQT_X_BLOCK; /* a thread each */
+    const uint32_t threads = iqt_helper_threads(helper);
+    const struct iqt_built *built;
     struct iqt_launch launch = {
         .bind = { [IQT_BIND_W] = x, [IQT_BIND_XQ] = xq, [IQT_BIND_XS] = xs },
         .params = &params,
         .params_bytes = sizeof params,
-        .groups = (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS),
+        .groups = (uint32_t)((blocks + threads - 1) / threads),
     };
 
-    IQT_TRY(iqt_kernel_get(q->dev, NULL, &quantizer));
-    launch.kernel = quantizer->kernel;
+    IQT_TRY(iqt_helper_get(q->dev, helper, &built));
+    launch.kernel = built->kernel;
     return q->dev->backend->launch(q->stream, &launch);
 }
 
@@ -251,9 +254,9 @@ static enum iqt_status launch_set(const struct iqt_call *call, size_t leader)
 
 static enum iqt_status launch_all(const struct iqt_call *call)
 {
-    if (call->quantized)
-        IQT_TRY(iqt_queue_quantize(call->q, slice_x(call), call->k, call->n,
-                                   slice_xq(call), slice_xs(call)));
+    if (call->made)
+        IQT_TRY(iqt_queue_activations(call->q, call->made->made_by, slice_x(call),
+                                      call->k, call->n, slice_xq(call), slice_xs(call)));
     for (size_t i = 0; i < call->passes; i++) {
         const struct iqt_pass *p = &call->q->pass[i];
 

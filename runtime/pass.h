@@ -26,8 +26,9 @@ struct iqt_call {
     const float *x;
     size_t x_stride, k;
     uint32_t n;
-    size_t passes;                     /* in q->pass */
-    bool quantized;                    /* some pass needs int8 activations */
+    size_t passes; /* in q->pass */
+    /* What the first launch makes of x; NULL: nothing, every pass takes it as it is. */
+    const struct iqt_activations *made;
     uint64_t x_at, xq_at, xs_at;       /* bytes in scratch; x is its beginning */
     uint64_t work_at;                  /* counters and partial sums of all passes */
     uint64_t up_bytes, down_at, bytes; /* host writes [0, up), reads [down_at, bytes) */
@@ -42,12 +43,14 @@ IQT_MUST_USE enum iqt_status iqt_call_plan(struct iqt_call *call,
 IQT_MUST_USE enum iqt_status iqt_call_run(struct iqt_call *call, uint64_t *elapsed_ns);
 
 /* What calls of every kind need of a queue: scratch of so many bytes and a stage on the host's side; the
- * launch that quantizes n vectors of k; waiting, after a failure for what was launched, too. */
+ * launch that makes activations of n vectors of k; waiting, after a failure for what was launched, too. */
 IQT_MUST_USE enum iqt_status iqt_queue_reserve(struct iqt_queue *q, uint64_t scratch,
                                                uint64_t stage);
-IQT_MUST_USE enum iqt_status iqt_queue_quantize(struct iqt_queue *q, struct iqt_slice x,
-                                                size_t k, uint32_t n, struct iqt_slice xq,
-                                                struct iqt_slice xs);
+IQT_MUST_USE enum iqt_status iqt_queue_activations(struct iqt_queue *q,
+                                                   enum iqt_helper helper,
+                                                   struct iqt_slice x, size_t k,
+                                                   uint32_t n, struct iqt_slice xq,
+                                                   struct iqt_slice xs);
 IQT_MUST_USE enum iqt_status iqt_queue_finish(struct iqt_queue *q,
                                               enum iqt_status launched,
                                               uint64_t *elapsed_ns);

@@ -126,8 +126,8 @@ static bool usable(const struct iqt_device *dev, const struct iqt_choice *c,
 
     return plan->format == like->format && plan->dialect == like->dialect &&
            plan->op == like->op && plan->layout == like->layout && plan->n >= like->n &&
-           iqt_plan_check(plan, &dev->limits) == IQT_OK && iqt_plan_fits(plan, c->k) &&
-           iqt_plan_short(plan, &dev->limits, c->m);
+           !iqt_plan_is_asked_for(plan) && iqt_plan_check(plan, &dev->limits) == IQT_OK &&
+           iqt_plan_fits(plan, c->k) && iqt_plan_short(plan, &dev->limits, c->m);
 }
 
 /* The same for what the call covers. Routed products have rows enough without a split. */

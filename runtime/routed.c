@@ -261,9 +261,9 @@ static enum iqt_status launch_all(const struct host_call *h)
     const size_t reach = iqt_routed_reach(h->c.w), experts = h->c.w->experts;
 
     if (!iqt_routed_floats(&h->c))
-        IQT_TRY(iqt_queue_quantize(
-            h->q, slice(h, h->x_at, activations * sizeof(float)), h->c.w->k, h->c.vectors,
-            slice(h, h->xq_at, activations),
+        IQT_TRY(iqt_queue_activations(
+            h->q, IQT_HELPER_QUANTIZE, slice(h, h->x_at, activations * sizeof(float)),
+            h->c.w->k, h->c.vectors, slice(h, h->xq_at, activations),
             slice(h, h->xs_at, activations / IQT_X_BLOCK * sizeof(struct iqt_xs))));
     for (size_t begin = 0; begin < experts; begin += reach)
         IQT_TRY(

@@ -117,38 +117,54 @@ static enum iqt_status run_parts(const struct part *whole, size_t m)
     return IQT_OK;
 }
 
-/* The activations that the kernels multiply with: d * q, exact in double. */
-static enum iqt_status seen_by_kernels(bool floats, const float *x, size_t stride,
-                                       size_t k, uint32_t n, double *out)
+/* The activations that the kernels multiply with, d * q, are exact in double. A vector at a time. */
+static void quantized(const float *x, size_t k, void *made, struct iqt_xs *s, double *out)
 {
-    const size_t blocks = k / IQT_X_BLOCK;
-    int8_t *q;
-    struct iqt_xs *s;
+    int8_t *const q = made;
 
-    if (floats) {
-        for (uint32_t c = 0; c < n; c++)
-            for (size_t j = 0; j < k; j++)
-                out[c * k + j] = (double)x[c * stride + j];
-        return IQT_OK;
-    }
-    q = malloc(k);
-    s = malloc(blocks * sizeof *s);
-    if (q == NULL || s == NULL) {
-        free(q);
-        free(s);
-        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu quantized activations", k);
-    }
-    for (uint32_t c = 0; c < n; c++) {
-        iqt_quantize_ref(x + c * stride, k, q, s);
-        for (size_t j = 0; j < k; j++)
-            out[c * k + j] = (double)s[j / IQT_X_BLOCK].d * q[j];
-    }
-    free(q);
-    free(s);
-    return IQT_OK;
+    iqt_quantize_ref(x, k, q, s);
+    for (size_t j = 0; j < k; j++)
+        out[j] = (double)s[j / IQT_X_BLOCK].d * q[j];
 }
 
-static enum iqt_status run_model(const struct iqt_format *f, bool floats,
+static void halved(const float *x, size_t k, void *made, struct iqt_xs *s, double *out)
+{
+    uint16_t *const h = made;
+
+    iqt_halve_ref(x, k, h, s);
+    for (size_t j = 0; j < k; j++)
+        out[j] = (double)s[j / IQT_X_BLOCK].d * (double)iqt_f16_to_f32(h[j]);
+}
+
+static void as_given(const float *x, size_t k, void *made, struct iqt_xs *s, double *out)
+{
+    (void)made;
+    (void)s;
+    for (size_t j = 0; j < k; j++)
+        out[j] = (double)x[j];
+}
+
+static enum iqt_status seen_by_kernels(enum iqt_compute kind, const float *x,
+                                       size_t stride, size_t k, uint32_t n, double *out)
+{
+    const struct iqt_activations *a = iqt_compute_activations(kind);
+    void (*const see)(const float *, size_t, void *, struct iqt_xs *, double *) =
+        a->made_by == IQT_HELPER_QUANTIZE ? quantized
+        : a->made_by == IQT_HELPER_HALVE  ? halved
+                                          : as_given;
+    void *made = malloc(k * a->bytes);
+    struct iqt_xs *s = malloc((k / IQT_X_BLOCK + 1) * sizeof *s);
+    const bool room = made != NULL && s != NULL;
+
+    for (uint32_t c = 0; room && c < n; c++)
+        see(x + c * stride, k, made, s, out + c * k);
+    free(made);
+    free(s);
+    return room ? IQT_OK
+                : iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu activations", k);
+}
+
+enum iqt_status iqt_model_run_as(const struct iqt_format *f, enum iqt_compute kind,
                                  const void *rows, size_t m, size_t k, const float *x,
                                  size_t x_stride, uint32_t n, struct iqt_model *out)
 {
@@ -171,7 +187,7 @@ static enum iqt_status run_model(const struct iqt_format *f, bool floats,
                           m, n);
         goto free_model;
     }
-    status = seen_by_kernels(floats, x, x_stride == 0 ? k : x_stride, k, n, seen);
+    status = seen_by_kernels(kind, x, x_stride == 0 ? k : x_stride, k, n, seen);
     if (status != IQT_OK)
         goto free_model;
     whole.x = seen;
@@ -192,14 +208,7 @@ enum iqt_status iqt_model_run(const struct iqt_format *f, const void *rows, size
                               size_t k, const float *x, size_t x_stride, uint32_t n,
                               struct iqt_model *out)
 {
-    return run_model(f, f->decode == IQT_DECODE_FLOAT, rows, m, k, x, x_stride, n, out);
-}
-
-enum iqt_status iqt_model_run_floats(const struct iqt_format *f, const void *rows,
-                                     size_t m, size_t k, const float *x, size_t x_stride,
-                                     uint32_t n, struct iqt_model *out)
-{
-    return run_model(f, true, rows, m, k, x, x_stride, n, out);
+    return iqt_model_run_as(f, iqt_compute_default(f), rows, m, k, x, x_stride, n, out);
 }
 
 void iqt_model_free(struct iqt_model *model)

@@ -4,7 +4,7 @@
 #ifndef IQT_RUNTIME_VERIFY_H
 #define IQT_RUNTIME_VERIFY_H
 
-#include "kernels/format.h"
+#include "kernels/plan.h"
 
 /* ---- The exact model ------------------------------------------------------------------ */
 
@@ -24,11 +24,12 @@ IQT_MUST_USE enum iqt_status iqt_model_run(const struct iqt_format *f, const voi
                                            size_t m, size_t k, const float *x,
                                            size_t x_stride, uint32_t n,
                                            struct iqt_model *out);
-/* The same for kernels that take x as it is, whatever the format. */
-IQT_MUST_USE enum iqt_status iqt_model_run_floats(const struct iqt_format *f,
-                                                  const void *rows, size_t m, size_t k,
-                                                  const float *x, size_t x_stride,
-                                                  uint32_t n, struct iqt_model *out);
+/* The same of a compute kind that need not be the format's: f16 has x halved (iqt_halve_ref), f32 as it is. */
+IQT_MUST_USE enum iqt_status iqt_model_run_as(const struct iqt_format *f,
+                                              enum iqt_compute kind, const void *rows,
+                                              size_t m, size_t k, const float *x,
+                                              size_t x_stride, uint32_t n,
+                                              struct iqt_model *out);
 void iqt_model_free(struct iqt_model *model); /* leaves an empty model */
 
 /* Leaves a row out of comparisons: its bound becomes infinite. */

@@ -99,7 +99,7 @@ static void make_rows(struct work *w)
 static void make_x(struct work *w)
 {
     const size_t count = (size_t)w->product->n * w->product->k;
-    const bool floats = iqt_plan_takes_floats(w->plan);
+    const struct iqt_activations *a = iqt_compute_activations(w->plan->compute);
     struct iqt_rng rng = { 2 };
     float *x = or_abort(malloc(count * sizeof *x));
 
@@ -107,11 +107,14 @@ static void make_x(struct work *w)
         x[i] = iqt_rng_gauss(&rng);
     w->scales = or_abort(calloc(count / IQT_X_BLOCK, sizeof *w->scales));
     w->x = x;
-    w->x_bytes = count * (floats ? sizeof *x : 1);
-    if (floats)
+    w->x_bytes = count * a->bytes;
+    if (a->made_by == IQT_HELPERS)
         return;
-    w->x = or_abort(malloc(count));
-    iqt_quantize_ref(x, count, w->x, w->scales);
+    w->x = or_abort(malloc(w->x_bytes));
+    if (a->made_by == IQT_HELPER_HALVE)
+        iqt_halve_ref(x, count, w->x, w->scales);
+    else
+        iqt_quantize_ref(x, count, w->x, w->scales);
     free(x);
 }
 

@@ -169,21 +169,17 @@ struct problem {
     struct iqt_model model;
 };
 
-static inline void problem_remodel(struct problem *p)
+static inline void problem_remodel_as(struct problem *p, enum iqt_compute kind)
 {
     iqt_model_free(&p->model);
-    if (iqt_model_run(p->f, p->bytes, p->m, p->k, p->x.at, p->x_stride, IQT_MAX_COLS,
-                      &p->model) != IQT_OK)
+    if (iqt_model_run_as(p->f, kind, p->bytes, p->m, p->k, p->x.at, p->x_stride,
+                         IQT_MAX_COLS, &p->model) != IQT_OK)
         check_fail("model: %s", iqt_last_error());
 }
 
-/* The same for plans that take x as it is. */
-static inline void problem_remodel_floats(struct problem *p)
+static inline void problem_remodel(struct problem *p)
 {
-    iqt_model_free(&p->model);
-    if (iqt_model_run_floats(p->f, p->bytes, p->m, p->k, p->x.at, p->x_stride,
-                             IQT_MAX_COLS, &p->model) != IQT_OK)
-        check_fail("model: %s", iqt_last_error());
+    problem_remodel_as(p, iqt_compute_default(p->f));
 }
 
 /* A minimum is subtracted: w may be small where both its parts are large, and rounding goes with

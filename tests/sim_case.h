@@ -20,8 +20,7 @@ struct sim_case {
     struct iqt_plan plan;
     size_t m, k;
     uint32_t n; /* vectors of x and y */
-    uint8_t *w;
-    int8_t *xq;
+    uint8_t *w, *xq;
     struct iqt_xs *xs;
     float *bias, *y;
     uint32_t *work;           /* where the plan splits k: counters, behind them sums */
@@ -75,11 +74,16 @@ static inline void sim_case_work(struct sim_case *c)
         abort();
 }
 
-/* x: n quantized vectors. Rows begin at `skip` in their group of rows: native rows in front of the
+static inline size_t sim_case_x_bytes(const struct iqt_plan *plan)
+{
+    return iqt_compute_activations(plan->compute)->bytes;
+}
+
+/* q, s: n vectors of the plan's kind of activations. Rows begin at `skip` in their group of rows: native rows in front of the
  * product's are part of `native`. */
 static inline void sim_case_open(struct sim_case *c, const struct iqt_plan *plan,
                                  size_t m, size_t k, uint32_t n, const uint8_t *native,
-                                 const int8_t *q, const struct iqt_xs *s)
+                                 const void *q, const struct iqt_xs *s)
 {
     float *bias = malloc(m * sizeof *bias);
     size_t bytes;
@@ -91,7 +95,7 @@ static inline void sim_case_open(struct sim_case *c, const struct iqt_plan *plan
         bias[i] = (float)(i + 1) * 3;
     *c = (struct sim_case){ .plan = *plan, .m = m, .k = k, .n = n };
     c->w = sim_case_device(rows, bytes);
-    c->xq = sim_case_device(q, n * k);
+    c->xq = sim_case_device(q, n * k * sim_case_x_bytes(plan));
     c->xs = sim_case_device(s, n * k / IQT_X_BLOCK * sizeof *s);
     c->bias = sim_case_device(bias, m * sizeof *bias);
     c->y = sim_alloc(m * n * sizeof *c->y, 0);
@@ -140,7 +144,7 @@ static inline enum sim_result sim_case_launch(const struct sim_case *c,
                                               const struct iqt_params *params,
                                               uint32_t column)
 {
-    const int8_t *xq = c->xq + column * c->k;
+    const uint8_t *xq = c->xq + column * c->k * sim_case_x_bytes(&c->plan);
     const struct iqt_xs *xs = c->xs + column * c->k / IQT_X_BLOCK;
     float *y = c->y + column * c->m;
     const void *none = NULL;

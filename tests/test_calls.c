@@ -157,6 +157,41 @@ static void compare_models(struct scene *s)
     }
 }
 
+/* A gated pair by plans of each kind: only float32 activations need no launch of their own. Numbers of 11 bits
+ * lose nothing by halving, so that both float kinds give equal bits. */
+static void count_floats(struct scene *s)
+{
+    static const struct {
+        enum iqt_compute kind;
+        uint32_t want;
+    } kinds[] = { { IQT_COMPUTE_I8, 2 }, { IQT_COMPUTE_F16, 2 }, { IQT_COMPUTE_F32, 1 } };
+    static float x[N * K], y[IQT_COUNT(kinds)][N * M];
+    struct iqt_matrix *w = problem_upload(&s->p[0], &s->c.t, IQT_LAYOUT_NATIVE);
+    const struct iqt_plan usual =
+        iqt_plan_default_for(&s->c.t.dev->limits, s->p[0].f, s->c.t.dev->backend->dialect,
+                             IQT_OP_GATED, N, IQT_LAYOUT_NATIVE);
+
+    for (size_t i = 0; i < N * K; i++)
+        x[i] = (float)(int)(check_rand() % 4095) - 2047;
+    for (size_t i = 0; w && i < IQT_COUNT(kinds); i++) {
+        const struct iqt_plan plan = iqt_plan_of_floats(usual, kinds[i].kind);
+        const struct iqt_product product = {
+            .struct_size = sizeof product, .w = w, .gate = w, .y = y[i]
+        };
+        char name[IQT_PLAN_NAME_BYTES];
+
+        iqt_plan_name(&plan, name);
+        s->c.g->calls_reset();
+        check_true(iqt_matvec_by_plan(s->c.t.q, name, x, 0, N, &product, 1) == IQT_OK,
+                   "%s", iqt_last_error());
+        expect_launches(s->c.g, kinds[i].want, name);
+    }
+    check_true(memcmp(y[1], y[2], sizeof y[1]) == 0,
+               "f16 and f32 differ where halving loses nothing");
+    check_true(memcmp(y[0], y[2], sizeof y[0]) != 0, "int8 has the bits of f32");
+    iqt_matrix_destroy(w);
+}
+
 static void check_sets(struct gpu_api *g, const char *spec)
 {
     struct scene s;
@@ -165,6 +200,7 @@ static void check_sets(struct gpu_api *g, const char *spec)
         return;
     if (scene_open(&s, g, spec)) {
         count_calls(&s);
+        count_floats(&s);
         compare_models(&s);
         scene_close(&s);
     }

@@ -273,6 +273,16 @@ def test_gen(p):
     for dialect in ("glsl", "cuda", "hip"):
         text = p.ok("gen", "--format", "iq2_kl", "--dialect", dialect, "--floats")
         expect("dot_floats" in text and "xf4[" in text, "%s: no float activations", dialect)
+        expect(p.ok("gen", "--format", "iq2_kl", "--dialect", dialect, "--floats=f32") == text,
+               "%s: --floats is not --floats=f32", dialect)
+        text = p.ok("gen", "--format", "iq2_kl", "--dialect", dialect, "--floats=f16")
+        expect("halves(" in text and "= xf4[" not in text, "%s: no float16 activations", dialect)
+        name = text.split("// Plan ")[1].split()[0]
+        expect(p.ok("gen", "--plan", name, "--floats=f16") == text, "%s: %s gives another text", dialect, name)
+        p.fails(2, "gen", "--plan", name, "--floats")
+    text = p.fails(2, "gen", "--format", "iq4_ks", "--dialect", "cuda", "--floats=f64")
+    expect("f16" in text and "f64" in text, "%r does not say what --floats takes", text)
+    p.fails(1, "gen", "--format", "f16", "--dialect", "cuda", "--floats=f16")
     p.fails(1, "gen", "--format", "iq4_ks", "--dialect", "cuda", "--floats", "--layout", "packed")
     p.fails(1, "gen", "--format", "iq4_ks", "--dialect", "host", "--floats")
     plan = p.ok("gen", "--list", "--format", "iq4_ks", "--dialect", "glsl").split()[0]

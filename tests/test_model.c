@@ -273,6 +273,36 @@ static void check_budgets(void)
 
 /* ---- Counts ---- */
 
+/* Bytes of activations by kind; float products cost slots that int8 ones do not. */
+static void check_activations(const struct iqt_stats *s, const struct iqt_plan *i8,
+                              const struct iqt_predict_product *product)
+{
+    static const struct {
+        enum iqt_compute kind;
+        double bytes;
+    } kinds[] = { { IQT_COMPUTE_I8, 1.125 },
+                  { IQT_COMPUTE_F16, 2.125 },
+                  { IQT_COMPUTE_F32, 4 } };
+    const double slots = iqt_estimate_slots(toy.kind, i8);
+
+    for (size_t i = 0; i < IQT_COUNT(kinds); i++) {
+        const struct iqt_plan plan = iqt_plan_of_floats(*i8, kinds[i].kind);
+        const double want = (product->weight_bytes + product->k * kinds[i].bytes +
+                             (double)product->m * sizeof(float)) /
+                            92e3;
+        struct iqt_prediction p;
+
+        iqt_predict(&toy, s, IQT_ISA_SASS, &plan, product, &p);
+        check_true(fabs(p.part_us[IQT_MODEL_MEMORY] - want) < 1e-6,
+                   "%s: memory %.9g us, expected %.9g", iqt_compute_name(plan.compute),
+                   p.part_us[IQT_MODEL_MEMORY], want);
+        check_true((iqt_estimate_slots(toy.kind, &plan) > slots) ==
+                       iqt_plan_is_asked_for(&plan),
+                   "%s: %g slots, %g of int8", iqt_compute_name(plan.compute),
+                   iqt_estimate_slots(toy.kind, &plan), slots);
+    }
+}
+
 /* 100 instructions outside the loop and 50 in it; two of its iterations are one of the text's four. */
 static void check_counts(void)
 {
@@ -311,6 +341,7 @@ static void check_counts(void)
     iqt_predict(&toy, NULL, IQT_ISA_SASS, NULL, &product, &p);
     check_true(p.part_us[IQT_MODEL_ISSUE] == 0 && p.flight == 0 && p.us > bytes / 92e3,
                "issue %g us without counts", p.part_us[IQT_MODEL_ISSUE]);
+    check_activations(&s, &plan, &product);
     check_end();
 }
 

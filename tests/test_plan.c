@@ -1,5 +1,6 @@
 /* Plans: the grammar of their names, the rules of legality, the default and the embedded ones. */
 #include "kernels/plan.h"
+#include "kernels/tile.h"
 #include "kernels/layout.h"
 #include "tests/check.h"
 
@@ -115,7 +116,7 @@ static void check_rules(void)
     bad[8].lookup = IQT_LOOKUP_PERM;
     bad[9].format = iqt_format_find("iq2_ks"); /* 64 weights fill a vector */
     bad[10].split = 3;
-    bad[11].compute = IQT_COMPUTE_F16;
+    bad[11].compute = IQT_COMPUTE_F16, bad[11].covers = IQT_COVERS_ROUTED;
     bad[12].split = 2, bad[12].covers = IQT_COVERS_ROUTED;
     bad[13].split = 2, bad[13].rows_group = 128;
     bad[14].covers = IQT_COVERS_SET;
@@ -230,6 +231,66 @@ static void check_mfma(void)
     check_end();
 }
 
+/* Float activations: rows that are not tiles, one matrix, GPUs; the caller's own for float formats alone. In no
+ * list of plans, so that nobody gets them who did not ask. */
+static void check_floats(const struct iqt_format *f, enum iqt_dialect d,
+                         enum iqt_layout layout)
+{
+    struct iqt_plan *list = malloc(MOST * sizeof *list), p;
+    const bool tiles =
+        layout == IQT_LAYOUT_PACKED && iqt_tile_family_of(f, d) != IQT_TILE_NONE;
+    const bool coded = f->decode != IQT_DECODE_FLOAT,
+               may = d != IQT_DIALECT_HOST && !tiles;
+    const size_t count =
+        iqt_plan_list(f, d, IQT_OP_MATVEC, 1, layout, &wide_limits, list, MOST);
+
+    if (check_begin("floats.%s.%s.%s", f->name, iqt_dialect_name(d),
+                    iqt_layout_name(layout))) {
+        p = iqt_plan_default(f, d, IQT_OP_GATED, 1, layout);
+        p.compute = IQT_COMPUTE_F16;
+        check_true((iqt_plan_check(&p, NULL) == IQT_OK) == (coded && may), "f16: %s",
+                   iqt_last_error());
+        check_true(iqt_plan_is_asked_for(&p), "f16 for callers who did not ask");
+        p.compute = IQT_COMPUTE_F32;
+        check_true((iqt_plan_check(&p, NULL) == IQT_OK) == (!coded || may), "f32: %s",
+                   iqt_last_error());
+        check_true(iqt_plan_is_asked_for(&p) == coded, "f32 for callers who did not ask");
+        p.compute = IQT_COMPUTE_F16, p.covers = IQT_COVERS_ROUTED, p.n = p.split = 1;
+        check_true(iqt_plan_check(&p, NULL) == IQT_ERR_UNSUPPORTED, "f16 for experts");
+        p.covers = IQT_COVERS_SET;
+        check_true(iqt_plan_check(&p, NULL) == IQT_ERR_UNSUPPORTED, "f16 for sets");
+        for (size_t i = 0; i < count && i < MOST; i++)
+            check_true(!iqt_plan_is_asked_for(&list[i]), "plan %zu of the list", i);
+        check_end();
+    }
+    free(list);
+}
+
+/* Bytes of activations that an iteration loads beside its weights. */
+static void check_bytes(void)
+{
+    static const struct {
+        enum iqt_compute kind;
+        double bytes; /* of an activation, its share of a scale included */
+    } kinds[] = { { IQT_COMPUTE_I8, 1.125 },
+                  { IQT_COMPUTE_F16, 2.125 },
+                  { IQT_COMPUTE_F32, 4 } };
+    struct iqt_plan p = sample_plan();
+    const double weights = (double)iqt_plan_weights_per_iteration(&p) * p.format->bytes /
+                           p.format->superblock;
+
+    if (!check_begin("bytes"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(kinds); i++) {
+        p.compute = kinds[i].kind;
+        const double x = iqt_plan_bytes_per_iteration(&p) - weights;
+
+        check_true(fabs(x - kinds[i].bytes * p.n * p.span) < 1e-9,
+                   "%s: %g bytes of activations", iqt_compute_name(p.compute), x);
+    }
+    check_end();
+}
+
 static bool is_embedded(const struct iqt_plan *list, size_t count,
                         const struct iqt_plan *p)
 {
@@ -287,6 +348,10 @@ int main(int argc, char **argv)
     for (const struct iqt_format *f = iqt_formats; f->name; f++)
         for (uint32_t d = 0; d < IQT_DIALECTS; d++)
             check_names(f, (enum iqt_dialect)d);
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        for (uint32_t d = 0; d < 2 * IQT_DIALECTS; d++)
+            check_floats(f, (enum iqt_dialect)(d / 2), (enum iqt_layout)(d % 2));
+    check_bytes();
     check_bad_names();
     check_rules();
     check_limits();

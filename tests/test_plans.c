@@ -122,6 +122,7 @@ static void test_singles(struct target *t)
 /* ---- Tuned plans ---- */
 
 struct answer {
+    const char *backend;
     struct iqt_plan plan;
     size_t asked, closed;
 };
@@ -131,7 +132,7 @@ static bool find(void *user, const struct iqt_device_info *info,
 {
     struct answer *a = user;
 
-    check_true(strcmp(info->backend, "cpu") == 0 && m == M && k == 256 &&
+    check_true(strcmp(info->backend, a->backend) == 0 && m == M && k == 256 &&
                    strcmp(like->format->name, "iq4_k") == 0 && like->n == 1,
                "the source is asked about another shape");
     a->asked++;
@@ -147,10 +148,11 @@ static void close_answer(void *user)
 }
 
 /* Offers one plan for an iq4_k matrix at one column, and says whether it was taken. */
-static bool taken(struct target *t, const struct problem *p, struct iqt_plan offer)
+static bool taken_as(struct target *t, const struct problem *p, enum iqt_layout layout,
+                     struct iqt_plan offer)
 {
-    struct answer a = { .plan = offer };
-    struct iqt_matrix *w = problem_upload(p, t, IQT_LAYOUT_PACKED);
+    struct answer a = { t->dev->backend->name, .plan = offer };
+    struct iqt_matrix *w = problem_upload(p, t, layout);
     char offered[IQT_PLAN_NAME_BYTES];
     const char *used = "";
 
@@ -168,6 +170,11 @@ static bool taken(struct target *t, const struct problem *p, struct iqt_plan off
     iqt_plans_forget(t->dev);
     iqt_matrix_destroy(w);
     return strcmp(offered, used) == 0;
+}
+
+static bool taken(struct target *t, const struct problem *p, struct iqt_plan offer)
+{
+    return taken_as(t, p, IQT_LAYOUT_PACKED, offer);
 }
 
 /* An embedded plan for one column that is not the default. */
@@ -215,6 +222,31 @@ static void test_tuned(struct target *t)
     offer = standard;
     offer.n = 7; /* legal, but not built into the library */
     check_true(!taken(t, &p, offer), "a plan without a kernel was taken");
+    problem_free(&p);
+    check_end();
+}
+
+/* Nobody asked for float activations: a stored plan with them is passed over, whoever stored it. */
+static void test_unasked(struct target *t)
+{
+    const struct iqt_format *f = iqt_format_find("iq4_k");
+    struct iqt_plan offer =
+        iqt_plan_default_for(&t->dev->limits, f, t->dev->backend->dialect, IQT_OP_MATVEC,
+                             1, IQT_LAYOUT_NATIVE);
+    struct problem p;
+
+    if (!check_begin("plan.unasked.%s", t->name))
+        return;
+    p = problem_new(f, M, 256);
+    offer.n = 2; /* not the default */
+    check_true(taken_as(t, &p, IQT_LAYOUT_NATIVE, offer), "a good plan was not taken");
+    for (uint32_t kind = IQT_COMPUTE_F16; kind <= IQT_COMPUTE_F32; kind++) {
+        offer = iqt_plan_of_floats(offer, (enum iqt_compute)kind);
+        check_true(iqt_plan_check(&offer, &t->dev->limits) == IQT_OK, "%s",
+                   iqt_last_error());
+        check_true(!taken_as(t, &p, IQT_LAYOUT_NATIVE, offer),
+                   "a plan of kind %s was taken", iqt_compute_name(offer.compute));
+    }
     problem_free(&p);
     check_end();
 }
@@ -413,6 +445,8 @@ int main(int argc, char **argv)
         test_workspace(&all.at[i]);
         if (all.at[i].dev->backend->dialect == IQT_DIALECT_HOST)
             test_tuned(&all.at[i]);
+        else
+            test_unasked(&all.at[i]);
     }
     targets_close(&all);
     return check_done();

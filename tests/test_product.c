@@ -178,36 +178,148 @@ static void one_hot(struct target *t, const struct iqt_format *f, enum iqt_layou
     problem_free(&p);
 }
 
-/* Plans that take float activations as they are, by name as a caller would. */
-static void floats(struct target *t, const struct iqt_format *f, enum iqt_layout layout)
+/* ---- Float activations: plans by name, as a caller asks for them ---- */
+
+enum { FLOATS_M = 37 };
+
+/* The default plan of n columns with float activations; false: its rows cannot have them. */
+static bool plan_of_floats(const struct target *t, const struct iqt_matrix *w, uint32_t n,
+                           enum iqt_compute kind, struct iqt_plan *out)
 {
-    enum { M = 37 };
-    const enum iqt_dialect dialect = t->dev->backend->dialect;
-    struct problem p = problem_new(f, M, problem_k(f, 512));
-    struct iqt_matrix *w = problem_upload(&p, t, layout);
+    *out = iqt_plan_of_floats(iqt_plan_default_for(&t->dev->limits, w->format,
+                                                   t->dev->backend->dialect,
+                                                   IQT_OP_MATVEC, n, w->layout),
+                              kind);
+    out->split = n == 1 ? 2 : 1;
+    return iqt_plan_check(out, &t->dev->limits) == IQT_OK;
+}
 
-    problem_remodel_floats(&p);
-    problem_widen(&p);
-    for (uint32_t n = 1; w && n <= IQT_MAX_COLS; n += 15) {
-        struct iqt_plan plan = iqt_plan_of_floats(
-            iqt_plan_default_for(&t->dev->limits, f, dialect, IQT_OP_MATVEC, n, layout));
-        struct floats y = floats_new(M * n);
-        const struct iqt_product product = { .struct_size = sizeof product,
-                                             .w = w,
-                                             .y = y.at };
-        char name[IQT_PLAN_NAME_BYTES];
+static void run_by_name(const struct problem *p, struct target *t,
+                        const struct iqt_plan *plan, const struct iqt_matrix *w,
+                        uint32_t n, struct floats *y)
+{
+    const struct iqt_product product = { .struct_size = sizeof product,
+                                         .w = w,
+                                         .y = y->at };
+    char name[IQT_PLAN_NAME_BYTES];
 
-        plan.split = n == 1 ? 2 : 1;
-        iqt_plan_name(&plan, name);
-        if (iqt_plan_check(&plan, &t->dev->limits) == IQT_OK) {
-            check_true(iqt_matvec_by_plan(t->q, name, p.x.at, p.x_stride, n, &product,
-                                          1) == IQT_OK,
-                       "%s: %s", name, iqt_last_error());
-            problem_compare(&p, y.at, M, n, 0, M);
-            floats_check(&y, M, n, M);
+    iqt_plan_name(plan, name);
+    check_true(iqt_matvec_by_plan(t->q, name, p->x.at, p->x_stride, n, &product, 1) ==
+                   IQT_OK,
+               "%s: %s", name, iqt_last_error());
+    floats_check(y, FLOATS_M, n, FLOATS_M);
+}
+
+static void floats_as(struct problem *p, struct target *t, const struct iqt_matrix *w,
+                      enum iqt_compute kind)
+{
+    problem_remodel_as(p, kind);
+    problem_widen(p);
+    for (uint32_t n = 1; n <= IQT_MAX_COLS; n += 15) {
+        struct floats y = floats_new(FLOATS_M * n);
+        struct iqt_plan plan;
+
+        if (plan_of_floats(t, w, n, kind, &plan)) {
+            run_by_name(p, t, &plan, w, n, &y);
+            problem_compare(p, y.at, FLOATS_M, n, 0, FLOATS_M);
         }
         floats_free(&y);
     }
+}
+
+static void floats(struct target *t, const struct iqt_format *f, enum iqt_layout layout)
+{
+    struct problem p = problem_new(f, FLOATS_M, problem_k(f, 512));
+    struct iqt_matrix *w = problem_upload(&p, t, layout);
+
+    if (w) {
+        floats_as(&p, t, w, IQT_COMPUTE_F32);
+        p.x.at[3 * p.x_stride + p.k - 1] =
+            INFINITY; /* the column's results are no numbers */
+        floats_as(&p, t, w, IQT_COMPUTE_F16);
+    }
+    iqt_matrix_destroy(w);
+    problem_free(&p);
+}
+
+/* What halving may do to x at the most, in place of x: 2^-11 of it, the half of the last of 11 bits, and 2^-28
+ * of the largest of the 32, below which it becomes 0. */
+static void replace_by_errors(struct problem *p)
+{
+    for (size_t i = 0; i < IQT_MAX_COLS * p->x_stride; i += p->x_stride)
+        for (size_t j = 0; j < p->k; j += IQT_X_BLOCK) {
+            float *x = p->x.at + i + j, most = 0;
+
+            for (size_t e = 0; e < IQT_X_BLOCK; e++)
+                most = fmaxf(most, fabsf(x[e]));
+            for (size_t e = 0; e < IQT_X_BLOCK; e++)
+                x[e] = 0x1p-11f * fabsf(x[e]) + 0x1p-28f * most;
+        }
+}
+
+enum { TIE, NEXT, SHORT }; /* columns that differ from the others, see below */
+
+/* Activations of a wide range. Columns TIE and NEXT have a single one: halfway between two of 11 bits, which uses the
+ * bound up, and just below the upper of the two, which would be twice the bound away if its bits were cut off.
+ * Column SHORT has 11 bits everywhere. */
+static void fill_wide(struct problem *p)
+{
+    for (uint32_t c = 0; c < IQT_MAX_COLS; c++)
+        for (size_t j = 0; j < p->k; j++) {
+            float *x = &p->x.at[c * p->x_stride + j];
+
+            *x = c == TIE     ? (j == p->k / 2 ? 1 + 0x1p-11f : 0)
+                 : c == NEXT  ? (j == p->k / 2 ? 1 + 0x1p-10f - 0x1p-23f : 0)
+                 : c == SHORT ? (float)(int)(check_rand() % 4095) - 2047
+                              : ldexpf(*x, -(int)(check_rand() % 40));
+        }
+}
+
+/* The two products differ by the sum of |w| times what halving may do, and each is its own sums' rounding
+ * away from the exact one. */
+static void halves(struct target *t, const struct iqt_format *f, enum iqt_layout layout)
+{
+    enum { N = IQT_MAX_COLS };
+    struct problem p = problem_new(f, FLOATS_M, problem_k(f, 512));
+    struct iqt_matrix *w = problem_upload(&p, t, layout);
+    struct floats y32 = floats_new(FLOATS_M * N), y16 = floats_new(FLOATS_M * N);
+    struct iqt_plan f32, f16;
+    struct iqt_model exact;
+
+    fill_wide(&p);
+    if (w && plan_of_floats(t, w, N, IQT_COMPUTE_F32, &f32) &&
+        plan_of_floats(t, w, N, IQT_COMPUTE_F16, &f16)) {
+        run_by_name(&p, t, &f32, w, N, &y32);
+        run_by_name(&p, t, &f16, w, N, &y16);
+        check_true(memcmp(y16.at + SHORT * FLOATS_M, y32.at + SHORT * FLOATS_M,
+                          FLOATS_M * sizeof(float)) == 0,
+                   "f16 and f32 differ where halving loses nothing");
+        problem_remodel_as(&p, IQT_COMPUTE_F32);
+        problem_widen(&p);
+        exact = p.model;
+        p.model = (struct iqt_model){ 0 };
+        replace_by_errors(&p);
+        problem_remodel_as(&p, IQT_COMPUTE_F32);
+        for (size_t i = 0; i < FLOATS_M * N; i++) {
+            const double apart = fabs((double)y16.at[i] - (double)y32.at[i]);
+            const double halving = p.model.bound[i];
+            const double sums =
+                IQT_MODEL_RTOL * (2 * exact.bound[i] + halving) + exact.tiny;
+
+            check_true(
+                apart <= halving + sums,
+                "row %zu, column %zu: f16 and f32 are %.3g apart, expected %.3g at "
+                "most",
+                i % FLOATS_M, i / FLOATS_M, apart, halving + sums);
+            if (i / FLOATS_M == TIE) /* w (1 + 2^-11) has become w */
+                check_true(apart >= 0x1p-11 / (1 + 0x1p-11) * fabs(exact.y[i]) - sums,
+                           "row %zu: f16 is only %.3g away from %.6g times 1 + 2^-11", i,
+                           apart, exact.y[i]);
+        }
+        iqt_model_free(&exact);
+    }
+    floats_free(&y32);
+    floats_free(&y16);
     iqt_matrix_destroy(w);
     problem_free(&p);
 }
@@ -275,6 +387,7 @@ int main(int argc, char **argv)
     for_each_format(&all, "product.one-hot", one_hot);
     for_each_format(&all, "product.floats", floats);
     for_each_unit(&all, "product.units", IQT_OP_MATVEC, unit);
+    for_each_format(&all, "product.halves", halves);
     targets_close(&all);
     return check_done();
 }

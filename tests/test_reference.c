@@ -1,5 +1,5 @@
-/* The exact models that kernels are compared with: activation quantizer and product. */
-#include "tests/check.h"
+/* The exact models that kernels are compared with: activation quantizer and halver, product. */
+#include "tests/halve_case.h"
 #include "kernels/format.h"
 #include "kernels/quantized.h"
 
@@ -12,6 +12,13 @@ static void quantize(const float *x, int8_t *q, struct iqt_xs *s)
     memset(q, 0x55, IQT_X_BLOCK); /* every byte is written */
     memset(s, 0x55, sizeof *s);
     iqt_quantize_ref(x, IQT_X_BLOCK, q, s);
+}
+
+static void halve(const float *x, uint16_t *h, struct iqt_xs *s)
+{
+    memset(h, 0x55, IQT_X_BLOCK * sizeof *h);
+    memset(s, 0x55, sizeof *s);
+    iqt_halve_ref(x, IQT_X_BLOCK, h, s);
 }
 
 static void check_sums(const int8_t *q, const struct iqt_xs *s)
@@ -100,6 +107,7 @@ static void test_special(void)
             float x[IQT_X_BLOCK];
             struct iqt_xs s;
             int8_t q[IQT_X_BLOCK];
+            uint16_t h[IQT_X_BLOCK];
 
             for (int i = 0; i < IQT_X_BLOCK; i++)
                 x[i] = i == at ? cases[c].value : cases[c].other;
@@ -109,9 +117,88 @@ static void test_special(void)
             for (int i = 0; i < IQT_X_BLOCK; i++)
                 check_true(q[i] == 0, "at %d: code %d is %d", at, i, q[i]);
             check_sums(q, &s);
+            halve(x, h, &s);
+            check_true(isnan(d) ? isnan(s.d) : s.d == d,
+                       "scale %g of halves, expected %g", (double)s.d, (double)d);
+            for (int i = 0; i < IQT_X_BLOCK; i++)
+                check_true(h[i] == (signbit(x[i]) ? 0x8000 : 0), "at %d: half %d is %04x",
+                           at, i, h[i]);
         }
         check_end();
     }
+}
+
+/* ---- Halves ---- */
+
+/* The bound that callers are promised, from the numbers alone; scales are powers of two that put the largest where
+ * it should be; no half is subnormal or infinite, signs are kept. */
+static void test_halves(void)
+{
+    static float x[HALVE_COUNT];
+    static struct halves out;
+
+    if (!check_begin("halve.error"))
+        return;
+    halve_case_fill(x);
+    memset(&out, 0x55, sizeof out);
+    iqt_halve_ref(x, HALVE_COUNT, out.h, out.s);
+    check_true(halve_case_outside(x, &out) == 0, "%zu numbers outside of the bound",
+               halve_case_outside(x, &out));
+    for (size_t i = 0; i < HALVE_COUNT; i++) {
+        const uint32_t h = out.h[i], power = h >> 10 & 31;
+
+        check_true(power < 31 && (power > 0 || (h & 0x7fff) == 0), "%a becomes %04x",
+                   (double)x[i], h);
+        check_true(h >> 15 == (signbit(x[i]) != 0), "%a becomes %04x", (double)x[i], h);
+    }
+    for (size_t b = 0; b < HALVE_BLOCKS; b++) {
+        double most = 0;
+        int power;
+
+        for (size_t i = b * IQT_X_BLOCK; i < (b + 1) * IQT_X_BLOCK; i++)
+            most = isnan(x[i]) ? INFINITY : fmax(most, fabs((double)x[i]));
+        if (isinf(most) || most < 0x1p-98)
+            continue;
+        const double units = most / (double)out.s[b].d;
+
+        check_true(frexpf(out.s[b].d, &power) == 0.5f && units >= 0x1p14 &&
+                       units < 0x1p15 && out.s[b].sum[0] == 0 && out.s[b].sum[1] == 0,
+                   "largest %a, scale %a", most, (double)out.s[b].d);
+    }
+    check_end();
+}
+
+/* Halfway to the even one, on both sides of it; up to the next power, down to zero. */
+static void test_half_ties(void)
+{
+    static const struct {
+        float x, want;
+    } cases[] = {
+        { 1, 1 },
+        { 1 + 0x1p-11f, 1 },
+        { 1 + 0x3p-11f, 1 + 0x4p-11f },
+        { -1 - 0x1p-11f, -1 },
+        { 1 + 0x1p-11f + 0x1p-23f, 1 + 0x2p-11f },
+        { 1 + 0x3p-11f - 0x1p-23f, 1 + 0x2p-11f },
+        { 2 - 0x1p-23f, 2 },
+        { 0x1p-28f, 0x1p-28f },
+        { -0x1.ffcp-29f, -0.0f },
+        { 0x1.ffffp-29f, 0 },
+    };
+    float x[IQT_X_BLOCK] = { 0 };
+    struct iqt_xs s;
+    uint16_t h[IQT_X_BLOCK];
+
+    if (!check_begin("halve.ties"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(cases); i++)
+        x[i] = cases[i].x;
+    halve(x, h, &s);
+    for (size_t i = 0; i < IQT_COUNT(cases); i++)
+        check_true(s.d * iqt_f16_to_f32(h[i]) == cases[i].want,
+                   "%a becomes %a, expected %a", (double)cases[i].x,
+                   (double)(s.d * iqt_f16_to_f32(h[i])), (double)cases[i].want);
+    check_end();
 }
 
 /* Products by iqt_decode_row(), with gaps between rows that must not be read. */
@@ -167,6 +254,8 @@ int main(int argc, char **argv)
     test_error();
     test_ties();
     test_special();
+    test_halves();
+    test_half_ties();
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
         test_matvec(f);
     return check_done();

@@ -22,7 +22,7 @@ static void world_open(struct world *w, const char *name)
     struct iqt_rng rng = { check_seed() };
     struct iqt_plan plan;
     float *x = calloc(N, K * sizeof *x);
-    int8_t *q = calloc(N, K);
+    void *q = calloc(N, K * sizeof(uint16_t));
     struct iqt_xs *s = calloc(N, K / IQT_X_BLOCK * sizeof *s);
     uint8_t *native;
 
@@ -35,9 +35,12 @@ static void world_open(struct world *w, const char *name)
                     native);
     for (size_t i = 0; i < (size_t)N * K; i++)
         x[i] = check_gauss();
-    for (size_t i = 0; i < N; i++)
-        iqt_quantize_ref(x + i * K, K, q + i * K, s + i * K / IQT_X_BLOCK);
-    if (iqt_model_run(plan.format, native, ROWS, K, x, 0, N, &w->model) != IQT_OK)
+    if (plan.compute == IQT_COMPUTE_F16)
+        iqt_halve_ref(x, (size_t)N * K, q, s);
+    else
+        iqt_quantize_ref(x, (size_t)N * K, q, s);
+    if (iqt_model_run_as(plan.format, plan.compute, native, ROWS, K, x, 0, N,
+                         &w->model) != IQT_OK)
         abort();
     sim_case_open(&w->c, &plan, ROWS, K, N, native, q, s);
     w->params = sim_case_range(&w->c, FIRST, M);
@@ -120,6 +123,9 @@ static bool wrong(const struct world *w, const char *text, uint32_t warp)
 #define TILE_PAIRS TILE("iq2_kl", "cuda", "2", "perm")
 #define TILE_KT TILE("iq2_kt", "hip", "1", "none")
 #define TILE_KT3 TILE("iq3_kt", "cuda", "1", "none")
+
+#define HALF "matvec.iq4_k.cuda.n4.g32.r2.t4.s64.v4.u1.k1.native.f16.perm.shmem"
+#define HALF_HIP "matvec.q5_k.hip.n2.g16.r1.t4.s32.v4.u1.k1.native.f16.none.shmem"
 
 #define MMA(format, t, lookup) \
     "matvec." format ".cuda.n4.g32.r4.t" t ".s64.v16.u1.k1.packed.mma." lookup ".shmem"
@@ -272,6 +278,18 @@ static const struct mutant {
     { "tile.tree_uninitialised", TILE4_TREE, "    tree[tid] = x;",
       "    if (tid > 0u) tree[tid] = x;" },
 
+    /* float16 activations. */
+    { "half.no_scale", HALF, "dot0 * dx", "dot0" },
+    { "half.scale_twice", HALF, "dot1 * dx", "dot1 * dx * dx" },
+    { "half.scale_of_neighbour", HALF, "xs2[block].x", "xs2[block ^ 1u].x" },
+    { "half.no_scale_of_minimum", HALF_HIP, "-x_sum0 * dx", "-x_sum0" },
+    { "half.words_swapped", HALF, "halves(h0.x, h0.y)", "halves(h0.y, h0.x)" },
+    { "half.upper", HALF, "F16(a >> 16)", "F16(a)" },
+    { "half.upper_hip", HALF_HIP, "F16(b >> 16)", "F16(b)" },
+    { "half.vector_of_neighbour", HALF, "xq4[block * 4u + 1u]", "xq4[block * 4u + 2u]" },
+    { "half.column_unclamped", HALF, "c < p.cols ? c : p.cols - 1u", "c" },
+    { "half.shift_sum", HALF, "x_sum0 += sum4(x3);", "" },
+
     /* Matrix units. */
     { "mma.rows_of_a", MMA5, "\"r\"(a0), \"r\"(a1), \"r\"(a2)",
       "\"r\"(a0), \"r\"(a2), \"r\"(a1)" },
@@ -410,7 +428,8 @@ int main(int argc, char **argv)
         { TILE_KT, 64 },    { TILE_KT3, 32 },    { SPLIT, 32 },       { SPLIT_HIP, 64 },
         { MMA4, 32 },       { MMA5, 32 },        { MMA_KT1, 32 },     { MFMA3, 64 },
         { MFMA4, 64 },      { MFMA5, 64 },       { MFMA6, 64 },       { MFMA_KT1, 64 },
-        { MFMA_KT3, 64 },   { MFMA_KT4, 64 }
+        { MFMA_KT3, 64 },   { MFMA_KT4, 64 },
+        { HALF, 32 },        { HALF_HIP, 32 },   { HALF_HIP, 64 }
     };
 
     check_init(argc, argv);

@@ -172,6 +172,32 @@ def check_amd_units(program):
             expect(row["spill_bytes"] == "0", f"{name}: {row['spill_bytes']} bytes spilled")
 
 
+def check_floats(program):
+    """Activations of 16 and 32 bits: the tuner's slots are near the counted ones, and their bytes are what differs."""
+    for dialect, target in (("cuda", "sm_90"), ("hip", "gfx1100")):
+        names = program.run("gen", "--list", "--format", "iq4_k", "--dialect", dialect, "--layout", "native")
+        plan = next(name for name in names.stdout.split() if re.search(r"\.g16\.r1\.t4\.s128.*\.perm\.shmem$", name))
+        row = {}
+        for kind in ("i8", "f16", "f32"):
+            name = plan.replace(".i8.", f".{kind}.")
+            done = program.run("stats", "--target", target, "--plan", name, "--csv")
+            expect(done.returncode == 0, f"stats --plan {name}: {done.stderr}")
+            if done.returncode != 0:
+                return
+            row[kind] = next(csv.DictReader(io.StringIO(done.stdout)))
+            check_row(row[kind])
+        needed = {kind: float(row[kind]["needed_bytes"]) for kind in row}
+        weights = needed["f32"] - 128 * 4
+        expect(abs(needed["f16"] - weights - 128 * 2.125) < 1e-6 and abs(needed["i8"] - weights - 128 * 1.125) < 1e-6,
+               f"{target}: {needed} bytes of a span of 128")
+        for kind in ("f16", "f32"):
+            guess = float(row[kind]["estimated_slots"]) / float(row[kind]["slots_per_weight"])
+            expect(0.6 < guess < 1.5, f"{target}: the tuner takes {row[kind]['estimated_slots']} slots for "
+                   f"{row[kind]['slots_per_weight']} of {kind}: of_floats in tuner/estimate.c")
+            expect(float(row[kind]["loaded_bytes"]) < 1.1 * needed[kind], f"{target}: {kind} loads "
+                   f"{row[kind]['loaded_bytes']} bytes for {needed[kind]}")
+
+
 def check_binary(program, target):
     """gen writes the binary that stats counts in."""
     done = program.run("stats", "--target", target, "--format", "iq4_k", "--csv")
@@ -267,6 +293,8 @@ def main():
         check_plans(program)
     if "gfx942" in ran:
         check_amd_units(program)
+    if {"sm_90", "gfx1100"} <= set(ran):
+        check_floats(program)
     for target in set(ran) & {"sm_90", "gfx942"}:
         check_binary(program, target)
     check_missing(program)

@@ -105,10 +105,9 @@ static enum iqt_status bed_fill(struct bed *b)
     iqt_random_rows(f, s->k, s->m, s->fill, s->magnitude, &rng, b->rows);
     memset(b->rows + s->m * row_bytes, 0xff, TAIL);
     fill_x(&rng, s->k, b->x);
-    IQT_TRY(
-        (b->rung.plan != NULL && iqt_plan_takes_floats(b->rung.plan)
-             ? iqt_model_run_floats
-             : iqt_model_run)(f, b->rows, s->m, s->k, b->x, 0, IQT_MAX_COLS, &b->model));
+    IQT_TRY(iqt_model_run_as(
+        f, b->rung.plan != NULL ? b->rung.plan->compute : iqt_compute_default(f), b->rows,
+        s->m, s->k, b->x, 0, IQT_MAX_COLS, &b->model));
     b->rung.queue = b->check->seat->queue;
     return iqt_matrix_upload(b->check->seat->dev, f, s->m, s->k, b->rows,
                              s->m * row_bytes, b->check->layout, &b->rung.matrix);

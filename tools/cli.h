@@ -12,6 +12,7 @@ enum { IQT_EXIT_OK = 0, IQT_EXIT_FAILED = 1, IQT_EXIT_USAGE = 2 };
 enum iqt_opt_type {
     IQT_OPT_FLAG,   /* bool */
     IQT_OPT_STRING, /* const char * */
+    IQT_OPT_MAYBE,  /* const char *, after '='; "" without a value */
     IQT_OPT_U32,    /* uint32_t, decimal */
     IQT_OPT_U64,    /* uint64_t, decimal or 0x */
     IQT_OPT_LIST,   /* struct iqt_opt_list: may be repeated */

@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 struct gen_opts {
-    const char *format, *dialect, *op, *layout, *plan, *target, *out;
-    bool floats;
+    const char *format, *dialect, *op, *layout, *plan, *target, *out, *floats;
     uint32_t n;
     bool list;
 };
@@ -27,8 +26,8 @@ static const struct iqt_opt gen_opts[] = {
     { "layout", IQT_OPT_STRING, "LAYOUT",
       "native or packed (default: packed; --list: both)",
       offsetof(struct gen_opts, layout) },
-    { "floats", IQT_OPT_FLAG, NULL,
-      "float32 activations, not quantized ones (rows: native, where packed ones are tiles)",
+    { "floats", IQT_OPT_MAYBE, "KIND",
+      "activations f32 (default) or f16, not int8 (rows: native, where packed ones are tiles)",
       offsetof(struct gen_opts, floats) },
     { "plan", IQT_OPT_STRING, "NAME", "this plan instead of the default one",
       offsetof(struct gen_opts, plan) },
@@ -50,6 +49,7 @@ struct wish {
     enum iqt_op op;
     enum iqt_layout first, last;
     uint32_t n;
+    enum iqt_compute floats; /* of --floats, else IQT_COMPUTES */
 };
 
 static enum iqt_status find_dialect(const char *name, enum iqt_dialect *out)
@@ -106,7 +106,8 @@ static enum iqt_status read_wish(const struct gen_opts *o, struct wish *out)
                       .first =
                           o->list || o->floats ? IQT_LAYOUT_NATIVE : IQT_LAYOUT_PACKED,
                       .last = IQT_LAYOUT_PACKED,
-                      .n = o->n == 0 ? 1 : o->n };
+                      .n = o->n == 0 ? 1 : o->n,
+                      .floats = o->floats ? IQT_COMPUTE_F32 : IQT_COMPUTES };
 
     if (w.n > IQT_MAX_COLS)
         return iqt_fail(IQT_ERR_ARG, "--n is at most %u, got %u", IQT_MAX_COLS, w.n);
@@ -114,6 +115,9 @@ static enum iqt_status read_wish(const struct gen_opts *o, struct wish *out)
         IQT_TRY(iqt_cli_format(o->format, &w.format));
     if (o->dialect != NULL)
         IQT_TRY(find_dialect(o->dialect, &w.dialect));
+    if (o->floats != NULL && *o->floats != 0 &&
+        !iqt_compute_find_floats(o->floats, &w.floats))
+        return iqt_fail(IQT_ERR_ARG, "--floats is f32 or f16, not '%s'", o->floats);
     if (o->target != NULL)
         IQT_TRY(read_target(o, &w));
     if (o->op != NULL)
@@ -170,7 +174,7 @@ static enum iqt_status choose_plan(const struct gen_opts *o, const struct wish *
     if (o->plan == NULL) {
         *out = iqt_plan_default(w->format, w->dialect, w->op, w->n, w->first);
         if (o->floats)
-            *out = iqt_plan_of_floats(*out);
+            *out = iqt_plan_of_floats(*out, w->floats);
         return iqt_plan_check(out, NULL);
     }
     IQT_TRY(iqt_plan_parse(o->plan, &plan));
@@ -178,7 +182,7 @@ static enum iqt_status choose_plan(const struct gen_opts *o, const struct wish *
         (w->dialect != IQT_DIALECTS && w->dialect != plan.dialect) ||
         (o->op != NULL && w->op != plan.op) || (o->n != 0 && w->n != plan.n) ||
         (o->layout != NULL && w->first != plan.layout) ||
-        (o->floats && !iqt_plan_takes_floats(&plan)))
+        (o->floats && w->floats != plan.compute))
         return iqt_fail(IQT_ERR_ARG, "plan '%s' contradicts another option", o->plan);
     *out = plan;
     return IQT_OK;

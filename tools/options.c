@@ -34,9 +34,12 @@ void iqt_options_help(const struct iqt_command *cmd)
         const bool is_letter = o->name[1] == '\0';
         char left[64];
 
-        snprintf(left, sizeof left, "%s%.1s%s--%s%s%s", is_letter ? "-" : "",
+        snprintf(left, sizeof left, "%s%.1s%s--%s%s%s%s", is_letter ? "-" : "",
                  is_letter ? o->name : "", is_letter ? ", " : "", o->name,
-                 o->arg != NULL ? " " : "", o->arg != NULL ? o->arg : "");
+                 o->arg == NULL             ? ""
+                 : o->type == IQT_OPT_MAYBE ? "[="
+                                            : " ",
+                 o->arg != NULL ? o->arg : "", o->type == IQT_OPT_MAYBE ? "]" : "");
         printf("  %-22s %s\n", left, o->help);
     }
 }
@@ -109,7 +112,8 @@ static int store(const struct iqt_opt *o, const char *value, char *opts)
         *(bool *)(opts + o->offset) = true;
         return -1;
     case IQT_OPT_STRING:
-        *(const char **)(opts + o->offset) = value;
+    case IQT_OPT_MAYBE:
+        *(const char **)(opts + o->offset) = value ? value : "";
         return -1;
     case IQT_OPT_LIST:
         return store_item(o, value, (struct iqt_opt_list *)(void *)(opts + o->offset));
@@ -136,7 +140,9 @@ static void make_getopt(const struct iqt_command *cmd, struct option *longs, cha
     *shorts++ = ':'; /* a missing value is reported as ':' */
     for (size_t i = 0; i < count; i++) {
         const struct iqt_opt *o = &cmd->opts[i];
-        const bool has_value = o->type != IQT_OPT_FLAG;
+        const int has_value = o->type == IQT_OPT_FLAG    ? no_argument
+                              : o->type == IQT_OPT_MAYBE ? optional_argument
+                                                         : required_argument;
 
         *longs++ = (struct option){ o->name, has_value, NULL, HELP_VALUE + 1 + (int)i };
         if (o->name[1] != '\0')

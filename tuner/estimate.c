@@ -54,6 +54,15 @@ static const double on_mfma[] = {
 };
 static const double half_on_mfma = 2.6;
 
+/* What a weight and column of float products costs beyond int8 ones: a conversion to float and a multiply-add in
+ * place of a quarter of a dot product, of float16 another conversion. Means of n1 and n4 of four formats, native
+ * rows, `iqtile stats --target sm_90|gfx942|gfx1100 --plan NAME` of each kind (docs/kernels.md). */
+static const double of_floats[IQT_COMPUTES][2] = {
+    /* NVIDIA, AMD */
+    [IQT_COMPUTE_F16] = { 3.6, 6.5 },
+    [IQT_COMPUTE_F32] = { 2.8, 4.4 },
+};
+
 /* What is not known without a compiler: threads that fit a unit, instructions of a thread outside of the
  * loop, and for each sum and step of the reduction; how often the last part of a split waits for memory. */
 enum { RESIDENT_THREADS = 1024, ONCE = 60, A_STEP = 5, WAITS = 3 };
@@ -89,6 +98,8 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan)
 
     if (plan->compute == IQT_COMPUTE_MMA)
         return slots_on_mma(plan);
+    if (iqt_plan_is_asked_for(plan))
+        return iqt_plan_operations(plan) + plan->n * of_floats[plan->compute][vendor];
     if (family == IQT_TILE_NONE)
         return iqt_plan_operations(plan);
     if (family == IQT_TILE_Q2 && vendor == 0 && half > 0 && plan->n == 1)
@@ -114,7 +125,10 @@ static double whole_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan, u
 void iqt_estimate_product(const struct iqt_plan *plan,
                           const struct iqt_predict_product *p, struct iqt_model_input *in)
 {
-    const double x = p->n * (double)p->k * (1.0 + sizeof(float) / (double)IQT_X_BLOCK);
+    const enum iqt_compute kind = plan != NULL ? plan->compute : IQT_COMPUTE_I8;
+    const struct iqt_activations *a = iqt_compute_activations(kind);
+    const double scale = a->made_by == IQT_HELPERS ? 0 : sizeof(float);
+    const double x = p->n * (double)p->k * (a->bytes + scale / (double)IQT_X_BLOCK);
 
     *in = (struct iqt_model_input){
         .bytes = p->weight_bytes + x + p->n * sizeof(float) * (double)p->m,

@@ -238,7 +238,12 @@ IQT_API IQT_MUST_USE enum iqt_status iqt_matvec(struct iqt_queue *q, const float
  *
  * With `.f32.` in place of `.i8.` or `.dot.`, on a GPU, activations are used as they are: no error of
  * their quantization, at several times the instructions. For rows that are not tiles (CUDA and HIP:
- * IQT_LAYOUT_NATIVE). |y - W x| is then at most 1e-5 * sum |w x|; with minima, of the sum of both parts. */
+ * IQT_LAYOUT_NATIVE). |y - W x| is then at most 1e-5 * sum |w x|; with minima, of the sum of both parts.
+ *
+ * With `.f16.`, for formats that are not floats, they are rounded to float16 in blocks of 32 with a power of two
+ * that keeps them in its range: |y - W x| is at most sum |w| (2^-11 |x| + 2^-28 max) more, where max is the
+ * largest |x| of the block. Blocks whose largest is below 2^-98 count as zeros; a NaN or infinity makes every
+ * result NaN. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_matvec_by_plan(
     struct iqt_queue *q, const char *plan, const float *x, size_t x_stride, uint32_t n,
     const struct iqt_product *products, size_t count);

@@ -115,6 +115,19 @@ static enum iqt_status add_helpers(struct gate_kernels *k, enum iqt_dialect d)
     return IQT_OK;
 }
 
+/* Float16 activations of one column: nobody's default, but each format's plan that a caller would name first. */
+static enum iqt_status add_halves(struct gate_kernels *k, enum iqt_dialect d)
+{
+    for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++) {
+        const struct iqt_plan plan = iqt_plan_of_floats(
+            iqt_plan_default(f, d, IQT_OP_MATVEC, 1, IQT_LAYOUT_NATIVE), IQT_COMPUTE_F16);
+
+        if (iqt_plan_check(&plan, NULL) == IQT_OK)
+            IQT_TRY(gate_add(k, &plan, false));
+    }
+    return IQT_OK;
+}
+
 enum iqt_status gate_add_defaults(struct gate_kernels *k, enum iqt_dialect d)
 {
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
@@ -128,6 +141,7 @@ enum iqt_status gate_add_defaults(struct gate_kernels *k, enum iqt_dialect d)
 
                     IQT_TRY(gate_add(k, &plan, false)); /* once if they are the same */
                 }
+    IQT_TRY(add_halves(k, d));
     return add_helpers(k, d);
 }
 
@@ -152,10 +166,18 @@ static const struct iqt_format *draw_format(uint64_t random)
     return &iqt_formats[random % count];
 }
 
-/* What a list of plans leaves out: sets, routed experts, k split over workgroups. */
-static void vary(struct iqt_plan *plan, uint64_t covers, uint64_t split)
+/* What a list of plans leaves out: float activations, one plan in five of those that may have them; sets, routed
+ * experts, k split over workgroups. */
+static void vary(struct iqt_plan *plan, uint64_t kind, uint64_t covers, uint64_t split)
 {
+    static const enum iqt_compute floats[] = { IQT_COMPUTE_F16, IQT_COMPUTE_F32 };
     struct iqt_plan other = *plan;
+
+    if (kind % 5 == 0)
+        other.compute = floats[kind / 5 % IQT_COUNT(floats)];
+    if (iqt_plan_check(&other, NULL) == IQT_OK)
+        *plan = other;
+    other = *plan;
 
     other.covers = (enum iqt_covers)(covers % (2 * IQT_COVERS) % IQT_COVERS);
     other.split = (uint8_t)(1u << split % 5);
@@ -187,7 +209,7 @@ static enum iqt_status add_drawn(struct gate_kernels *k, enum iqt_dialect d,
 
         if (d == IQT_DIALECT_GLSL)
             plan.compute = iqt_compute_of(&limits, f, d);
-        vary(&plan, gate_random(seed, 5), gate_random(seed, 6));
+        vary(&plan, gate_random(seed, 8), gate_random(seed, 5), gate_random(seed, 6));
         status = gate_add(k, &plan, true);
     }
     free(plans);
