@@ -204,6 +204,22 @@ static void test_dirs(void)
     check_end();
 }
 
+/* Room is that of the file's folder, whether or not there is such a file. */
+static void test_room(void)
+{
+    if (!check_begin("file.room"))
+        return;
+    check_true(iqt_room_check(in_folder("a"), 1) == IQT_OK, "one byte: %s",
+               iqt_last_error());
+    check_true(iqt_room_check(in_folder("a"), INT64_MAX) == IQT_ERR_IO &&
+                   strstr(iqt_last_error(), "not enough room") != NULL &&
+                   strstr(iqt_last_error(), "9223372036854775807") != NULL,
+               "2^63 - 1 bytes: '%s', expected that there is not enough room",
+               iqt_last_error());
+    check_true(iqt_room_check(in_folder("no/such"), 1) == IQT_ERR_IO, "missing folder");
+    check_end();
+}
+
 static void test_cache_dir(void)
 {
     static const struct {
@@ -255,6 +271,7 @@ int main(int argc, char **argv)
     test_map();
     test_read();
     test_dirs();
+    test_room();
     test_cache_dir();
     rmdir(folder);
     return check_done();

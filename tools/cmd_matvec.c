@@ -60,19 +60,6 @@ close_seat:
     return status;
 }
 
-static enum iqt_status write_y(const char *path, const float *y, size_t count)
-{
-    struct iqt_output out;
-    enum iqt_status status;
-
-    IQT_TRY(iqt_output_open(path, &out));
-    status = iqt_output_write(&out, y, count * sizeof *y);
-    if (status == IQT_OK)
-        return iqt_output_commit(&out);
-    iqt_output_discard(&out);
-    return status;
-}
-
 static enum iqt_status run_product(const struct matvec_opts *o,
                                    const struct iqt_weights *w, enum iqt_layout layout,
                                    uint32_t n)
@@ -89,7 +76,7 @@ static enum iqt_status run_product(const struct matvec_opts *o,
     if (status == IQT_OK)
         status = product(o, w, layout, (const float *)(const void *)x.data, n, y);
     if (status == IQT_OK)
-        status = write_y(o->out, y, n * w->m);
+        status = iqt_file_replace(o->out, y, n * w->m * sizeof *y);
     free(y);
     iqt_map_close(&x);
     return status;
