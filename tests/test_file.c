@@ -1,10 +1,7 @@
 /* Files and folders: mapping, reading, atomic replacing, the cache folder. */
-#include "tests/check.h"
+#include "tests/scratch.h"
 
-#include <dirent.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,17 +21,9 @@ static const char *in_folder(const char *name)
     return out;
 }
 
-static unsigned entries(void)
+static uint32_t entries(void)
 {
-    DIR *dir = opendir(folder);
-    unsigned count = 0;
-
-    if (dir == NULL)
-        return UINT32_MAX;
-    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-        count += e->d_name[0] != '.' || (e->d_name[1] != '\0' && e->d_name[1] != '.');
-    closedir(dir);
-    return count;
+    return scratch_entries(folder);
 }
 
 static bool holds(const char *path, const char *text)
@@ -261,10 +250,7 @@ int main(int argc, char **argv)
 {
     snprintf(folder, sizeof folder, "/tmp/iqt_test_file.XXXXXX");
     check_init(argc, argv);
-    if (mkdtemp(folder) == NULL) {
-        perror(folder);
-        return 1;
-    }
+    scratch_make(folder);
     test_replace();
     test_replace_fails();
     test_replace_special();
