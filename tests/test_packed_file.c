@@ -300,6 +300,22 @@ static void check_discard(void)
     }
 }
 
+/* More than any disk has: nothing is begun. */
+static void check_room(void)
+{
+    struct iqt_packed_key key = { { 1, INT64_MAX / 32, 1, 16, 1 } };
+    struct iqt_packed_writer w;
+
+    if (!check_begin("room"))
+        return;
+    check_true(iqt_packed_begin(path, &key, &w) == IQT_ERR_IO &&
+                   strstr(iqt_last_error(), "not enough room") != NULL,
+               "'%s', expected that there is not enough room", iqt_last_error());
+    check_true(scratch_entries(folder) == 0, "%u files, expected none",
+               scratch_entries(folder));
+    check_end();
+}
+
 /* Killed after a random part of the rows, more than a block of which is on the disk. */
 static void check_killed(void)
 {
@@ -344,6 +360,7 @@ int main(int argc, char **argv)
     check_swapped();
     check_foreign();
     check_discard();
+    check_room();
     check_killed();
     scratch_remove(folder);
     return check_done();

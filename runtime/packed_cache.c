@@ -1,0 +1,185 @@
+/* See packed_cache.h. Decides what a file's key is and when a file is written; its bytes are io's. */
+#include "runtime/packed_cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void note(const struct iqt_context *ctx, const char *what)
+{
+    struct iqt_buf text = { 0 };
+
+    if (!ctx->note)
+        return;
+    iqt_buf_printf(&text, "%s: %s", what, iqt_last_error());
+    ctx->note(ctx->note_user, text.failed ? what : iqt_buf_text(&text));
+    iqt_buf_free(&text);
+}
+
+/* ---- The key ---- */
+
+static enum iqt_status hash_bytes(struct iqt_pool *pool, const uint8_t *data,
+                                  uint64_t bytes, struct iqt_packed_blocks *out)
+{
+    const size_t count = iqt_packed_block_count(bytes);
+
+    *out = (struct iqt_packed_blocks){ .data = data,
+                                       .bytes = bytes,
+                                       .hash = calloc(count, sizeof *out->hash) };
+    if (!out->hash)
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for the hashes of %zu blocks",
+                        count);
+    iqt_pool_run(pool, iqt_packed_blocks_hash, out, count, 1);
+    return IQT_OK;
+}
+
+/* A layout is what the packer does: any change to it, in a table or in code, makes other bytes of known rows of
+ * the very length, a group of four and a part of one. 0: it changes nothing, or there is no memory. */
+static uint64_t hash_layout(const struct iqt_packer *p, size_t k, size_t native_row,
+                            size_t packed_row)
+{
+    enum { ROWS = IQT_TILE_ROWS + 1 };
+    const size_t native_bytes = ROWS * native_row;
+    const size_t packed_bytes = iqt_round_up(ROWS, IQT_TILE_ROWS) * packed_row;
+    uint8_t *native = malloc(native_bytes), *packed = calloc(1, packed_bytes);
+    uint64_t state = 1, hash = 0;
+
+    if (!native || !packed)
+        goto free_rows;
+    for (size_t i = 0; i < native_bytes; i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        native[i] = (uint8_t)(state >> 56);
+    }
+    iqt_packer_pack(p, k, ROWS, native, packed);
+    if (native_row != packed_row || memcmp(native, packed, native_bytes) != 0)
+        hash = iqt_hash(packed, packed_bytes, 0);
+free_rows:
+    free(native);
+    free(packed);
+    return hash;
+}
+
+/* False: nothing is to be kept. */
+static bool make_key(const struct iqt_packed_source *s, struct iqt_packed_key *key)
+{
+    const struct iqt_matrix *w = s->w;
+    const size_t matrices = w->experts ? w->experts : 1;
+    const uint64_t bytes = (uint64_t)matrices * w->m * s->native_row;
+    const uint64_t layout = hash_layout(
+        s->packer, w->k, iqt_layout_row_bytes(w->format, IQT_LAYOUT_NATIVE, w->k),
+        w->row_bytes);
+    struct iqt_packed_blocks source;
+
+    if (layout == 0)
+        return false;
+    if (hash_bytes(s->pool, s->bytes, bytes, &source) != IQT_OK) {
+        note(w->dev->ctx, "packed rows are not kept");
+        return false;
+    }
+    *key = (struct iqt_packed_key){
+        .number = { [IQT_PACKED_MATRICES] = matrices,
+                    [IQT_PACKED_ROWS] = w->m,
+                    [IQT_PACKED_COLUMNS] = w->k,
+                    [IQT_PACKED_ROW_BYTES] = w->row_bytes,
+                    [IQT_PACKED_TOGETHER] = w->tile_rows,
+                    [IQT_PACKED_TYPE] = s->from->gguf_type,
+                    [IQT_PACKED_TILES] =
+                        w->tile_rows == 1 ? 0 : 1 + (uint64_t)w->dev->backend->dialect,
+                    [IQT_PACKED_SOURCE] = iqt_packed_blocks_fold(&source, 0),
+                    [IQT_PACKED_LAYOUT] = layout }
+    };
+    free(source.hash);
+    return true;
+}
+
+/* The layout is not in the name: a file of an earlier layout is replaced. */
+static char *path_of(const char *folder, const struct iqt_packed_key *key)
+{
+    uint64_t name = 0;
+    struct iqt_buf path = { 0 };
+
+    for (int i = 0; i < IQT_PACKED_LAYOUT; i++)
+        name = iqt_hash(&key->number[i], sizeof key->number[i], name);
+    iqt_buf_printf(&path, "%s/%016llx.iqtp", folder, (unsigned long long)name);
+    return path.failed ? NULL : path.data;
+}
+
+/* ---- A file ---- */
+
+/* Leaves c->rows, when all of the file is as it must be. */
+static enum iqt_status read_rows(struct iqt_packed_cache *c, struct iqt_pool *pool,
+                                 const struct iqt_packed_key *key)
+{
+    struct iqt_packed_rows rows;
+    struct iqt_packed_blocks sums;
+    enum iqt_status status;
+
+    IQT_TRY(iqt_packed_parse(c->path, c->map.data, c->map.bytes, key, &rows));
+    IQT_TRY(hash_bytes(pool, rows.data, rows.bytes, &sums));
+    status = iqt_packed_verify(c->path, &rows, &sums);
+    free(sums.hash);
+    if (status == IQT_OK)
+        c->rows = rows.data;
+    return status;
+}
+
+/* A name that cannot be opened is left alone: it may be no file at all. */
+static bool may_write(struct iqt_packed_cache *c, struct iqt_pool *pool,
+                      const struct iqt_packed_key *key)
+{
+    enum iqt_status status;
+
+    if (access(c->path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return true;
+    status = iqt_map_open(c->path, &c->map);
+    if (status == IQT_OK) {
+        status = read_rows(c, pool, key);
+        if (status == IQT_OK)
+            return false;
+        iqt_map_close(&c->map);
+    }
+    note(c->ctx, "rows are packed anew");
+    return status == IQT_ERR_FORMAT;
+}
+
+void iqt_packed_cache_open(struct iqt_packed_cache *c, const struct iqt_packed_source *s)
+{
+    struct iqt_context *ctx = s->w->dev->ctx;
+    struct iqt_packed_key key;
+    enum iqt_status status;
+
+    *c = (struct iqt_packed_cache){ .ctx = ctx };
+    if (!ctx->packed_dir[0] || !make_key(s, &key))
+        return;
+    c->path = path_of(ctx->packed_dir, &key);
+    if (!c->path || !may_write(c, s->pool, &key))
+        return;
+    status = iqt_dir_make(ctx->packed_dir);
+    if (status == IQT_OK)
+        status = iqt_packed_begin(c->path, &key, &c->writer);
+    c->writing = status == IQT_OK;
+    if (!c->writing)
+        note(ctx, "packed rows are not kept");
+}
+
+void iqt_packed_cache_add(struct iqt_packed_cache *c, const uint8_t *rows, size_t bytes)
+{
+    if (!c->writing || iqt_packed_add(&c->writer, rows, bytes) == IQT_OK)
+        return;
+    note(c->ctx, "packed rows are not kept");
+    iqt_packed_discard(&c->writer);
+    c->writing = false;
+}
+
+void iqt_packed_cache_close(struct iqt_packed_cache *c, bool complete)
+{
+    if (c->writing && !complete)
+        iqt_packed_discard(&c->writer);
+    else if (c->writing && iqt_packed_commit(&c->writer) != IQT_OK)
+        note(c->ctx, "packed rows are not kept");
+    c->writing = false;
+    iqt_map_close(&c->map);
+    free(c->path);
+    c->path = NULL;
+}
