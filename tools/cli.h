@@ -111,13 +111,15 @@ struct iqt_specs {
 };
 IQT_MUST_USE enum iqt_status iqt_specs_find(const char *device, struct iqt_specs *out);
 
-/* A context, a device and a queue that belong together. spec NULL: the preferred device. */
+/* A context, a device and a queue that belong together. spec NULL: the preferred device; packed_dir NULL:
+ * packed rows are not kept. Notes of the context go to standard error. */
 struct iqt_seat {
     struct iqt_context *ctx;
     struct iqt_device *dev;
     struct iqt_queue *queue;
 };
-IQT_MUST_USE enum iqt_status iqt_seat_open(const char *spec, struct iqt_seat *out);
+IQT_MUST_USE enum iqt_status iqt_seat_open(const char *spec, const char *packed_dir,
+                                           struct iqt_seat *out);
 void iqt_seat_close(struct iqt_seat *seat);
 
 #endif
