@@ -129,6 +129,9 @@ IQT_MUST_USE enum iqt_status iqt_output_write(struct iqt_output *o, const void *
 /* Makes the file appear. On failure, too, nothing is left to be done. */
 IQT_MUST_USE enum iqt_status iqt_output_commit(struct iqt_output *o);
 void iqt_output_discard(struct iqt_output *o); /* leaves nothing; no-op after commit */
+/* All of it, whatever signals come; path is for the sentence about a failure. */
+IQT_MUST_USE enum iqt_status iqt_write_all(int fd, const char *path, const void *data,
+                                           size_t bytes);
 /* "cannot VERB PATH: " and what errno says. */
 enum iqt_status iqt_fail_errno(const char *verb, const char *path);
 /* Whether the folder of a file has room for so many bytes; IQT_ERR_IO says how many it has. */

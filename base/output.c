@@ -93,21 +93,26 @@ enum iqt_status iqt_output_open(const char *path, struct iqt_output *out)
     return IQT_OK;
 }
 
-enum iqt_status iqt_output_write(struct iqt_output *o, const void *data, size_t bytes)
+enum iqt_status iqt_write_all(int fd, const char *path, const void *data, size_t bytes)
 {
     const char *at = data;
 
     while (bytes > 0) {
-        const ssize_t written = write(o->fd, at, bytes);
+        const ssize_t written = write(fd, at, bytes);
 
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            return iqt_fail_errno("write", o->path);
+            return iqt_fail_errno("write", path);
         at += written;
         bytes -= (size_t)written;
     }
     return IQT_OK;
+}
+
+enum iqt_status iqt_output_write(struct iqt_output *o, const void *data, size_t bytes)
+{
+    return iqt_write_all(o->fd, o->path, data, bytes);
 }
 
 enum iqt_status iqt_output_commit(struct iqt_output *o)

@@ -112,19 +112,7 @@ static enum iqt_status create_temp(struct iqt_gguf_writer *w, struct iqt_gguf_pa
 static enum iqt_status write_all(struct iqt_gguf_writer *w, const void *data,
                                  size_t bytes)
 {
-    const char *at = data;
-
-    while (bytes > 0) {
-        const ssize_t put = write(w->fd, at, bytes);
-
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return iqt_fail_errno("write", w->part[w->part_now].temp);
-        at += put;
-        bytes -= (size_t)put;
-    }
-    return IQT_OK;
+    return iqt_write_all(w->fd, w->part[w->part_now].temp, data, bytes);
 }
 
 static enum iqt_status write_zeros(struct iqt_gguf_writer *w, uint64_t bytes)

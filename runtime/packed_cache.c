@@ -35,48 +35,45 @@ static enum iqt_status hash_bytes(struct iqt_pool *pool, const uint8_t *data,
 }
 
 /* A layout is what the packer does: any change to it, in a table or in code, makes other bytes of known rows of
- * the very length, a group of four and a part of one. 0: it changes nothing, or there is no memory. */
-static uint64_t hash_layout(const struct iqt_packer *p, size_t k, size_t native_row,
-                            size_t packed_row)
+ * the very length, a group of four and a part of one. */
+static enum iqt_status hash_layout(const struct iqt_packer *p, const struct iqt_matrix *w,
+                                   uint64_t *out)
 {
     enum { ROWS = IQT_TILE_ROWS + 1 };
-    const size_t native_bytes = ROWS * native_row;
-    const size_t packed_bytes = iqt_round_up(ROWS, IQT_TILE_ROWS) * packed_row;
+    const size_t native_bytes =
+        ROWS * iqt_layout_row_bytes(w->format, IQT_LAYOUT_NATIVE, w->k);
+    const size_t packed_bytes = iqt_round_up(ROWS, IQT_TILE_ROWS) * w->row_bytes;
     uint8_t *native = malloc(native_bytes), *packed = calloc(1, packed_bytes);
-    uint64_t state = 1, hash = 0;
+    uint64_t state = 1;
 
-    if (!native || !packed)
-        goto free_rows;
+    if (!native || !packed) {
+        free(native);
+        free(packed);
+        return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu bytes of known rows",
+                        native_bytes + packed_bytes);
+    }
     for (size_t i = 0; i < native_bytes; i++) {
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         native[i] = (uint8_t)(state >> 56);
     }
-    iqt_packer_pack(p, k, ROWS, native, packed);
-    if (native_row != packed_row || memcmp(native, packed, native_bytes) != 0)
-        hash = iqt_hash(packed, packed_bytes, 0);
-free_rows:
+    iqt_packer_pack(p, w->k, ROWS, native, packed);
+    *out = iqt_hash(packed, packed_bytes, 0);
     free(native);
     free(packed);
-    return hash;
+    return IQT_OK;
 }
 
-/* False: nothing is to be kept. */
-static bool make_key(const struct iqt_packed_source *s, struct iqt_packed_key *key)
+static enum iqt_status make_key(const struct iqt_packed_source *s,
+                                struct iqt_packed_key *key)
 {
     const struct iqt_matrix *w = s->w;
     const size_t matrices = w->experts ? w->experts : 1;
     const uint64_t bytes = (uint64_t)matrices * w->m * s->native_row;
-    const uint64_t layout = hash_layout(
-        s->packer, w->k, iqt_layout_row_bytes(w->format, IQT_LAYOUT_NATIVE, w->k),
-        w->row_bytes);
     struct iqt_packed_blocks source;
+    uint64_t layout;
 
-    if (layout == 0)
-        return false;
-    if (hash_bytes(s->pool, s->bytes, bytes, &source) != IQT_OK) {
-        note(w->dev->ctx, "packed rows are not kept");
-        return false;
-    }
+    IQT_TRY(hash_layout(s->packer, w, &layout));
+    IQT_TRY(hash_bytes(s->pool, s->bytes, bytes, &source));
     *key = (struct iqt_packed_key){
         .number = { [IQT_PACKED_MATRICES] = matrices,
                     [IQT_PACKED_ROWS] = w->m,
@@ -90,11 +87,12 @@ static bool make_key(const struct iqt_packed_source *s, struct iqt_packed_key *k
                     [IQT_PACKED_LAYOUT] = layout }
     };
     free(source.hash);
-    return true;
+    return IQT_OK;
 }
 
 /* The layout is not in the name: a file of an earlier layout is replaced. */
-static char *path_of(const char *folder, const struct iqt_packed_key *key)
+static enum iqt_status name_file(const char *folder, const struct iqt_packed_key *key,
+                                 char **out)
 {
     uint64_t name = 0;
     struct iqt_buf path = { 0 };
@@ -102,7 +100,8 @@ static char *path_of(const char *folder, const struct iqt_packed_key *key)
     for (int i = 0; i < IQT_PACKED_LAYOUT; i++)
         name = iqt_hash(&key->number[i], sizeof key->number[i], name);
     iqt_buf_printf(&path, "%s/%016llx.iqtp", folder, (unsigned long long)name);
-    return path.failed ? NULL : path.data;
+    *out = path.data;
+    return iqt_buf_check(&path);
 }
 
 /* ---- A file ---- */
@@ -143,24 +142,26 @@ static bool may_write(struct iqt_packed_cache *c, struct iqt_pool *pool,
     return status == IQT_ERR_FORMAT;
 }
 
+static enum iqt_status begin(struct iqt_packed_cache *c,
+                             const struct iqt_packed_source *s)
+{
+    struct iqt_packed_key key;
+
+    IQT_TRY(make_key(s, &key));
+    IQT_TRY(name_file(c->ctx->packed_dir, &key, &c->path));
+    if (!may_write(c, s->pool, &key))
+        return IQT_OK;
+    IQT_TRY(iqt_dir_make(c->ctx->packed_dir));
+    IQT_TRY(iqt_packed_begin(c->path, &key, &c->writer));
+    c->writing = true;
+    return IQT_OK;
+}
+
 void iqt_packed_cache_open(struct iqt_packed_cache *c, const struct iqt_packed_source *s)
 {
-    struct iqt_context *ctx = s->w->dev->ctx;
-    struct iqt_packed_key key;
-    enum iqt_status status;
-
-    *c = (struct iqt_packed_cache){ .ctx = ctx };
-    if (!ctx->packed_dir[0] || !make_key(s, &key))
-        return;
-    c->path = path_of(ctx->packed_dir, &key);
-    if (!c->path || !may_write(c, s->pool, &key))
-        return;
-    status = iqt_dir_make(ctx->packed_dir);
-    if (status == IQT_OK)
-        status = iqt_packed_begin(c->path, &key, &c->writer);
-    c->writing = status == IQT_OK;
-    if (!c->writing)
-        note(ctx, "packed rows are not kept");
+    *c = (struct iqt_packed_cache){ .ctx = s->w->dev->ctx };
+    if (c->ctx->packed_dir[0] && begin(c, s) != IQT_OK)
+        note(c->ctx, "packed rows are not kept");
 }
 
 void iqt_packed_cache_add(struct iqt_packed_cache *c, const uint8_t *rows, size_t bytes)

@@ -27,8 +27,8 @@ struct iqt_packed_cache {
     bool writing;
 };
 
-/* Looks for the rows; where they are not found, what is added is kept. Without a folder in the context, and
- * for layouts that change nothing, neither. */
+/* Looks for the rows; where they are not found, what is added is kept. Without a folder in the context
+ * neither. */
 void iqt_packed_cache_open(struct iqt_packed_cache *c, const struct iqt_packed_source *s);
 /* The next packed rows. */
 void iqt_packed_cache_add(struct iqt_packed_cache *c, const uint8_t *rows, size_t bytes);
