@@ -78,6 +78,7 @@ IQT_MUST_USE enum iqt_status iqt_packed_add(struct iqt_packed_writer *w, const v
                                             size_t bytes);
 /* All rows were added. On failure, too, nothing is left to be done. */
 IQT_MUST_USE enum iqt_status iqt_packed_commit(struct iqt_packed_writer *w);
-void iqt_packed_discard(struct iqt_packed_writer *w); /* leaves nothing */
+/* Leaves nothing; no-op after commit. */
+void iqt_packed_discard(struct iqt_packed_writer *w);
 
 #endif

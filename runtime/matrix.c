@@ -126,14 +126,9 @@ static enum iqt_status upload_packed(struct upload *u, size_t first)
     return IQT_OK;
 }
 
-static size_t count_of(const struct iqt_matrix *w)
-{
-    return w->experts ? w->experts : 1;
-}
-
 static enum iqt_status upload_native(struct upload *u)
 {
-    const size_t m = u->w->m * count_of(u->w);
+    const size_t m = u->w->m * iqt_matrix_count(u->w);
 
     for (size_t row = 0; row < m; row += u->stage_rows) {
         const size_t rows = m - row < u->stage_rows ? m - row : u->stage_rows;
@@ -153,7 +148,7 @@ static enum iqt_status pack_matrix(struct upload *u)
     if (!u->stage)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu staging bytes",
                         u->stage_rows * w->row_bytes);
-    for (size_t e = 0; e < count_of(w) && status == IQT_OK; e++)
+    for (size_t e = 0; e < iqt_matrix_count(w) && status == IQT_OK; e++)
         status = upload_packed(u, e * w->expert_rows);
     free(u->stage);
     return status;
@@ -162,7 +157,7 @@ static enum iqt_status pack_matrix(struct upload *u)
 /* Packed rows that were kept, into a device's memory. */
 static enum iqt_status write_kept(struct upload *u)
 {
-    const size_t m = u->w->expert_rows * count_of(u->w);
+    const size_t m = u->w->expert_rows * iqt_matrix_count(u->w);
 
     for (size_t row = 0; row < m; row += u->stage_rows)
         IQT_TRY(write_rows(u, row, m - row < u->stage_rows ? m - row : u->stage_rows,
@@ -269,7 +264,7 @@ static enum iqt_status fill_matrix(struct upload *u)
     w->tile_rows = iqt_layout_rows(w->format, w->dev->backend->dialect, w->layout);
     w->expert_rows = iqt_round_up(w->m, w->tile_rows);
     if (!iqt_mul(w->expert_rows, w->row_bytes, &total) ||
-        !iqt_mul(count_of(w), total, &total) || total > UINT64_MAX / 2)
+        !iqt_mul(iqt_matrix_count(w), total, &total) || total > UINT64_MAX / 2)
         return iqt_fail(IQT_ERR_SHAPE, "matrix of %zu rows of %zu bytes: too large", w->m,
                         w->row_bytes);
     if (w->layout != IQT_LAYOUT_PACKED)

@@ -63,19 +63,27 @@ static enum iqt_status hash_layout(const struct iqt_packer *p, const struct iqt_
     return IQT_OK;
 }
 
+static enum iqt_status hash_weights(const struct iqt_packed_source *s, uint64_t *out)
+{
+    const uint64_t bytes = (uint64_t)iqt_matrix_count(s->w) * s->w->m * s->native_row;
+    struct iqt_packed_blocks blocks;
+
+    IQT_TRY(hash_bytes(s->pool, s->bytes, bytes, &blocks));
+    *out = iqt_packed_blocks_fold(&blocks, 0);
+    free(blocks.hash);
+    return IQT_OK;
+}
+
 static enum iqt_status make_key(const struct iqt_packed_source *s,
                                 struct iqt_packed_key *key)
 {
     const struct iqt_matrix *w = s->w;
-    const size_t matrices = w->experts ? w->experts : 1;
-    const uint64_t bytes = (uint64_t)matrices * w->m * s->native_row;
-    struct iqt_packed_blocks source;
-    uint64_t layout;
+    uint64_t layout, weights;
 
     IQT_TRY(hash_layout(s->packer, w, &layout));
-    IQT_TRY(hash_bytes(s->pool, s->bytes, bytes, &source));
+    IQT_TRY(hash_weights(s, &weights));
     *key = (struct iqt_packed_key){
-        .number = { [IQT_PACKED_MATRICES] = matrices,
+        .number = { [IQT_PACKED_MATRICES] = iqt_matrix_count(w),
                     [IQT_PACKED_ROWS] = w->m,
                     [IQT_PACKED_COLUMNS] = w->k,
                     [IQT_PACKED_ROW_BYTES] = w->row_bytes,
@@ -83,10 +91,9 @@ static enum iqt_status make_key(const struct iqt_packed_source *s,
                     [IQT_PACKED_TYPE] = s->from->gguf_type,
                     [IQT_PACKED_TILES] =
                         w->tile_rows == 1 ? 0 : 1 + (uint64_t)w->dev->backend->dialect,
-                    [IQT_PACKED_SOURCE] = iqt_packed_blocks_fold(&source, 0),
+                    [IQT_PACKED_SOURCE] = weights,
                     [IQT_PACKED_LAYOUT] = layout }
     };
-    free(source.hash);
     return IQT_OK;
 }
 
@@ -142,25 +149,25 @@ static bool may_write(struct iqt_packed_cache *c, struct iqt_pool *pool,
     return status == IQT_ERR_FORMAT;
 }
 
-static enum iqt_status begin(struct iqt_packed_cache *c,
-                             const struct iqt_packed_source *s)
+static enum iqt_status begin(struct iqt_packed_cache *c)
 {
     struct iqt_packed_key key;
 
-    IQT_TRY(make_key(s, &key));
+    IQT_TRY(make_key(&c->source, &key));
     IQT_TRY(name_file(c->ctx->packed_dir, &key, &c->path));
-    if (!may_write(c, s->pool, &key))
+    if (!may_write(c, c->source.pool, &key))
         return IQT_OK;
     IQT_TRY(iqt_dir_make(c->ctx->packed_dir));
     IQT_TRY(iqt_packed_begin(c->path, &key, &c->writer));
+    c->weights = key.number[IQT_PACKED_SOURCE];
     c->writing = true;
     return IQT_OK;
 }
 
 void iqt_packed_cache_open(struct iqt_packed_cache *c, const struct iqt_packed_source *s)
 {
-    *c = (struct iqt_packed_cache){ .ctx = s->w->dev->ctx };
-    if (c->ctx->packed_dir[0] && begin(c, s) != IQT_OK)
+    *c = (struct iqt_packed_cache){ .ctx = s->w->dev->ctx, .source = *s };
+    if (c->ctx->packed_dir[0] && begin(c) != IQT_OK)
         note(c->ctx, "packed rows are not kept");
 }
 
@@ -173,12 +180,25 @@ void iqt_packed_cache_add(struct iqt_packed_cache *c, const uint8_t *rows, size_
     c->writing = false;
 }
 
+/* Weights are often a mapped file, which others may write while it is packed: then these rows may be of
+ * neither state. */
+static enum iqt_status finish(struct iqt_packed_cache *c)
+{
+    uint64_t now;
+
+    IQT_TRY(hash_weights(&c->source, &now));
+    if (now != c->weights)
+        return iqt_fail(IQT_ERR_IO, "the weights for %s changed while they were packed",
+                        c->path);
+    return iqt_packed_commit(&c->writer);
+}
+
 void iqt_packed_cache_close(struct iqt_packed_cache *c, bool complete)
 {
-    if (c->writing && !complete)
-        iqt_packed_discard(&c->writer);
-    else if (c->writing && iqt_packed_commit(&c->writer) != IQT_OK)
+    if (c->writing && complete && finish(c) != IQT_OK)
         note(c->ctx, "packed rows are not kept");
+    if (c->writing)
+        iqt_packed_discard(&c->writer); /* nothing, once they are kept */
     c->writing = false;
     iqt_map_close(&c->map);
     free(c->path);

@@ -20,6 +20,8 @@ struct iqt_packed_source {
 
 struct iqt_packed_cache {
     struct iqt_context *ctx;
+    struct iqt_packed_source source;
+    uint64_t weights; /* their hash when the cache was opened */
     char *path;
     struct iqt_map map;  /* a file that was found; who takes it over leaves it empty */
     const uint8_t *rows; /* in it, all checked; NULL: they have to be packed */

@@ -96,6 +96,12 @@ struct iqt_matrix {
 
 /* ---- matrix.c ---- */
 
+/* Matrices of m rows in one: its experts, or itself. */
+static inline size_t iqt_matrix_count(const struct iqt_matrix *w)
+{
+    return w->experts ? w->experts : 1;
+}
+
 /* As iqt_matrix_upload(), but into memory of its own and without files of packed rows: for weights of no
  * model, and for copies that must not share a cache. */
 IQT_MUST_USE enum iqt_status iqt_matrix_upload_alone(struct iqt_device *dev,

@@ -176,4 +176,65 @@ static inline struct iqt_packed_key key_of(const char *path)
     return key;
 }
 
+/* ---- Weights ---- */
+
+/* Another one with every seed. */
+static inline const struct iqt_format *draw_format(void)
+{
+    size_t count = 0;
+
+    while (iqt_format_at(count) != NULL)
+        count++;
+    return iqt_format_at(check_rand() % count);
+}
+
+/* Any bytes are weights to a packer. */
+static inline struct problem random_problem(const struct iqt_format *f, size_t m,
+                                            size_t k)
+{
+    struct problem p = { .f = f, .m = m, .k = k };
+    size_t row = 0;
+
+    if (iqt_format_row_bytes(f, k, &row) != IQT_OK)
+        abort();
+    p.size = m * row;
+    p.bytes = malloc(p.size);
+    if (!p.bytes)
+        abort();
+    check_rand_bytes(p.bytes, p.size);
+    return p;
+}
+
+/* ---- A file that is kept ---- */
+
+struct scene {
+    struct target *t;
+    struct problem p;
+    struct loaded plain;
+    char path[PATH_BYTES]; /* of the kept file */
+    char *data;            /* what it holds */
+    size_t bytes;
+};
+
+static inline bool scene_open(struct scene *s, struct target *t)
+{
+    const struct iqt_format *f = draw_format();
+
+    *s = (struct scene){ .t = t, .p = problem_new(f, M, problem_k(f, K)) };
+    keep_in(t, "");
+    if (!load(&s->p, t, 0, false, &s->plain))
+        return false;
+    keep_in(t, kept);
+    expect_same(&s->p, t, 0, false, &s->plain, "made");
+    return find_file(s->path) && iqt_file_read(s->path, &s->data, &s->bytes) == IQT_OK;
+}
+
+static inline void scene_close(struct scene *s)
+{
+    unload(&s->plain);
+    free(s->data);
+    problem_free(&s->p);
+    scratch_remove(kept);
+}
+
 #endif

@@ -3,9 +3,6 @@
 #include "kernels/interleave.h"
 #include "tests/packed_case.h"
 
-#include <signal.h>
-#include <sys/resource.h>
-
 /* ---- The same with and without ---- */
 
 static void check_taken(const struct problem *p, struct target *t, size_t experts,
@@ -47,32 +44,6 @@ static void check_same(struct target *t, const struct iqt_format *f, size_t expe
     unload(&plain);
     scratch_remove(kept);
     problem_free(&p);
-}
-
-/* Another one with every seed. */
-static const struct iqt_format *draw_format(void)
-{
-    size_t count = 0;
-
-    while (iqt_format_at(count) != NULL)
-        count++;
-    return iqt_format_at(check_rand() % count);
-}
-
-/* Any bytes are weights to a packer. */
-static struct problem random_problem(const struct iqt_format *f, size_t m, size_t k)
-{
-    struct problem p = { .f = f, .m = m, .k = k };
-    size_t row = 0;
-
-    if (iqt_format_row_bytes(f, k, &row) != IQT_OK)
-        abort();
-    p.size = m * row;
-    p.bytes = malloc(p.size);
-    if (!p.bytes)
-        abort();
-    check_rand_bytes(p.bytes, p.size);
-    return p;
 }
 
 static void check_random(struct target *t, const struct iqt_format *f, size_t m, size_t k)
@@ -133,36 +104,6 @@ static void check_formats(struct target *t)
 }
 
 /* ---- Never others ---- */
-
-struct scene {
-    struct target *t;
-    struct problem p;
-    struct loaded plain;
-    char path[PATH_BYTES]; /* of the kept file */
-    char *data;            /* what it holds */
-    size_t bytes;
-};
-
-static bool scene_open(struct scene *s, struct target *t)
-{
-    const struct iqt_format *f = draw_format();
-
-    *s = (struct scene){ .t = t, .p = problem_new(f, M, problem_k(f, K)) };
-    keep_in(t, "");
-    if (!load(&s->p, t, 0, false, &s->plain))
-        return false;
-    keep_in(t, kept);
-    expect_same(&s->p, t, 0, false, &s->plain, "made");
-    return find_file(s->path) && iqt_file_read(s->path, &s->data, &s->bytes) == IQT_OK;
-}
-
-static void scene_close(struct scene *s)
-{
-    unload(&s->plain);
-    free(s->data);
-    problem_free(&s->p);
-    scratch_remove(kept);
-}
 
 /* The file is not used, told about and made anew. */
 static void expect_anew(struct scene *s, const char *words, const char *what)
@@ -316,146 +257,6 @@ static void check_weights(struct target *t)
     check_end();
 }
 
-/* ---- What cannot be written ---- */
-
-static void check_no_folder(struct target *t)
-{
-    char inside[PATH_BYTES + 2];
-    struct scene s;
-
-    if (!check_begin("no_folder.%s", t->name))
-        return;
-    if (scene_open(&s, t)) {
-        snprintf(inside, sizeof inside, "%s/x",
-                 s.path); /* in a file: not even for root */
-        keep_in(t, inside);
-        expect_same(&s.p, t, 0, false, &s.plain, "a folder in a file");
-        expect_note("not kept", "a folder in a file");
-        expect_files(1, "a folder in a file");
-    }
-    scene_close(&s);
-    check_end();
-}
-
-/* The disk ends within the rows, or within the header. */
-static void check_full(struct target *t)
-{
-    struct rlimit old, small;
-    struct scene s;
-
-    if (!check_begin("full.%s", t->name))
-        return;
-    if (scene_open(&s, t)) {
-        const size_t room[] = { 100, IQT_PACKED_HEAD + 100, s.bytes - 1 };
-
-        signal(SIGXFSZ, SIG_IGN);
-        getrlimit(RLIMIT_FSIZE, &old);
-        for (size_t i = 0; i < IQT_COUNT(room); i++) {
-            unlink(s.path);
-            small = (struct rlimit){ room[i], old.rlim_max };
-            setrlimit(RLIMIT_FSIZE, &small);
-            expect_same(&s.p, t, 0, false, &s.plain, "a full disk");
-            setrlimit(RLIMIT_FSIZE, &old);
-            expect_note("not kept", "a full disk");
-            expect_files(0, "a full disk");
-        }
-    }
-    scene_close(&s);
-    check_end();
-}
-
-/* It ends after some blocks, between two pieces of the upload. */
-static void check_full_later(struct target *t)
-{
-    enum { ROWS = 2048, LARGE_K = 4096, ROOM = 2 << 20 };
-    struct problem p;
-    struct loaded got;
-    struct rlimit old;
-
-    if (!check_begin("full_later.%s", t->name))
-        return;
-    p = random_problem(draw_format(), ROWS, 2 * LARGE_K);
-    keep_in(t, kept);
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &old);
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){ ROOM, old.rlim_max });
-    if (load(&p, t, 0, false, &got))
-        expect_note("not kept", "a full disk");
-    setrlimit(RLIMIT_FSIZE, &old);
-    expect_files(0, "a full disk");
-    unload(&got);
-    scratch_remove(kept);
-    free(p.bytes);
-    check_end();
-}
-
-/* A folder or a pipe under the name is left alone. */
-static void check_no_file(struct target *t)
-{
-    struct scene s;
-
-    if (!check_begin("no_file.%s", t->name))
-        return;
-    if (scene_open(&s, t))
-        for (int pipe = 0; pipe < 2; pipe++) {
-            remove(s.path);
-            check_true((pipe ? mkfifo(s.path, 0600) : mkdir(s.path, 0700)) == 0, "%s",
-                       s.path);
-            expect_same(&s.p, t, 0, false, &s.plain, "no file");
-            expect_note("not a regular file", "no file");
-        }
-    scene_close(&s);
-    check_end();
-}
-
-/* ---- Several at once ---- */
-
-enum { THREADS = 4 };
-
-struct uploader {
-    pthread_t thread;
-    struct scene *s;
-    bool same;
-};
-
-static void *upload_all(void *user)
-{
-    struct uploader *u = user;
-    struct loaded got;
-
-    u->same = load_bytes(&u->s->p, u->s->t, 0, &got) && got.size == u->s->plain.size &&
-              memcmp(got.bytes, u->s->plain.bytes, got.size) == 0;
-    unload(&got);
-    return NULL;
-}
-
-static void check_threads(struct target *t)
-{
-    struct uploader u[THREADS];
-    struct scene s;
-
-    if (t->dev->backend->dialect != IQT_DIALECT_HOST ||
-        !check_begin("threads.%s", t->name))
-        return; /* elsewhere reading back wants a queue for each thread */
-    if (scene_open(&s, t)) {
-        unlink(s.path);
-        for (int i = 0; i < THREADS; i++) {
-            u[i] = (struct uploader){ .s = &s };
-            if (pthread_create(&u[i].thread, NULL, upload_all, &u[i]) != 0)
-                abort();
-        }
-        for (int i = 0; i < THREADS; i++) {
-            pthread_join(u[i].thread, NULL);
-            check_true(u[i].same, "thread %d has other rows", i);
-        }
-        expect_files(1, "threads");
-        expect_same(&s.p, t, 0, false, &s.plain, "after threads");
-        expect_note("", "after threads");
-    }
-    scene_close(&s);
-    check_end();
-}
-
 int main(int argc, char **argv)
 {
     char folder[] = "/tmp/iqt_packed_cache.XXXXXX";
@@ -472,11 +273,6 @@ int main(int argc, char **argv)
         check_damaged(&all.at[i]);
         check_foreign(&all.at[i]);
         check_weights(&all.at[i]);
-        check_no_folder(&all.at[i]);
-        check_full(&all.at[i]);
-        check_full_later(&all.at[i]);
-        check_no_file(&all.at[i]);
-        check_threads(&all.at[i]);
     }
     for (const struct iqt_format *f = iqt_formats; f->name; f++)
         check_layouts(&all, f);
