@@ -117,6 +117,27 @@ IQT_MUST_USE enum iqt_status iqt_file_replace(const char *path, const void *data
                                               size_t bytes);
 /* Whole file into a fresh malloc'ed block (caller frees), with a NUL after the last byte. */
 IQT_MUST_USE enum iqt_status iqt_file_read(const char *path, char **data, size_t *bytes);
+/* A file written from its first byte to its last: a temporary file beside it that is renamed at
+ * the end. What exists and is no regular file (a pipe, a device) is written in place. */
+struct iqt_output {
+    int fd;
+    char *path, *temp; /* temp NULL: written in place */
+};
+IQT_MUST_USE enum iqt_status iqt_output_open(const char *path, struct iqt_output *out);
+IQT_MUST_USE enum iqt_status iqt_output_write(struct iqt_output *o, const void *data,
+                                              size_t bytes);
+/* Makes the file appear. On failure, too, nothing is left to be done. */
+IQT_MUST_USE enum iqt_status iqt_output_commit(struct iqt_output *o);
+void iqt_output_discard(struct iqt_output *o); /* leaves nothing; no-op after commit */
+/* All of it, whatever signals come; path is for the sentence about a failure. */
+IQT_MUST_USE enum iqt_status iqt_write_all(int fd, const char *path, const void *data,
+                                           size_t bytes);
+/* "cannot VERB PATH: " and what errno says. */
+enum iqt_status iqt_fail_errno(const char *verb, const char *path);
+/* Whether the folder of a file has room for so many bytes; IQT_ERR_IO says how many it has. */
+IQT_MUST_USE enum iqt_status iqt_room_check(const char *path, uint64_t bytes);
+/* A rename or a new file is durable once its folder is. path: of the file. */
+IQT_MUST_USE enum iqt_status iqt_folder_sync(const char *path);
 /* mkdir -p. */
 IQT_MUST_USE enum iqt_status iqt_dir_make(const char *path);
 /* $XDG_CACHE_HOME/iqtile or ~/.cache/iqtile into out; IQT_ERR_IO when neither is known. */

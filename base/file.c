@@ -1,4 +1,4 @@
-/* Files: mapping, reading whole, replacing atomically, folders.
+/* Files: mapping, reading whole, folders and the room in them.
  * Knows nothing of what is inside them. */
 #include "base/base.h"
 
@@ -10,9 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-static enum iqt_status fail_errno(const char *verb, const char *path)
+enum iqt_status iqt_fail_errno(const char *verb, const char *path)
 {
     const enum iqt_status status = errno == ENOMEM ? IQT_ERR_NO_MEMORY : IQT_ERR_IO;
 
@@ -31,9 +32,9 @@ enum iqt_status iqt_map_open(const char *path, struct iqt_map *out)
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
-        return fail_errno("open", path);
+        return iqt_fail_errno("open", path);
     if (fstat(fd, &st) != 0) {
-        status = fail_errno("examine", path);
+        status = iqt_fail_errno("examine", path);
         goto close_file;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -44,7 +45,7 @@ enum iqt_status iqt_map_open(const char *path, struct iqt_map *out)
     if (map.bytes > 0) {
         data = mmap(NULL, map.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) {
-            status = fail_errno("map", path);
+            status = iqt_fail_errno("map", path);
             goto close_file;
         }
         map.data = data;
@@ -102,7 +103,7 @@ static enum iqt_status read_all(int fd, const char *path, size_t capacity, char 
         }
     }
     if (got < 0) {
-        const enum iqt_status status = fail_errno("read", path);
+        const enum iqt_status status = iqt_fail_errno("read", path);
 
         free(text);
         return status;
@@ -125,9 +126,9 @@ enum iqt_status iqt_file_read(const char *path, char **data, size_t *bytes)
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
-        return fail_errno("open", path);
+        return iqt_fail_errno("open", path);
     if (fstat(fd, &st) != 0)
-        status = fail_errno("examine", path);
+        status = iqt_fail_errno("examine", path);
     else /* two bytes more than the file: the end is seen without growing */
         status = read_all(fd, path, st.st_size > 0 ? (size_t)st.st_size + 2 : 4096, data,
                           bytes);
@@ -135,121 +136,51 @@ enum iqt_status iqt_file_read(const char *path, char **data, size_t *bytes)
     return status;
 }
 
-/* ---- Replacing ---- */
+/* ---- Folders ---- */
 
-static enum iqt_status write_all(int fd, const char *path, const void *data, size_t bytes)
+/* Of the path of a file. */
+static void folder_of(const char *path, char out[PATH_MAX])
 {
-    const char *from = data;
-
-    while (bytes > 0) {
-        const ssize_t put = write(fd, from, bytes);
-
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return fail_errno("write", path);
-        from += put;
-        bytes -= (size_t)put;
-    }
-    return IQT_OK;
-}
-
-/* /dev/null and pipes have no content to protect; renaming over them would destroy them. */
-static enum iqt_status write_special(const char *path, const void *data, size_t bytes)
-{
-    enum iqt_status status;
-    const int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return fail_errno("open", path);
-    status = write_all(fd, path, data, bytes);
-    if (close(fd) != 0 && status == IQT_OK)
-        status = fail_errno("close", path);
-    return status;
-}
-
-/* A rename is durable once its folder is; file systems that cannot sync folders say EINVAL. */
-static enum iqt_status sync_folder(const char *path)
-{
-    char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     const size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+
+    snprintf(out, PATH_MAX, "%.*s", length > 0 ? (int)length : 1,
+             length > 0 ? path : ".");
+}
+
+/* File systems that cannot sync folders say EINVAL. */
+enum iqt_status iqt_folder_sync(const char *path)
+{
+    char folder[PATH_MAX];
     enum iqt_status status = IQT_OK;
     int fd;
 
-    snprintf(folder, sizeof folder, "%.*s", length > 0 ? (int)length : 1,
-             length > 0 ? path : ".");
+    folder_of(path, folder);
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return fail_errno("open", folder);
+        return iqt_fail_errno("open", folder);
     if (fsync(fd) != 0 && errno != EINVAL)
-        status = fail_errno("sync", folder);
+        status = iqt_fail_errno("sync", folder);
     close(fd);
     return status;
 }
 
-/* Creates a file of its own beside path; the process id and the clock keep writers apart. */
-static int create_beside(const char *path, mode_t mode, char temp[PATH_MAX])
+enum iqt_status iqt_room_check(const char *path, uint64_t bytes)
 {
-    for (uint32_t attempt = 0; attempt < 100; attempt++) {
-        const int length =
-            snprintf(temp, PATH_MAX, "%s.tmp-%ld-%llx", path, (long)getpid(),
-                     (unsigned long long)(iqt_now_ns() + attempt));
-        int fd;
+    char folder[PATH_MAX];
+    struct statvfs fs;
+    uint64_t available;
 
-        if (length >= PATH_MAX) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
-    }
-    return -1;
+    folder_of(path, folder);
+    if (statvfs(folder, &fs) != 0)
+        return iqt_fail_errno("examine the folder", folder);
+    if (!iqt_mul(fs.f_bavail, fs.f_frsize, &available) || bytes <= available)
+        return IQT_OK;
+    return iqt_fail(
+        IQT_ERR_IO,
+        "not enough room for %s: %llu bytes are needed, %llu are available in %s", path,
+        (unsigned long long)bytes, (unsigned long long)available, folder);
 }
-
-static enum iqt_status replace(const char *path, const struct stat *old, const void *data,
-                               size_t bytes)
-{
-    char temp[PATH_MAX];
-    enum iqt_status status;
-    int fd = create_beside(path, 0666, temp);
-
-    if (fd < 0)
-        return fail_errno("create a temporary file beside", path);
-    status = write_all(fd, temp, data, bytes);
-    if (status == IQT_OK && old != NULL && fchmod(fd, old->st_mode & 07777) != 0)
-        status = fail_errno("set the mode of", temp);
-    if (status == IQT_OK && fsync(fd) != 0)
-        status = fail_errno("sync", temp);
-    if (close(fd) != 0 && status == IQT_OK)
-        status = fail_errno("close", temp);
-    if (status == IQT_OK && rename(temp, path) != 0)
-        status = fail_errno("replace", path);
-    if (status != IQT_OK) {
-        unlink(temp);
-        return status;
-    }
-    return sync_folder(path);
-}
-
-enum iqt_status iqt_file_replace(const char *path, const void *data, size_t bytes)
-{
-    char real[PATH_MAX];
-    struct stat old;
-
-    if (stat(path, &old) != 0)
-        return replace(path, NULL, data, bytes);
-    if (S_ISDIR(old.st_mode))
-        return iqt_fail(IQT_ERR_IO, "cannot write %s: it is a folder", path);
-    if (!S_ISREG(old.st_mode))
-        return write_special(path, data, bytes);
-    if (realpath(path, real) == NULL) /* a symbolic link stays one */
-        return fail_errno("resolve", path);
-    return replace(real, &old, data, bytes);
-}
-
-/* ---- Folders ---- */
 
 static enum iqt_status make_one(const char *path)
 {
@@ -262,7 +193,7 @@ static enum iqt_status make_one(const char *path)
             return IQT_OK;
         errno = ENOTDIR;
     }
-    return fail_errno("create folder", path);
+    return iqt_fail_errno("create folder", path);
 }
 
 enum iqt_status iqt_dir_make(const char *path)

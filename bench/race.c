@@ -26,8 +26,8 @@ static enum iqt_status add_copy(struct iqt_race *race)
                             "copy of a matrix: no memory for %zu bytes", w->bytes);
         bytes = memcpy(host, w->rows, w->bytes);
     }
-    status = iqt_matrix_upload(race->dev, w->format, w->m, w->k, bytes, w->bytes,
-                               race->layout, &race->matrix[race->copies]);
+    status = iqt_matrix_upload_alone(race->dev, w->format, w->m, w->k, bytes, w->bytes,
+                                     race->layout, &race->matrix[race->copies]);
     if (status != IQT_OK) {
         free(host);
         return status;

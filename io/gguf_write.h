@@ -49,13 +49,10 @@ IQT_MUST_USE enum iqt_status iqt_gguf_grow(void **array, size_t count, size_t *c
 
 /* ---- gguf_write_file.c ---- */
 
-enum iqt_status iqt_gguf_fail_io(const char *verb, const char *path);
 /* Fills in the files of the set and their names, and looks for room; nothing is created. */
 IQT_MUST_USE enum iqt_status iqt_gguf_writer_aim(struct iqt_gguf_writer *w,
                                                  const char *path,
                                                  uint64_t split_max_bytes);
-/* A rename or a new file is durable once its folder is. */
-IQT_MUST_USE enum iqt_status iqt_gguf_sync_folder(const char *path);
 
 /* ---- gguf_write_lasting.c: files that outlive a killed program ---- */
 

@@ -6,19 +6,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
-
-enum iqt_status iqt_gguf_fail_io(const char *verb, const char *path)
-{
-    return iqt_fail(errno == ENOMEM ? IQT_ERR_NO_MEMORY : IQT_ERR_IO, "cannot %s %s: %s",
-                    verb, path, strerror(errno));
-}
 
 /* ---- Names ---- */
 
@@ -49,7 +41,7 @@ static enum iqt_status resolve(char **path)
                         S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     real = realpath(*path, NULL);
     if (real == NULL)
-        return iqt_gguf_fail_io("resolve", *path);
+        return iqt_fail_errno("resolve", *path);
     free(*path);
     *path = real;
     return IQT_OK;
@@ -66,27 +58,12 @@ static enum iqt_status name_parts(struct iqt_gguf_writer *w, const char *path)
     return IQT_OK;
 }
 
-/* Of the path of a file: its folder, for statvfs and fsync. */
-static void folder_of(const char *path, char out[PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
-    const size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
-
-    snprintf(out, PATH_MAX, "%.*s", length > 0 ? (int)length : 1,
-             length > 0 ? path : ".");
-}
-
 /* ---- Room ---- */
 
-static enum iqt_status check_room(const struct iqt_gguf_writer *w, const char *path)
+static enum iqt_status check_room(const struct iqt_gguf_writer *w)
 {
-    char folder[PATH_MAX];
-    struct statvfs fs;
-    uint64_t needed = 0, available;
+    uint64_t needed = 0;
 
-    folder_of(w->part[0].path, folder);
-    if (statvfs(folder, &fs) != 0)
-        return iqt_gguf_fail_io("examine the folder", folder);
     for (size_t i = 0; i < w->parts; i++) {
         const uint64_t all = w->part[i].bytes,
                        there = w->lasting ? iqt_gguf_partial_bytes(w->part[i].path) : 0;
@@ -94,12 +71,7 @@ static enum iqt_status check_room(const struct iqt_gguf_writer *w, const char *p
         if (!iqt_add(needed, all > there ? all - there : 0, &needed))
             needed = UINT64_MAX;
     }
-    if (!iqt_mul(fs.f_bavail, fs.f_frsize, &available) || needed <= available)
-        return IQT_OK;
-    return iqt_fail(
-        IQT_ERR_IO,
-        "not enough room for %s: %llu bytes are needed, %llu are available in %s", path,
-        (unsigned long long)needed, (unsigned long long)available, folder);
+    return iqt_room_check(w->part[0].path, needed);
 }
 
 /* ---- Files ---- */
@@ -125,7 +97,7 @@ static enum iqt_status create_temp(struct iqt_gguf_writer *w, struct iqt_gguf_pa
     w->fd = open_temp(w, temp.data);
     if (w->fd < 0) {
         const enum iqt_status status =
-            iqt_gguf_fail_io("create a temporary file beside", part->path);
+            iqt_fail_errno("create a temporary file beside", part->path);
 
         iqt_buf_free(&temp);
         return status;
@@ -134,25 +106,13 @@ static enum iqt_status create_temp(struct iqt_gguf_writer *w, struct iqt_gguf_pa
     if (stat(part->path, &old) == 0)
         mode = old.st_mode & 07777;
     return fchmod(w->fd, mode) == 0 ? IQT_OK
-                                    : iqt_gguf_fail_io("set the mode of", part->temp);
+                                    : iqt_fail_errno("set the mode of", part->temp);
 }
 
 static enum iqt_status write_all(struct iqt_gguf_writer *w, const void *data,
                                  size_t bytes)
 {
-    const char *at = data;
-
-    while (bytes > 0) {
-        const ssize_t put = write(w->fd, at, bytes);
-
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return iqt_gguf_fail_io("write", w->part[w->part_now].temp);
-        at += put;
-        bytes -= (size_t)put;
-    }
-    return IQT_OK;
+    return iqt_write_all(w->fd, w->part[w->part_now].temp, data, bytes);
 }
 
 static enum iqt_status write_zeros(struct iqt_gguf_writer *w, uint64_t bytes)
@@ -194,9 +154,9 @@ static enum iqt_status close_part(struct iqt_gguf_writer *w)
     if (w->fd < 0) /* a complete set was found */
         return IQT_OK;
     if (fsync(w->fd) != 0) /* a full disk may show only here */
-        status = iqt_gguf_fail_io("sync", temp);
+        status = iqt_fail_errno("sync", temp);
     if (close(w->fd) != 0 && status == IQT_OK)
-        status = iqt_gguf_fail_io("close", temp);
+        status = iqt_fail_errno("close", temp);
     w->fd = -1;
     return status;
 }
@@ -258,7 +218,7 @@ enum iqt_status iqt_gguf_writer_aim(struct iqt_gguf_writer *w, const char *path,
     IQT_TRY(iqt_gguf_writer_cut(w, split_max_bytes, &w->part, &w->parts));
     w->begun = true;
     IQT_TRY(give_up(w, name_parts(w, path)));
-    return give_up(w, check_room(w, path));
+    return give_up(w, check_room(w));
 }
 
 enum iqt_status iqt_gguf_writer_begin(struct iqt_gguf_writer *w, const char *path,
@@ -328,30 +288,13 @@ enum iqt_status iqt_gguf_writer_data(struct iqt_gguf_writer *w, const void *data
     return give_up(w, write_data(w, data, bytes));
 }
 
-/* A rename is durable once its folder is; file systems that cannot sync folders say EINVAL. */
-enum iqt_status iqt_gguf_sync_folder(const char *path)
-{
-    char folder[PATH_MAX];
-    enum iqt_status status = IQT_OK;
-    int fd;
-
-    folder_of(path, folder);
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return iqt_gguf_fail_io("open", folder);
-    if (fsync(fd) != 0 && errno != EINVAL)
-        status = iqt_gguf_fail_io("sync", folder);
-    close(fd);
-    return status;
-}
-
 /* The first file last, and the old one gone before: without it no reader takes a set that is half old. */
 static enum iqt_status rename_all(struct iqt_gguf_writer *w)
 {
     if (w->parts > 1 && w->part[0].temp != NULL) {
         if (unlink(w->part[0].path) != 0 && errno != ENOENT)
-            return iqt_gguf_fail_io("replace", w->part[0].path);
-        IQT_TRY(iqt_gguf_sync_folder(w->part[0].path));
+            return iqt_fail_errno("replace", w->part[0].path);
+        IQT_TRY(iqt_folder_sync(w->part[0].path));
     }
     for (size_t i = w->parts; i-- > 0;) {
         struct iqt_gguf_part *part = &w->part[i];
@@ -359,9 +302,9 @@ static enum iqt_status rename_all(struct iqt_gguf_writer *w)
         if (part->temp == NULL)
             continue;
         if (i == 0 && w->parts > 1)
-            IQT_TRY(iqt_gguf_sync_folder(part->path));
+            IQT_TRY(iqt_folder_sync(part->path));
         if (rename(part->temp, part->path) != 0) {
-            const enum iqt_status status = iqt_gguf_fail_io("replace", part->path);
+            const enum iqt_status status = iqt_fail_errno("replace", part->path);
 
             for (size_t j = i + 1; j < w->parts; j++)
                 unlink(w->part[j].path);
@@ -389,7 +332,7 @@ enum iqt_status iqt_gguf_writer_commit(struct iqt_gguf_writer *w)
         status = rename_all(w);
     IQT_TRY(give_up(w, status));
     w->committed = true;
-    return iqt_gguf_sync_folder(w->part[0].path);
+    return iqt_folder_sync(w->part[0].path);
 }
 
 void iqt_gguf_writer_destroy(struct iqt_gguf_writer *w)

@@ -112,9 +112,9 @@ static enum iqt_status find_open(struct iqt_gguf_writer *w,
     IQT_TRY(check_head(w, w->part_now));
     w->fd = open(part->temp, O_RDWR | O_CLOEXEC);
     if (w->fd < 0)
-        return iqt_gguf_fail_io("open", part->temp);
+        return iqt_fail_errno("open", part->temp);
     if (ftruncate(w->fd, (off_t)at) != 0 || lseek(w->fd, (off_t)at, SEEK_SET) < 0)
-        return iqt_gguf_fail_io("go on with", part->temp);
+        return iqt_fail_errno("go on with", part->temp);
     return IQT_OK;
 }
 
@@ -161,8 +161,8 @@ enum iqt_status iqt_gguf_writer_sync(struct iqt_gguf_writer *w,
     const char *path = w->part[w->part_now].path;
 
     if (w->fd >= 0 && fsync(w->fd) != 0)
-        return iqt_gguf_fail_io("sync", w->part[w->part_now].temp);
-    IQT_TRY(iqt_gguf_sync_folder(path));
+        return iqt_fail_errno("sync", w->part[w->part_now].temp);
+    IQT_TRY(iqt_folder_sync(path));
     *mark = (struct iqt_gguf_mark){ w->entry_now, w->entry_done };
     return IQT_OK;
 }

@@ -43,8 +43,11 @@ enum iqt_status iqt_context_create(const struct iqt_context_options *options,
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a context");
     ctx->cache_dir = resolve_path(o->cache_dir, "IQT_CACHE", "kernels");
     ctx->db_path = resolve_path(o->db_path, "IQT_DB", "tuned.db");
+    ctx->packed_dir = strdup(o->packed_dir ? o->packed_dir : "");
     ctx->cpu_threads = o->cpu_threads;
-    if (!ctx->cache_dir || !ctx->db_path) {
+    ctx->note = o->note;
+    ctx->note_user = o->note_user;
+    if (!ctx->cache_dir || !ctx->db_path || !ctx->packed_dir) {
         iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a context's paths");
         goto free_context;
     }
@@ -59,6 +62,7 @@ destroy_lock:
 free_context:
     free(ctx->cache_dir);
     free(ctx->db_path);
+    free(ctx->packed_dir);
     free(ctx);
     return IQT_ERR_NO_MEMORY;
 }
@@ -72,6 +76,7 @@ void iqt_context_destroy(struct iqt_context *ctx)
     pthread_mutex_destroy(&ctx->lock);
     free(ctx->cache_dir);
     free(ctx->db_path);
+    free(ctx->packed_dir);
     free(ctx);
 }
 

@@ -1,10 +1,8 @@
 /* Matrices: checks the caller's bytes against the format, then borrows, copies or packs them.
  * Packing goes through a staging buffer of a few MiB, so memory stays constant. */
-#include "runtime/cpu_pool.h"
-#include "runtime/runtime.h"
+#include "runtime/packed_cache.h"
 
 #include "kernels/interleave.h"
-#include "kernels/packer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -25,6 +23,8 @@ struct upload {
     uint8_t *stage;
     size_t stage_rows;
     struct iqt_pool *pool; /* NULL: pack on this thread */
+    struct iqt_packed_cache cache;
+    bool alone; /* no file may be looked for or made */
 };
 
 /* Of each expert, or the only matrix. */
@@ -102,6 +102,14 @@ static enum iqt_status write_rows(struct upload *u, size_t row, size_t rows,
     return status;
 }
 
+static enum iqt_status keep_rows(struct upload *u, size_t row, size_t rows)
+{
+    const size_t all = iqt_round_up(rows, u->w->tile_rows);
+
+    iqt_packed_cache_add(&u->cache, u->stage, all * u->w->row_bytes);
+    return write_rows(u, row, all, u->stage);
+}
+
 /* One expert, or the only matrix, to row `first` on. */
 static enum iqt_status upload_packed(struct upload *u, size_t first)
 {
@@ -112,21 +120,15 @@ static enum iqt_status upload_packed(struct upload *u, size_t first)
         const size_t slice = iqt_round_up(rows / 32 + 1, IQT_UNIT_ROWS);
 
         iqt_pool_run(u->pool, pack_slice, u, rows, slice);
-        IQT_TRY(
-            write_rows(u, first + row, iqt_round_up(rows, u->w->tile_rows), u->stage));
+        IQT_TRY(keep_rows(u, first + row, rows));
         u->bytes += rows * u->native_row;
     }
     return IQT_OK;
 }
 
-static size_t count_of(const struct iqt_matrix *w)
-{
-    return w->experts ? w->experts : 1;
-}
-
 static enum iqt_status upload_native(struct upload *u)
 {
-    const size_t m = u->w->m * count_of(u->w);
+    const size_t m = u->w->m * iqt_matrix_count(u->w);
 
     for (size_t row = 0; row < m; row += u->stage_rows) {
         const size_t rows = m - row < u->stage_rows ? m - row : u->stage_rows;
@@ -140,21 +142,27 @@ static enum iqt_status upload_native(struct upload *u)
 static enum iqt_status pack_matrix(struct upload *u)
 {
     struct iqt_matrix *w = u->w;
-    enum iqt_status status;
+    enum iqt_status status = IQT_OK;
 
-    iqt_packer_init(&u->packer, w->format, w->dev->backend->dialect);
     u->stage = malloc(u->stage_rows * w->row_bytes);
     if (!u->stage)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu staging bytes",
                         u->stage_rows * w->row_bytes);
-    if ((uint64_t)w->m * w->row_bytes >= THREADED_BYTES)
-        u->pool = iqt_pool_create(w->dev->ctx->cpu_threads);
-    status = IQT_OK;
-    for (size_t e = 0; e < count_of(w) && status == IQT_OK; e++)
+    for (size_t e = 0; e < iqt_matrix_count(w) && status == IQT_OK; e++)
         status = upload_packed(u, e * w->expert_rows);
-    iqt_pool_destroy(u->pool);
     free(u->stage);
     return status;
+}
+
+/* Packed rows that were kept, into a device's memory. */
+static enum iqt_status write_kept(struct upload *u)
+{
+    const size_t m = u->w->expert_rows * iqt_matrix_count(u->w);
+
+    for (size_t row = 0; row < m; row += u->stage_rows)
+        IQT_TRY(write_rows(u, row, m - row < u->stage_rows ? m - row : u->stage_rows,
+                           u->cache.rows + row * u->w->row_bytes));
+    return IQT_OK;
 }
 
 static enum iqt_status fill_stages(struct upload *u)
@@ -166,6 +174,8 @@ static enum iqt_status fill_stages(struct upload *u)
     if (u->stage_rows > w->m)
         u->stage_rows = w->m;
     u->stage_rows = iqt_round_up(u->stage_rows ? u->stage_rows : 1, IQT_UNIT_ROWS);
+    if (u->cache.rows)
+        return write_kept(u);
     if (u->from->base_type != 0) {
         u->apart = malloc(u->stage_rows * u->native_row);
         if (!u->apart)
@@ -194,42 +204,87 @@ static enum iqt_status check_expert(const struct iqt_matrix *w)
     return IQT_OK;
 }
 
-static enum iqt_status fill_matrix(struct iqt_matrix *w, const struct iqt_format *from,
-                                   const void *bytes, size_t native_row)
+/* Rows that a CPU can use where they are; NULL: they go into memory of the matrix. */
+static const void *rows_in_place(const struct upload *u)
 {
+    if (u->w->dev->backend->dialect != IQT_DIALECT_HOST)
+        return NULL;
+    if (u->w->layout == IQT_LAYOUT_PACKED)
+        return u->cache.rows;
+    return u->from->base_type == 0 ? u->bytes : NULL;
+}
+
+static enum iqt_status place(struct upload *u, uint64_t total)
+{
+    struct iqt_matrix *w = u->w;
     const struct iqt_backend *backend = w->dev->backend;
-    const bool borrow = backend->dialect == IQT_DIALECT_HOST &&
-                        w->layout == IQT_LAYOUT_NATIVE && from->base_type == 0;
-    struct upload u = { .w = w, .from = from, .bytes = bytes, .native_row = native_row };
+    const void *host = rows_in_place(u);
+    enum iqt_status status;
+
+    if (host) {
+        IQT_TRY(backend->alloc(w->dev->hw, total, host, &w->mem));
+        w->map = u->cache.map;
+        u->cache.map = (struct iqt_map){ 0 };
+        return IQT_OK;
+    }
+    /* Kernels may load 16 bytes at a time, so the last row is followed by as many. */
+    IQT_TRY(backend->alloc(w->dev->hw, iqt_round_up(total, 16) + 16, NULL, &w->mem));
+    status = fill_stages(u);
+    if (status != IQT_OK)
+        backend->free(w->dev->hw, w->mem);
+    return status;
+}
+
+static enum iqt_status place_packed(struct upload *u, uint64_t total)
+{
+    struct iqt_matrix *w = u->w;
+    const struct iqt_packed_source source = { .w = w,
+                                              .from = u->from,
+                                              .bytes = u->bytes,
+                                              .native_row = u->native_row,
+                                              .packer = &u->packer,
+                                              .pool = u->pool };
+    enum iqt_status status;
+
+    iqt_packer_init(&u->packer, w->format, w->dev->backend->dialect);
+    if (!u->alone)
+        iqt_packed_cache_open(&u->cache, &source);
+    status = place(u, total);
+    iqt_packed_cache_close(&u->cache, status == IQT_OK);
+    return status;
+}
+
+static enum iqt_status fill_matrix(struct upload *u)
+{
+    struct iqt_matrix *w = u->w;
     enum iqt_status status;
     uint64_t total;
 
     w->row_bytes = iqt_layout_row_bytes(w->format, w->layout, w->k);
-    w->tile_rows = iqt_layout_rows(w->format, backend->dialect, w->layout);
+    w->tile_rows = iqt_layout_rows(w->format, w->dev->backend->dialect, w->layout);
     w->expert_rows = iqt_round_up(w->m, w->tile_rows);
     if (!iqt_mul(w->expert_rows, w->row_bytes, &total) ||
-        !iqt_mul(count_of(w), total, &total) || total > UINT64_MAX / 2)
+        !iqt_mul(iqt_matrix_count(w), total, &total) || total > UINT64_MAX / 2)
         return iqt_fail(IQT_ERR_SHAPE, "matrix of %zu rows of %zu bytes: too large", w->m,
                         w->row_bytes);
-    if (borrow)
-        return backend->alloc(w->dev->hw, total, bytes, &w->mem);
-    /* Kernels may load 16 bytes at a time, so the last row is followed by as many. */
-    IQT_TRY(backend->alloc(w->dev->hw, iqt_round_up(total, 16) + 16, NULL, &w->mem));
-    status = fill_stages(&u);
-    if (status != IQT_OK)
-        backend->free(w->dev->hw, w->mem);
+    if (w->layout != IQT_LAYOUT_PACKED)
+        return place(u, total);
+    if ((uint64_t)w->m * w->row_bytes >= THREADED_BYTES)
+        u->pool = iqt_pool_create(w->dev->ctx->cpu_threads);
+    status = place_packed(u, total);
+    iqt_pool_destroy(u->pool);
     return status;
 }
 
 /* experts 0: an ordinary matrix. */
 static enum iqt_status upload(struct iqt_device *dev, const struct iqt_format *f,
                               size_t experts, size_t m, size_t k, const void *bytes,
-                              size_t size, enum iqt_layout layout,
+                              size_t size, enum iqt_layout layout, bool alone,
                               struct iqt_matrix **out)
 {
+    struct upload u = { .from = f, .bytes = bytes, .alone = alone };
     struct iqt_matrix *w;
     enum iqt_status status;
-    size_t native_row = 0;
 
     if (!dev || !f || !bytes || !out)
         return iqt_fail(IQT_ERR_ARG, "upload of a matrix: %s is NULL",
@@ -240,7 +295,7 @@ static enum iqt_status upload(struct iqt_device *dev, const struct iqt_format *f
     if (layout != IQT_LAYOUT_NATIVE && layout != IQT_LAYOUT_PACKED)
         return iqt_fail(IQT_ERR_ARG, "upload of a matrix: unknown layout %d",
                         (int)layout);
-    IQT_TRY(check_shape(dev, f, experts ? experts : 1, m, k, size, &native_row));
+    IQT_TRY(check_shape(dev, f, experts ? experts : 1, m, k, size, &u.native_row));
     w = malloc(sizeof *w);
     if (!w)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for a matrix");
@@ -250,9 +305,10 @@ static enum iqt_status upload(struct iqt_device *dev, const struct iqt_format *f
                               .m = m,
                               .k = k,
                               .experts = experts };
+    u.w = w;
     status = check_expert(w);
     if (status == IQT_OK)
-        status = fill_matrix(w, f, bytes, native_row);
+        status = fill_matrix(&u);
     if (status != IQT_OK) {
         free(w);
         return status;
@@ -265,7 +321,15 @@ enum iqt_status iqt_matrix_upload(struct iqt_device *dev, const struct iqt_forma
                                   size_t m, size_t k, const void *bytes, size_t size,
                                   enum iqt_layout layout, struct iqt_matrix **out)
 {
-    return upload(dev, f, 0, m, k, bytes, size, layout, out);
+    return upload(dev, f, 0, m, k, bytes, size, layout, false, out);
+}
+
+enum iqt_status iqt_matrix_upload_alone(struct iqt_device *dev,
+                                        const struct iqt_format *f, size_t m, size_t k,
+                                        const void *bytes, size_t size,
+                                        enum iqt_layout layout, struct iqt_matrix **out)
+{
+    return upload(dev, f, 0, m, k, bytes, size, layout, true, out);
 }
 
 enum iqt_status iqt_experts_upload(struct iqt_device *dev, const struct iqt_format *f,
@@ -276,7 +340,7 @@ enum iqt_status iqt_experts_upload(struct iqt_device *dev, const struct iqt_form
     if (experts < 1 || experts > INT32_MAX)
         return iqt_fail(IQT_ERR_SHAPE, "%zu experts, expected 1 .. %d", experts,
                         INT32_MAX);
-    return upload(dev, f, experts, m, k, bytes, size, layout, out);
+    return upload(dev, f, experts, m, k, bytes, size, layout, false, out);
 }
 
 void iqt_matrix_destroy(struct iqt_matrix *w)
@@ -284,5 +348,6 @@ void iqt_matrix_destroy(struct iqt_matrix *w)
     if (!w)
         return;
     w->dev->backend->free(w->dev->hw, w->mem);
+    iqt_map_close(&w->map);
     free(w);
 }

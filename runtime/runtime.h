@@ -20,8 +20,10 @@ struct iqt_plan_source {
 enum { IQT_MAX_BACKENDS = 8, IQT_REASON_BYTES = 512 };
 
 struct iqt_context {
-    char *cache_dir, *db_path; /* resolved; "" : none */
+    char *cache_dir, *db_path, *packed_dir; /* resolved; "" : none */
     uint32_t cpu_threads;
+    iqt_note_fn note; /* NULL: nobody wants to know */
+    void *note_user;
     pthread_mutex_t lock; /* guards everything below */
     struct iqt_plan_source source;
     bool reason_known[IQT_MAX_BACKENDS];
@@ -89,7 +91,24 @@ struct iqt_matrix {
     size_t experts;     /* matrices of m rows, expert_rows apart; 0: an ordinary one */
     size_t expert_rows; /* m, rounded up to tile_rows */
     struct iqt_mem *mem;
+    struct iqt_map map; /* a file of packed rows that mem borrows; else empty */
 };
+
+/* ---- matrix.c ---- */
+
+/* Matrices of m rows in one: its experts, or itself. */
+static inline size_t iqt_matrix_count(const struct iqt_matrix *w)
+{
+    return w->experts ? w->experts : 1;
+}
+
+/* As iqt_matrix_upload(), but into memory of its own and without files of packed rows: for weights of no
+ * model, and for copies that must not share a cache. */
+IQT_MUST_USE enum iqt_status iqt_matrix_upload_alone(struct iqt_device *dev,
+                                                     const struct iqt_format *f, size_t m,
+                                                     size_t k, const void *bytes,
+                                                     size_t size, enum iqt_layout layout,
+                                                     struct iqt_matrix **out);
 
 /* ---- tuned.c ---- */
 

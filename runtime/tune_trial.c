@@ -142,8 +142,8 @@ enum iqt_status iqt_trial_load(struct iqt_trial *t, const struct iqt_tune_job *j
 static enum iqt_status upload(const struct iqt_trial *t, enum iqt_layout layout,
                               size_t rows, const void *bytes, struct iqt_matrix **out)
 {
-    return iqt_matrix_upload(t->dev, t->job.format, rows, t->job.k, bytes,
-                             rows * t->row_bytes, layout, out);
+    return iqt_matrix_upload_alone(t->dev, t->job.format, rows, t->job.k, bytes,
+                                   rows * t->row_bytes, layout, out);
 }
 
 /* Another copy of the weights. A CPU borrows native bytes, so it needs host bytes of its own. */

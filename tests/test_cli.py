@@ -257,6 +257,34 @@ def test_matvec(p):
     expect(p.left_over() == [], "left behind: %s", p.left_over())
 
 
+def test_packed_cache(p):
+    """One file a matrix, made once; what is wrong with it is told, and no product is another."""
+    p.write("x.f32", golden_file.read(IQ4_KS).floats("real.x"))
+
+    def product(*options):
+        done = p.run("matvec", IQ4_KS, "real.q", "--x", "x.f32", "-o", "y.f32", "--device", "cpu", *options)
+        expect(done.returncode == 0 and done.stdout == "", "%s: exit %d, %s", options, done.returncode,
+               done.stderr)
+        return p.read("y.f32"), done.stderr
+
+    want, said = product()
+    expect(said == "", "a product says %r", said)
+    for what in "made", "taken":
+        expect(product("--packed-cache", "kept") == (want, ""), "%s: another product, or a message", what)
+    names = os.listdir(p.path_of("kept"))
+    expect(len(names) == 1 and names[0].endswith(".iqtp"), "kept are %s, expected one .iqtp", names)
+    name = os.path.join("kept", names[0])
+    data = bytearray(p.read(name))
+    data[p.random.randrange(len(data))] ^= 1 << p.random.randrange(8)
+    p.write(name, data)
+    got, said = product("--packed-cache", "kept")
+    expect(got == want and name in said and "packed anew" in said, "a flipped bit: %r", said)
+    expect(product("--packed-cache", "kept") == (want, ""), "a damaged file was not made anew")
+    got, said = product("--packed-cache", "x.f32/kept")
+    expect(got == want and "not kept" in said and "x.f32" in said, "no folder: %r", said)
+    expect(p.left_over() == [], "left behind: %s", p.left_over())
+
+
 def test_gen(p):
     """Deterministic text for every dialect; the plan of a name is the plan of the options."""
     for dialect in ("host", "glsl", "cuda", "hip"):
@@ -396,7 +424,7 @@ def test_damaged(p):
 
 
 TESTS = [test_help, test_usage, test_names, test_order, test_stdout, test_devices, test_decode,
-         test_decode_output, test_matvec, test_gen, test_info_doctor, test_golden, test_check,
+         test_decode_output, test_matvec, test_packed_cache, test_gen, test_info_doctor, test_golden, test_check,
          test_truncated, test_damaged]
 
 

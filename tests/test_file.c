@@ -1,10 +1,7 @@
 /* Files and folders: mapping, reading, atomic replacing, the cache folder. */
-#include "tests/check.h"
+#include "tests/scratch.h"
 
-#include <dirent.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,17 +21,9 @@ static const char *in_folder(const char *name)
     return out;
 }
 
-static unsigned entries(void)
+static uint32_t entries(void)
 {
-    DIR *dir = opendir(folder);
-    unsigned count = 0;
-
-    if (dir == NULL)
-        return UINT32_MAX;
-    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-        count += e->d_name[0] != '.' || (e->d_name[1] != '\0' && e->d_name[1] != '.');
-    closedir(dir);
-    return count;
+    return scratch_entries(folder);
 }
 
 static bool holds(const char *path, const char *text)
@@ -204,6 +193,22 @@ static void test_dirs(void)
     check_end();
 }
 
+/* Room is that of the file's folder, whether or not there is such a file. */
+static void test_room(void)
+{
+    if (!check_begin("file.room"))
+        return;
+    check_true(iqt_room_check(in_folder("a"), 1) == IQT_OK, "one byte: %s",
+               iqt_last_error());
+    check_true(iqt_room_check(in_folder("a"), INT64_MAX) == IQT_ERR_IO &&
+                   strstr(iqt_last_error(), "not enough room") != NULL &&
+                   strstr(iqt_last_error(), "9223372036854775807") != NULL,
+               "2^63 - 1 bytes: '%s', expected that there is not enough room",
+               iqt_last_error());
+    check_true(iqt_room_check(in_folder("no/such"), 1) == IQT_ERR_IO, "missing folder");
+    check_end();
+}
+
 static void test_cache_dir(void)
 {
     static const struct {
@@ -245,16 +250,14 @@ int main(int argc, char **argv)
 {
     snprintf(folder, sizeof folder, "/tmp/iqt_test_file.XXXXXX");
     check_init(argc, argv);
-    if (mkdtemp(folder) == NULL) {
-        perror(folder);
-        return 1;
-    }
+    scratch_make(folder);
     test_replace();
     test_replace_fails();
     test_replace_special();
     test_map();
     test_read();
     test_dirs();
+    test_room();
     test_cache_dir();
     rmdir(folder);
     return check_done();

@@ -1,8 +1,8 @@
 /* Compiling and caching on Vulkan: what a broken text, an absent compiler, and damaged, cut or
  * foreign cache files do. Nothing of it may reach the driver or change a result. */
+#include "tests/scratch.h"
 #include "tests/vulkan_case.h"
 
-#include <ftw.h>
 #include <unistd.h>
 
 enum { MAX_LISTED = 4096, PATH_BYTES = 4096, HASH = 0x1234, COMPILER = 77 };
@@ -284,15 +284,6 @@ static void check_no_folder(uint32_t index)
 
 /* ---- Main ---- */
 
-static int remove_entry(const char *path, const struct stat *st, int type,
-                        struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static void check_devices(const struct found *found)
 {
     for (uint32_t i = 0; i < found->count; i++) {
@@ -312,10 +303,7 @@ int main(int argc, char **argv)
     struct found found;
 
     check_init(argc, argv);
-    if (mkdtemp(cache_dir) == NULL) {
-        perror(cache_dir);
-        return 1;
-    }
+    scratch_make(cache_dir);
     found_scan(&found);
     check_spirv_cache();
     check_wrong_compiler();
@@ -331,6 +319,6 @@ int main(int argc, char **argv)
         check_end();
     }
     iqt_spirv_compiler_close(compiler);
-    nftw(cache_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(cache_dir);
     return check_done();
 }

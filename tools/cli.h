@@ -112,28 +112,15 @@ struct iqt_specs {
 };
 IQT_MUST_USE enum iqt_status iqt_specs_find(const char *device, struct iqt_specs *out);
 
-/* A context, a device and a queue that belong together. spec NULL: the preferred device. */
+/* A context, a device and a queue that belong together. spec NULL: the preferred device; packed_dir NULL:
+ * packed rows are not kept. Notes of the context go to standard error. */
 struct iqt_seat {
     struct iqt_context *ctx;
     struct iqt_device *dev;
     struct iqt_queue *queue;
 };
-IQT_MUST_USE enum iqt_status iqt_seat_open(const char *spec, struct iqt_seat *out);
+IQT_MUST_USE enum iqt_status iqt_seat_open(const char *spec, const char *packed_dir,
+                                           struct iqt_seat *out);
 void iqt_seat_close(struct iqt_seat *seat);
-
-/* ---- output.c ---- */
-
-/* A file written from its first byte to its last: a temporary file beside it that is renamed at
- * the end. What exists and is no regular file (a pipe, a device) is written in place. */
-struct iqt_output {
-    int fd;
-    char *path, *temp; /* temp NULL: written in place */
-};
-IQT_MUST_USE enum iqt_status iqt_output_open(const char *path, struct iqt_output *out);
-IQT_MUST_USE enum iqt_status iqt_output_write(struct iqt_output *o, const void *data,
-                                              size_t bytes);
-/* Makes the file appear. On failure, too, nothing is left to be done. */
-IQT_MUST_USE enum iqt_status iqt_output_commit(struct iqt_output *o);
-void iqt_output_discard(struct iqt_output *o); /* leaves nothing; no-op after commit */
 
 #endif

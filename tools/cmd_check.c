@@ -150,7 +150,7 @@ static enum iqt_status check_device(struct run *r, const char *spec)
     struct iqt_seat seat;
     enum iqt_status status = IQT_OK;
 
-    IQT_TRY(iqt_seat_open(spec, &seat));
+    IQT_TRY(iqt_seat_open(spec, NULL, &seat));
     if (r->forced && r->plan.dialect != seat.dev->backend->dialect) {
         iqt_seat_close(&seat);
         return IQT_OK;

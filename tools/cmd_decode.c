@@ -138,7 +138,7 @@ static enum iqt_status decode_on_device(const struct iqt_weights *w, const char 
         h.max_rows = 1;
     while (h.cols > 1 && h.cols * w->k > PART_FLOATS)
         h.cols /= 2;
-    IQT_TRY(iqt_seat_open(device, &h.seat));
+    IQT_TRY(iqt_seat_open(device, NULL, &h.seat));
     h.x = calloc(h.cols * w->k, sizeof *h.x);
     h.y = calloc(h.cols * h.max_rows, sizeof *h.y);
     h.w = calloc(h.max_rows * w->k, sizeof *h.w);

@@ -219,19 +219,6 @@ static enum iqt_status make_output(const struct gen_opts *o, struct iqt_buf *out
     return iqt_buf_check(out);
 }
 
-static enum iqt_status write_file(const char *path, const struct iqt_buf *text)
-{
-    struct iqt_output out;
-    enum iqt_status status;
-
-    IQT_TRY(iqt_output_open(path, &out));
-    status = iqt_output_write(&out, text->data, text->bytes);
-    if (status == IQT_OK)
-        return iqt_output_commit(&out);
-    iqt_output_discard(&out);
-    return status;
-}
-
 static enum iqt_status write_format(const struct gen_opts *all,
                                     const struct iqt_format *f, const char *suffix)
 {
@@ -243,7 +230,7 @@ static enum iqt_status write_format(const struct gen_opts *all,
     status = make_output(&o, &binary);
     iqt_buf_printf(&path, "%s/%s%s", all->out, f->name, suffix);
     if (status == IQT_OK)
-        status = write_file(iqt_buf_text(&path), &binary);
+        status = iqt_file_replace(iqt_buf_text(&path), binary.data, binary.bytes);
     iqt_buf_free(&binary);
     iqt_buf_free(&path);
     return status;
@@ -292,7 +279,7 @@ static int run(const void *opts, int count, char **args)
     }
     status = make_output(o, &text);
     if (status == IQT_OK && o->out != NULL)
-        status = write_file(o->out, &text);
+        status = iqt_file_replace(o->out, text.data, text.bytes);
     else if (status == IQT_OK)
         fwrite(iqt_buf_text(&text), 1, text.bytes, stdout);
     iqt_buf_free(&text);

@@ -47,7 +47,7 @@ static enum iqt_status open_seats(struct golden *g, const char *device)
     for (; g->seats < list.count; g->seats++) {
         struct iqt_seat *seat = &g->seat[g->seats];
 
-        IQT_TRY(iqt_seat_open(list.spec[g->seats], seat));
+        IQT_TRY(iqt_seat_open(list.spec[g->seats], NULL, seat));
         g->simulated |= iqt_device_simulated(iqt_device_describe(seat->dev));
     }
     return IQT_OK;

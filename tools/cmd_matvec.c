@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct matvec_opts {
-    const char *x, *out, *device, *layout, *plan;
+    const char *x, *out, *device, *layout, *plan, *packed;
     uint32_t n;
 };
 
@@ -23,6 +23,9 @@ static const struct iqt_opt matvec_opts[] = {
     { "plan", IQT_OPT_STRING, "NAME",
       "this plan, and its layout, instead of the chosen one",
       offsetof(struct matvec_opts, plan) },
+    { "packed-cache", IQT_OPT_STRING, "DIR",
+      "keep packed rows in this folder, and take them from there the next time",
+      offsetof(struct matvec_opts, packed) },
     { "n", IQT_OPT_U32, "N", "vectors in X.f32, 1 .. 16 (default: 1)",
       offsetof(struct matvec_opts, n) },
     { 0 },
@@ -46,7 +49,7 @@ static enum iqt_status product(const struct matvec_opts *o, const struct iqt_wei
     struct iqt_seat seat;
     enum iqt_status status;
 
-    IQT_TRY(iqt_seat_open(o->device, &seat));
+    IQT_TRY(iqt_seat_open(o->device, o->packed, &seat));
     status = iqt_matrix_upload(seat.dev, w->format, w->m, w->k, w->rows,
                                w->m * w->row_bytes, layout, &matrix);
     if (status != IQT_OK)
@@ -57,19 +60,6 @@ static enum iqt_status product(const struct matvec_opts *o, const struct iqt_wei
     iqt_matrix_destroy(matrix);
 close_seat:
     iqt_seat_close(&seat);
-    return status;
-}
-
-static enum iqt_status write_y(const char *path, const float *y, size_t count)
-{
-    struct iqt_output out;
-    enum iqt_status status;
-
-    IQT_TRY(iqt_output_open(path, &out));
-    status = iqt_output_write(&out, y, count * sizeof *y);
-    if (status == IQT_OK)
-        return iqt_output_commit(&out);
-    iqt_output_discard(&out);
     return status;
 }
 
@@ -89,7 +79,7 @@ static enum iqt_status run_product(const struct matvec_opts *o,
     if (status == IQT_OK)
         status = product(o, w, layout, (const float *)(const void *)x.data, n, y);
     if (status == IQT_OK)
-        status = write_y(o->out, y, n * w->m);
+        status = iqt_file_replace(o->out, y, n * w->m * sizeof *y);
     free(y);
     iqt_map_close(&x);
     return status;
@@ -134,7 +124,8 @@ static int run(const void *opts, int count, char **args)
 const struct iqt_command iqt_cmd_matvec = {
     .name = "matvec",
     .usage =
-        "FILE TENSOR --x X.f32 -o Y.f32 [--device D] [--layout L] [--plan P] [--n N]",
+        "FILE TENSOR --x X.f32 -o Y.f32 [--device D] [--layout L] [--plan P] [--n N] "
+        "[--packed-cache DIR]",
     .summary = "multiply a tensor with vectors from a raw float32 file",
     .opts = matvec_opts,
     .opts_bytes = sizeof(struct matvec_opts),

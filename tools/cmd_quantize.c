@@ -409,7 +409,7 @@ static enum iqt_status open_device(const struct quantize_opts *o, struct asked *
 {
     if (o->device == NULL)
         return IQT_OK;
-    IQT_TRY(iqt_seat_open(o->device, &asked->seat));
+    IQT_TRY(iqt_seat_open(o->device, NULL, &asked->seat));
     return iqt_finder_create(asked->seat.dev, &asked->finder);
 }
 

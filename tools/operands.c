@@ -152,10 +152,20 @@ enum iqt_status iqt_specs_find(const char *device, struct iqt_specs *out)
     return IQT_OK;
 }
 
-enum iqt_status iqt_seat_open(const char *spec, struct iqt_seat *out)
+static void print_note(void *user, const char *text)
 {
+    (void)user;
+    fprintf(stderr, "iqtile: %s\n", text);
+}
+
+enum iqt_status iqt_seat_open(const char *spec, const char *packed_dir,
+                              struct iqt_seat *out)
+{
+    const struct iqt_context_options options = { .struct_size = sizeof options,
+                                                 .packed_dir = packed_dir,
+                                                 .note = print_note };
     struct iqt_seat seat = { 0 };
-    enum iqt_status status = iqt_context_create(NULL, &seat.ctx);
+    enum iqt_status status = iqt_context_create(&options, &seat.ctx);
 
     if (status == IQT_OK)
         status = iqt_device_open(seat.ctx, spec, &seat.dev);

@@ -107,6 +107,10 @@ struct iqt_device;
 struct iqt_queue;
 struct iqt_matrix;
 
+/* Told about something that went wrong without failing a call: one sentence, valid during the call, in the
+ * thread in which it happened. It must not call back into the context. */
+typedef void (*iqt_note_fn)(void *user, const char *text);
+
 struct iqt_context_options {
     size_t struct_size;    /* sizeof(struct iqt_context_options) */
     const char *db_path;   /* tuning database; NULL: $IQT_DB, else the user's cache
@@ -114,6 +118,14 @@ struct iqt_context_options {
     const char *cache_dir; /* compiled kernels; NULL: $IQT_CACHE, else the user's cache
                             * folder; "" : none */
     uint32_t cpu_threads;  /* threads of a CPU device; 0: one per usable core */
+    const char
+        *packed_dir;  /* packed rows are kept here, a file a matrix, and taken from here
+                             * at the next upload of the same weights (docs/packed-rows.md);
+                             * made when it is not there. Trusted like the weights. NULL or
+                             * "" : none */
+    iqt_note_fn note; /* about files in packed_dir that could not be used or written;
+                             * NULL: nobody wants to know */
+    void *note_user;  /* its first argument */
 };
 
 /* options may be NULL for all defaults. Loads no driver yet. The context must outlive every
@@ -171,7 +183,8 @@ enum iqt_layout {
 /* Uploads m rows of k weights. bytes points to m * iqt_format_row_bytes() GGUF bytes, for
  * instance into a mapped file; it is not needed after the call, except that a CPU device with
  * IQT_LAYOUT_NATIVE borrows it until iqt_matrix_destroy(). size is the number of readable
- * bytes and is checked. */
+ * bytes and is checked. With a packed_dir a CPU device maps the file of the packed rows; one that
+ * is cut short meanwhile ends the process (SIGBUS), as a mapped GGUF file does. */
 IQT_API IQT_MUST_USE enum iqt_status iqt_matrix_upload(
     struct iqt_device *dev, const struct iqt_format *f, size_t m, size_t k,
     const void *bytes, size_t size, enum iqt_layout layout, struct iqt_matrix **out);
