@@ -198,46 +198,6 @@ enum iqt_status iqt_plan_parse(const char *name, struct iqt_plan *out)
     return IQT_OK;
 }
 
-uint32_t iqt_plan_threads(const struct iqt_plan *p)
-{
-    return (uint32_t)p->threads * p->rows_group / p->rows_thread;
-}
-
-uint32_t iqt_plan_row_groups(const struct iqt_plan *p, uint32_t rows)
-{
-    return (uint32_t)(((uint64_t)rows + p->rows_group - 1) / p->rows_group);
-}
-
-uint32_t iqt_plan_groups(const struct iqt_plan *p, uint32_t rows)
-{
-    return iqt_plan_row_groups(p, rows) * p->split;
-}
-
-uint64_t iqt_plan_partials(const struct iqt_plan *p, uint32_t rows, uint32_t cols)
-{
-    return (uint64_t)iqt_plan_groups(p, rows) * p->rows_group *
-           (p->op == IQT_OP_GATED ? 2 : 1) * cols;
-}
-
-static bool is_tile(const struct iqt_plan *p)
-{
-    return p->layout == IQT_LAYOUT_PACKED &&
-           iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_NONE;
-}
-
-uint32_t iqt_plan_columns(const struct iqt_plan *p)
-{
-    const bool hip = p->dialect == IQT_DIALECT_HIP;
-    /* AMD's value words are twice as many; a gate has pointers of its own. */
-    const bool wide =
-        hip ? p->format->decode == IQT_DECODE_CODEBOOK : p->op == IQT_OP_GATED;
-    const uint32_t most = wide || (hip && p->n > 8) ? 4 : 8;
-
-    if (p->compute == IQT_COMPUTE_MMA)
-        return p->n;
-    return is_tile(p) && p->n > most ? most : p->n;
-}
-
 bool iqt_plan_is_asked_for(const struct iqt_plan *p)
 {
     return iqt_plan_multiplies_floats(p) && p->compute != iqt_compute_default(p->format);
@@ -252,29 +212,6 @@ bool iqt_compute_find_floats(const char *name, enum iqt_compute *out)
         return false;
     *out = (enum iqt_compute)(IQT_COMPUTE_F16 + i);
     return true;
-}
-
-uint32_t iqt_plan_weights_per_iteration(const struct iqt_plan *p)
-{
-    return (uint32_t)p->span * p->rows_thread;
-}
-
-double iqt_plan_bytes_per_iteration(const struct iqt_plan *p)
-{
-    const struct iqt_format *f = p->format;
-    const double weights = (double)iqt_plan_weights_per_iteration(p) * f->bytes;
-    const double scale = iqt_plan_takes_floats(p) ? 0 : sizeof(float);
-    const double x =
-        iqt_compute_activations(p->compute)->bytes + scale / (double)IQT_X_BLOCK;
-
-    if (p->compute == IQT_COMPUTE_MMA)
-        return iqt_mma_lane_bytes(p);
-    return weights / f->superblock + (double)iqt_plan_columns(p) * p->span * x;
-}
-
-bool iqt_plan_fits(const struct iqt_plan *p, size_t k)
-{
-    return k % p->span == 0 && k % 32 == 0;
 }
 
 bool iqt_plan_shared_scales(const struct iqt_plan *p)
@@ -390,9 +327,9 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
          "t%u: expected a power of two up to 64", p->threads);
     RULE(power_of_two(p->span) && p->span >= 32 && p->span <= 256,
          "s%u: expected a power of two from 32 to 256", p->span);
-    if (is_tile(p))
+    if (iqt_plan_is_tile(p))
         IQT_TRY(check_tile(p));
-    RULE(is_tile(p) || p->layout == IQT_LAYOUT_NATIVE || p->span >= unit,
+    RULE(iqt_plan_is_tile(p) || p->layout == IQT_LAYOUT_NATIVE || p->span >= unit,
          "s%u: the packed unit of %s is %u weights", p->span, p->format->name, unit);
     RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec,
          p->format->name, iqt_layout_name(p->layout), vec);
@@ -469,7 +406,7 @@ static bool compute_ok(const struct iqt_plan *p)
     case IQT_COMPUTE_F32:
         return p->compute == usual ||
                (usual == IQT_COMPUTE_I8 && p->dialect != IQT_DIALECT_HOST &&
-                p->covers == IQT_COVERS_ONE && !is_tile(p));
+                p->covers == IQT_COVERS_ONE && !iqt_plan_is_tile(p));
     default:
         return p->compute == usual;
     }

@@ -183,6 +183,8 @@ struct iqt_plan iqt_plan_split(const struct iqt_plan *plan,
 uint32_t iqt_plan_row_groups(const struct iqt_plan *plan, uint32_t rows);
 uint64_t iqt_plan_partials(const struct iqt_plan *plan, uint32_t rows, uint32_t cols);
 
+/* Whether the rows are tiles. */
+bool iqt_plan_is_tile(const struct iqt_plan *plan);
 /* Whether the kernel has a format's table of scales in shared memory. */
 bool iqt_plan_shared_scales(const struct iqt_plan *plan);
 /* Workgroups of a launch over rows; threads of a workgroup. */

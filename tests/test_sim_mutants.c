@@ -428,8 +428,8 @@ int main(int argc, char **argv)
         { TILE_KT, 64 },    { TILE_KT3, 32 },    { SPLIT, 32 },       { SPLIT_HIP, 64 },
         { MMA4, 32 },       { MMA5, 32 },        { MMA_KT1, 32 },     { MFMA3, 64 },
         { MFMA4, 64 },      { MFMA5, 64 },       { MFMA6, 64 },       { MFMA_KT1, 64 },
-        { MFMA_KT3, 64 },   { MFMA_KT4, 64 },
-        { HALF, 32 },        { HALF_HIP, 32 },   { HALF_HIP, 64 }
+        { MFMA_KT3, 64 },   { MFMA_KT4, 64 },    { HALF, 32 },        { HALF_HIP, 32 },
+        { HALF_HIP, 64 }
     };
 
     check_init(argc, argv);
