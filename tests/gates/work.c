@@ -115,14 +115,15 @@ static enum iqt_status add_helpers(struct gate_kernels *k, enum iqt_dialect d)
     return IQT_OK;
 }
 
-/* Float16 activations of one column: nobody's default, but each format's plan that a caller would name first. */
+/* Float16 activations of one column, every fourth format: nobody's default, but what a caller would name first. */
 static enum iqt_status add_halves(struct gate_kernels *k, enum iqt_dialect d)
 {
-    for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++) {
+    for (size_t i = 0; iqt_formats[i].name != NULL; i++) {
         const struct iqt_plan plan = iqt_plan_of_floats(
-            iqt_plan_default(f, d, IQT_OP_MATVEC, 1, IQT_LAYOUT_NATIVE), IQT_COMPUTE_F16);
+            iqt_plan_default(&iqt_formats[i], d, IQT_OP_MATVEC, 1, IQT_LAYOUT_NATIVE),
+            IQT_COMPUTE_F16);
 
-        if (iqt_plan_check(&plan, NULL) == IQT_OK)
+        if (i % 4 == 0 && iqt_plan_check(&plan, NULL) == IQT_OK)
             IQT_TRY(gate_add(k, &plan, false));
     }
     return IQT_OK;
