@@ -199,7 +199,7 @@ static void check_foreign(struct target *t)
 static void check_layouts(struct targets *all, const struct iqt_format *f)
 {
     uint64_t layout[MAX_TARGETS] = { 0 };
-    struct loaded plain[MAX_TARGETS] = { { NULL } };
+    struct loaded plain[MAX_TARGETS] = { 0 };
     char path[PATH_BYTES];
 
     if (!check_begin("layouts.%s", f->name))
