@@ -237,4 +237,26 @@ static inline void scene_close(struct scene *s)
     scratch_remove(kept);
 }
 
+/* ---- Every device ---- */
+
+/* together: may be NULL. */
+static inline int packed_main(int argc, char **argv, void (*each)(struct target *t),
+                              void (*together)(struct targets *all))
+{
+    char folder[] = "/tmp/iqt_packed.XXXXXX";
+    struct targets all;
+
+    check_init(argc, argv);
+    scratch_make(folder);
+    snprintf(kept, sizeof kept, "%s/a/kept", folder);
+    targets_open(&all);
+    for (size_t i = 0; i < all.count; i++)
+        each(&all.at[i]);
+    if (together)
+        together(&all);
+    targets_close(&all);
+    scratch_remove(folder);
+    return check_done();
+}
+
 #endif

@@ -199,7 +199,7 @@ static void check_foreign(struct target *t)
 static void check_layouts(struct targets *all, const struct iqt_format *f)
 {
     uint64_t layout[MAX_TARGETS] = { 0 };
-    struct loaded plain[MAX_TARGETS] = { { NULL } };
+    struct loaded plain[MAX_TARGETS] = { 0 };
     char path[PATH_BYTES];
 
     if (!check_begin("layouts.%s", f->name))
@@ -257,26 +257,23 @@ static void check_weights(struct target *t)
     check_end();
 }
 
+static void check_target(struct target *t)
+{
+    check_formats(t);
+    check_large(t);
+    check_interleaved(t);
+    check_damaged(t);
+    check_foreign(t);
+    check_weights(t);
+}
+
+static void check_all(struct targets *all)
+{
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        check_layouts(all, f);
+}
+
 int main(int argc, char **argv)
 {
-    char folder[] = "/tmp/iqt_packed_cache.XXXXXX";
-    struct targets all;
-
-    check_init(argc, argv);
-    scratch_make(folder);
-    snprintf(kept, sizeof kept, "%s/a/kept", folder);
-    targets_open(&all);
-    for (size_t i = 0; i < all.count; i++) {
-        check_formats(&all.at[i]);
-        check_large(&all.at[i]);
-        check_interleaved(&all.at[i]);
-        check_damaged(&all.at[i]);
-        check_foreign(&all.at[i]);
-        check_weights(&all.at[i]);
-    }
-    for (const struct iqt_format *f = iqt_formats; f->name; f++)
-        check_layouts(&all, f);
-    targets_close(&all);
-    scratch_remove(folder);
-    return check_done();
+    return packed_main(argc, argv, check_target, check_all);
 }

@@ -198,25 +198,18 @@ static void check_threads(struct target *t)
     check_end();
 }
 
+static void check_target(struct target *t)
+{
+    check_no_folder(t);
+    check_full(t);
+    check_full_later(t);
+    check_no_file(t);
+    check_threads(t);
+    check_interfered(t, false);
+    check_interfered(t, true);
+}
+
 int main(int argc, char **argv)
 {
-    char folder[] = "/tmp/iqt_packed_fault.XXXXXX";
-    struct targets all;
-
-    check_init(argc, argv);
-    scratch_make(folder);
-    snprintf(kept, sizeof kept, "%s/a/kept", folder);
-    targets_open(&all);
-    for (size_t i = 0; i < all.count; i++) {
-        check_no_folder(&all.at[i]);
-        check_full(&all.at[i]);
-        check_full_later(&all.at[i]);
-        check_no_file(&all.at[i]);
-        check_threads(&all.at[i]);
-        check_interfered(&all.at[i], false);
-        check_interfered(&all.at[i], true);
-    }
-    targets_close(&all);
-    scratch_remove(folder);
-    return check_done();
+    return packed_main(argc, argv, check_target, NULL);
 }
