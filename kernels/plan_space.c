@@ -362,7 +362,7 @@ struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
     return iqt_plan_default_for(NULL, f, d, op, n, layout);
 }
 
-/* Drivers that are software: lanes of a vector with rows of their own, two or more each, are 1.2 to 2.6 times
+/* Drivers that are software: lanes of a vector with rows of their own, two or more each, are 1.3 to 1.7 times
  * as fast as threads that share rows (docs/kernels.md). With many columns lavapipe takes minutes to compile
  * such a kernel. */
 static bool whole_rows(const struct iqt_limits *device, enum iqt_dialect d, uint32_t n)
