@@ -42,15 +42,17 @@ if [ -n "$hip" ]; then
 fi
 use_venv
 if [ -z "$quick" ]; then
-    cmake --preset asan
-    cmake --build --preset asan
-    cmake --preset fuzz
-    cmake --build --preset fuzz
     configure=(-DIQT_ASAN_DIR="$PWD/build-asan" -DIQT_FUZZ_DIR="$PWD/build-fuzz")
 else
     configure=(-DIQT_ASAN_DIR= -DIQT_FUZZ_DIR=)
 fi
 cmake --preset release -DIQT_WERROR=ON "${configure[@]}"
 cmake --build --preset release
+if [ -z "$quick" ]; then # with the Vulkan kernels that are compiled by now
+    for preset in asan fuzz; do
+        cmake --preset $preset -DIQT_SPIRV_TABLE="$PWD/build/codegen/embedded_spirv.c"
+        cmake --build --preset $preset
+    done
+fi
 # Most tests are one thread; those that use all cores say so (PROCESSORS).
 exec ctest --test-dir build --output-on-failure -j "$(nproc)" ${quick:+-LE slow} "$@"
