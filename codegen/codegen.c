@@ -74,7 +74,7 @@ enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan, struct iqt_buf *out
     IQT_TRY(iqt_places_check(&places));
     emit_head(out, plan);
     if (plan->dialect == IQT_DIALECT_HOST) {
-        iqt_emit_host_prelude(out);
+        iqt_emit_host_prelude(out, plan, 1);
         iqt_emit_host(&e);
     } else {
         iqt_emit_gpu(&e);
@@ -98,7 +98,7 @@ enum iqt_status iqt_emit_host_set(const struct iqt_plan *plans, size_t count,
 {
     struct iqt_places places;
 
-    iqt_emit_host_prelude(out);
+    iqt_emit_host_prelude(out, plans, count);
     for (size_t i = 0; i < count; i++) {
         struct iqt_emit e = { .out = out, .plan = &plans[i], .places = &places };
 

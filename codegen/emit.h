@@ -26,6 +26,7 @@ struct iqt_emit {
     const struct iqt_spelling *spell;
     struct iqt_places *places;
     const char *prefix; /* "w" or "gate": which matrix the text reads */
+    uint32_t lanes;     /* of a host vector: weights */
     uint32_t indent;
 };
 
@@ -69,7 +70,9 @@ void iqt_expr_scalar(const struct iqt_emit *e, const struct iqt_scalar *s, uint3
 
 /* codegen.c dispatches to these. */
 void iqt_emit_gpu(struct iqt_emit *e);
-void iqt_emit_host_prelude(struct iqt_buf *out);
+/* What the texts of these plans need, before them. */
+void iqt_emit_host_prelude(struct iqt_buf *out, const struct iqt_plan *plans,
+                           size_t count);
 void iqt_emit_host(struct iqt_emit *e);
 /* The same as one of several kernels of a text: file-local names get the number. Not fresh: the
  * inner function of that number is already there. */

@@ -6,6 +6,14 @@
 
 #include <stdio.h>
 
+enum { NARROW = 32, WIDEST = 64 }; /* weights of a vector */
+
+/* Vectors of 64 weights need superblocks of whole ones. */
+static bool can_be_wide(const struct iqt_format *f)
+{
+    return f->decode != IQT_DECODE_FLOAT && f->superblock % WIDEST == 0;
+}
+
 static void emit_scalar(struct iqt_emit *e, const char *name, const struct iqt_scalar *s,
                         const char *base)
 {
@@ -50,11 +58,13 @@ static void emit_scale_variables(struct iqt_emit *e)
 {
     const uint32_t groups = iqt_host_scale_groups(e);
 
-    iqt_emit_line(e, "v8f scale[R][%u], factor[R][N][%u];", groups, groups);
+    iqt_emit_line(e, "vfloats scale[R][%u];", groups);
+    if (e->plan->n == 1)
+        iqt_emit_line(e, "vfloats factor[R][%u];", groups);
     if (iqt_has_min(e->plan->format))
-        iqt_emit_line(e, "float least[R][%u];", 8 * groups);
+        iqt_emit_line(e, "float least[R][%u];", e->lanes / 4 * groups);
     if (iqt_host_has_shifts(e))
-        iqt_emit_line(e, "v32 shift[R];");
+        iqt_emit_line(e, "vbytes shift[R];");
 }
 
 static void emit_superblock(struct iqt_emit *e)
@@ -73,9 +83,9 @@ static void emit_superblock(struct iqt_emit *e)
     if (!is_float)
         iqt_emit_host_scales(e);
     iqt_emit_close(e);
-    if (!is_float)
+    if (!is_float && e->plan->n == 1)
         iqt_emit_host_factors(e);
-    for (uint32_t i = 0; i < f->superblock; i += is_float ? 8 : 32)
+    for (uint32_t i = 0; i < f->superblock; i += is_float ? 8 : e->lanes)
         if (is_float)
             iqt_emit_host_floats(e, i);
         else
@@ -84,16 +94,18 @@ static void emit_superblock(struct iqt_emit *e)
 }
 
 /* static void dots(...): the sums of R rows of one matrix with all columns. */
-static void emit_dots(struct iqt_emit *e)
+static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
 {
+    e->lanes = lanes;
     const struct iqt_format *f = e->plan->format;
     const bool min = iqt_has_min(f), packed = e->plan->layout == IQT_LAYOUT_PACKED;
+    const uint32_t chains = WIDEST / e->lanes;
 
     iqt_emit_line(
         e, "static void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
     iqt_emit_open(
         e, "                 const struct iqt_xs *xs, uint32_t cols, float out[R][N])");
-    iqt_emit_line(e, "v8f sum[R][N][2]; // two chains hide the latency of an addition");
+    iqt_emit_line(e, "vfloats sum[R][N][%u];", chains);
     iqt_emit_line(e, "float d[R];");
     if (min)
         iqt_emit_line(e, "float below[R][N], dmin[R];");
@@ -117,7 +129,8 @@ static void emit_dots(struct iqt_emit *e)
         iqt_emit_line(e, "d[r] = 1.0f;");
     }
     iqt_emit_open(e, "for (int c = 0; c < N; c++)");
-    iqt_emit_line(e, "sum[r][c][0] = sum[r][c][1] = zero_f();");
+    for (uint32_t i = 0; i < chains; i++)
+        iqt_emit_line(e, "sum[r][c][%u] = zero_f();", i);
     if (min)
         iqt_emit_line(e, "below[r][c] = 0.0f;");
     iqt_emit_close(e);
@@ -126,21 +139,41 @@ static void emit_dots(struct iqt_emit *e)
     iqt_emit_line(e, "(void)at; (void)d; (void)cols;");
     iqt_emit_line(e, "for (int r = 0; r < R; r++)");
     iqt_emit_line(e, "    for (uint32_t c = 0; c < COLS; c++)");
-    iqt_emit_line(
-        e,
-        min ? "        out[r][c] = sum_f(add_f(sum[r][c][0], sum[r][c][1])) - below[r][c];"
-            : "        out[r][c] = sum_f(add_f(sum[r][c][0], sum[r][c][1]));");
+    iqt_emit_line(e, "        out[r][c] = sum_f(%s)%s;",
+                  chains == 2 ? "add_f(sum[r][c][0], sum[r][c][1])" : "sum[r][c][0]",
+                  min ? " - below[r][c]" : "");
     iqt_emit_close(e);
 }
 
-static void emit_table(struct iqt_emit *e, const char *name, const int8_t *value,
-                       uint32_t count, uint32_t step, uint32_t pad)
+static void emit_dots(struct iqt_emit *e)
+{
+    if (can_be_wide(e->plan->format)) {
+        iqt_emit_line(e, "#if defined(WIDE)");
+        emit_dots_of(e, WIDEST);
+        iqt_emit_line(e, "#else");
+        emit_dots_of(e, NARROW);
+        iqt_emit_line(e, "#endif");
+    } else {
+        emit_dots_of(e, NARROW);
+    }
+}
+
+/* form: how an entry is written, after what comes before it. */
+static void emit_table(struct iqt_emit *e, const char *name, const char *form,
+                       const int8_t *value, uint32_t count, uint32_t step, uint32_t pad)
 {
     iqt_buf_printf(e->out, "static const int8_t %s[] = {", name);
     for (uint32_t i = 0; i < pad; i++)
-        iqt_buf_printf(e->out, "%s%d,", i % 16 ? " " : "\n    ",
+        iqt_buf_printf(e->out, form, i % 16 ? " " : "\n    ",
                        i < count ? value[i * step] : 0);
     iqt_buf_printf(e->out, "\n};\n");
+}
+
+bool iqt_host_has_biased_table(const struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+
+    return f->decode == IQT_DECODE_CODEBOOK && f->codebook->dim < 4 && e->plan->n == 1;
 }
 
 static void emit_fours(struct iqt_emit *e, const struct iqt_codebook *c)
@@ -158,7 +191,7 @@ static void emit_tables(struct iqt_emit *e)
     const struct iqt_codebook *c = f->codebook;
 
     if (f->scale.table)
-        emit_table(e, "scale_table", f->scale.table, 16, 1, 16);
+        emit_table(e, "scale_table", "%s%d,", f->scale.table, 16, 1, 16);
     if (f->decode == IQT_DECODE_TRELLIS) {
         uint32_t power = 1;
 
@@ -177,9 +210,10 @@ static void emit_tables(struct iqt_emit *e)
         return;
     }
     const uint32_t pad = c->count < 16 ? 16 : c->count;
-    emit_table(e, "table", c->value, c->count, c->dim, pad);
+    const char *form = iqt_host_has_biased_table(e) ? "%sT(%d)," : "%s%d,";
+    emit_table(e, "table", form, c->value, c->count, c->dim, pad);
     if (c->dim == 2)
-        emit_table(e, "table_odd", c->value + 1, c->count, 2, pad);
+        emit_table(e, "table_odd", form, c->value + 1, c->count, 2, pad);
 }
 
 /* The rest is the same for every plan: rows, epilogue. */
@@ -223,9 +257,20 @@ static const char *const entry[] = {
     "}",
 };
 
-void iqt_emit_host_prelude(struct iqt_buf *out)
+void iqt_emit_host_prelude(struct iqt_buf *out, const struct iqt_plan *plans,
+                           size_t count)
 {
-    iqt_buf_printf(out, "%s#if defined(__AVX2__)\n%s#else\n%s#endif\n", iqt_prelude_host,
+    bool wide = true;
+
+    for (size_t i = 0; i < count; i++)
+        wide = wide && can_be_wide(plans[i].format);
+    iqt_buf_printf(out, "%s", iqt_prelude_host);
+    if (wide)
+        iqt_buf_printf(out,
+                       "#if defined(__AVX512VNNI__) && defined(__AVX512VBMI__)\n"
+                       "#define WIDE 1\n%s#elif",
+                       iqt_prelude_host_avx512);
+    iqt_buf_printf(out, "%s defined(__AVX2__)\n%s#else\n%s#endif\n", wide ? "" : "#if",
                    iqt_prelude_host_avx2, iqt_prelude_host_portable);
 }
 

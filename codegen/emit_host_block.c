@@ -5,8 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* Address of the byte that holds a place. */
-static void address(const struct iqt_emit *e, struct iqt_place place, char out[64])
+void iqt_host_address(const struct iqt_emit *e, struct iqt_place place, char out[64])
 {
     const uint32_t vecs = e->places->packing.vecs;
 
@@ -34,19 +33,45 @@ static void scalar_field(const struct iqt_emit *e, const struct iqt_field *f, ui
         const uint32_t back =
             !place.in_vec && byte + load > last ? byte + load - last : 0;
         place.bit -= 8 * back;
-        address(e, place, where);
+        iqt_host_address(e, place, where);
         iqt_buf_printf(out, "%s(u%u(%s) >> %u & 0x%xu) << %u", n ? " | " : "", 8 * load,
                        where, shift + 8 * back,
                        plane->width < 32 ? (1u << plane->width) - 1 : ~0u, plane->to);
     }
 }
 
+/* Whether the bits of a field are the lowest bits of the last of eight 16-bit words; then where the words are. */
+static bool is_word_bits(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
+                         char where[64])
+{
+    const uint32_t width = iqt_field_width(f), skipped = 16 * (8 - width);
+    struct iqt_place first = iqt_place_of(e->places, &f->plane[0], i);
+
+    if (width < 2 || width > 8 || first.bit % 8 != 0 || first.bit < skipped)
+        return false;
+    for (uint32_t n = 0; n < width; n++) {
+        const struct iqt_place place = iqt_place_of(e->places, &f->plane[n], i);
+
+        if (f->plane[n].width != 1 || f->plane[n].to != n ||
+            place.in_vec != first.in_vec || place.number != first.number ||
+            place.bit != first.bit + 16 * n)
+            return false;
+    }
+    first.bit -= skipped;
+    iqt_host_address(e, first, where);
+    return true;
+}
+
 void iqt_emit_host_scalar(struct iqt_emit *e, const char *left, const struct iqt_field *f,
                           uint32_t i, const char *right)
 {
     struct iqt_buf b = { 0 };
+    char where[64];
 
-    scalar_field(e, f, i, &b);
+    if (is_word_bits(e, f, i, where))
+        iqt_buf_printf(&b, "word_bits(%s) >> %u", where, 8 - iqt_field_width(f));
+    else
+        scalar_field(e, f, i, &b);
     iqt_emit_line(e, "%s%s%s", left, iqt_buf_text(&b), right);
     iqt_buf_free(&b);
 }
@@ -67,30 +92,81 @@ static bool is_run(const struct iqt_emit *e, const struct iqt_plane *plane, uint
     return first.bit % 8 + plane->width <= 8;
 }
 
-/* One plane of 32 lanes (or 16 pair codes in both halves) as an expression; false when its bits
+/* 16 lanes of a vector are a part. Pairs: both parts of a half have the same codes. */
+static uint32_t first_of_part(uint32_t i, uint32_t weights, uint32_t part)
+{
+    return weights == 2 ? i + part / 2 * 32 : i + 16 * part;
+}
+
+static bool same_vector(struct iqt_place a, struct iqt_place b, uint32_t bytes_apart)
+{
+    return a.in_vec == b.in_vec && a.number == b.number &&
+           a.bit / 8 + bytes_apart == b.bit / 8;
+}
+
+/* The bytes of two parts. */
+static void emit_pair(const struct iqt_emit *e, const struct iqt_place *p,
+                      struct iqt_buf *out)
+{
+    char a[64], b[64];
+
+    iqt_host_address(e, p[0], a);
+    iqt_host_address(e, p[1], b);
+    if (same_vector(p[0], p[1], 0))
+        iqt_buf_printf(out, "load16(%s)", a);
+    else if (same_vector(p[0], p[1], 16))
+        iqt_buf_printf(out, "load32(%s)", a);
+    else
+        iqt_buf_printf(out, "load16_16(%s, %s)", a, b);
+}
+
+static void emit_parts(const struct iqt_emit *e, const struct iqt_place p[4],
+                       struct iqt_buf *out)
+{
+    bool same = true, run = true;
+    char first[64];
+
+    if (e->lanes == 32) {
+        emit_pair(e, p, out);
+        return;
+    }
+    for (uint32_t n = 1; n < 4; n++) {
+        same = same && same_vector(p[0], p[n], 0);
+        run = run && same_vector(p[0], p[n], 16 * n);
+    }
+    iqt_host_address(e, p[0], first);
+    if (same || run) {
+        iqt_buf_printf(out, same ? "quarters(%s)" : "load64(%s)", first);
+        return;
+    }
+    iqt_buf_printf(out, "join(");
+    emit_pair(e, p, out);
+    iqt_buf_printf(out, ", ");
+    emit_pair(e, p + 2, out);
+    iqt_buf_printf(out, ")");
+}
+
+/* One plane of all lanes (pairs: 16 codes in both parts of a half) as an expression; false when its bits
  * have no such order. */
 static bool vector_plane(const struct iqt_emit *e, const struct iqt_plane *plane,
                          uint32_t i, uint32_t weights, bool gray, struct iqt_buf *out)
 {
-    const uint32_t second = weights == 2 ? i : i + 16;
-    char a[64], b[64];
+    const uint32_t parts = e->lanes / 16;
+    struct iqt_place p[4];
 
-    if (!is_run(e, plane, i, weights) || !is_run(e, plane, second, weights))
-        return false;
-    const struct iqt_place low = iqt_place_of(e->places, plane, i);
-    const struct iqt_place high = iqt_place_of(e->places, plane, second);
-    const bool same = low.in_vec == high.in_vec && low.number == high.number;
-    address(e, low, a);
-    address(e, high, b);
+    for (uint32_t n = 0; n < parts; n++) {
+        const uint32_t first = first_of_part(i, weights, n);
+
+        if (!is_run(e, plane, first, weights))
+            return false;
+        p[n] = iqt_place_of(e->places, plane, first);
+    }
     iqt_buf_printf(out, "field(%s", gray ? "degray(" : "");
-    if (same && low.bit / 8 == high.bit / 8)
-        iqt_buf_printf(out, "load16(%s)", a);
-    else if (same && low.bit / 8 + 16 == high.bit / 8)
-        iqt_buf_printf(out, "load32(%s)", a);
-    else
-        iqt_buf_printf(out, "load16_16(%s, %s)", a, b);
-    iqt_buf_printf(out, "%s, %u, %u, %u, %u)", gray ? ")" : "", low.bit % 8, high.bit % 8,
-                   (1u << plane->width) - 1, plane->to);
+    emit_parts(e, p, out);
+    iqt_buf_printf(out, "%s, ", gray ? ")" : "");
+    for (uint32_t n = 0; n < parts; n++)
+        iqt_buf_printf(out, "%u, ", p[n].bit % 8);
+    iqt_buf_printf(out, "%u, %u)", (1u << plane->width) - 1, plane->to);
     return true;
 }
 
@@ -98,18 +174,19 @@ static bool vector_plane(const struct iqt_emit *e, const struct iqt_plane *plane
 static void emit_gather(struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                         uint32_t weights, const char *name)
 {
-    iqt_emit_line(e, "uint8_t %s_lane[32];", name);
-    for (uint32_t lane = 0; lane < 32; lane++) {
+    iqt_emit_line(e, "uint8_t %s_lane[%u];", name, e->lanes);
+    for (uint32_t lane = 0; lane < e->lanes; lane++) {
         char left[64];
-        const uint32_t weight = weights == 2 ? i + lane % 16 * 2 : i + lane;
+        const uint32_t weight =
+            first_of_part(i, weights, lane / 16) + lane % 16 * weights;
 
         snprintf(left, sizeof(left), "%s_lane[%u] = (uint8_t)(", name, lane);
         iqt_emit_host_scalar(e, left, f, weight, ");");
     }
-    iqt_emit_line(e, "v32 %s = load32(%s_lane);", name, name);
+    iqt_emit_line(e, "vbytes %s = load%u(%s_lane);", name, e->lanes, name);
 }
 
-/* v32 <name>: the codes of 32 weights, or of 16 pairs twice. */
+/* vbytes <name>: the codes of all weights of a vector, or of 16 pairs twice. */
 static void emit_codes(struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                        uint32_t weights, const char *name)
 {
@@ -133,19 +210,20 @@ static void emit_codes(struct iqt_emit *e, const struct iqt_field *f, uint32_t i
     }
     assert(ok || !gray);
     if (ok)
-        iqt_emit_line(e, "v32 %s = %s;", name, iqt_buf_text(&b));
+        iqt_emit_line(e, "vbytes %s = %s;", name, iqt_buf_text(&b));
     else
         emit_gather(e, f, i, weights, name);
     iqt_buf_free(&b);
 }
 
-static void emit_trellis(struct iqt_emit *e, uint32_t i)
+/* seed: what the states of each group begin with. */
+static void emit_seeds(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
     const struct iqt_trellis *t = f->trellis;
 
-    iqt_emit_line(e, "uint32_t seed[%u];", 32u / t->group);
-    for (uint32_t g = 0; g < 32u / t->group; g++) {
+    iqt_emit_line(e, "uint32_t seed[%u];", e->lanes / t->group);
+    for (uint32_t g = 0; g < e->lanes / t->group; g++) {
         char left[64];
 
         snprintf(left, sizeof(left), "seed[%u] = %uu + (", g, t->seed_add);
@@ -154,7 +232,33 @@ static void emit_trellis(struct iqt_emit *e, uint32_t i)
         if (t->shift_add)
             iqt_emit_host_scalar(e, left, &f->shift, i + g * t->group, ");");
     }
-    iqt_emit_line(e, "v32 value = trellis(seed, %u, power, 0x%08xu, %d);", t->group,
+}
+
+/* The same, all at once. */
+static void emit_wide_seeds(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_format *f = e->plan->format;
+    const struct iqt_trellis *t = f->trellis;
+    const struct iqt_lanes groups = { i, t->group, e->lanes / t->group };
+
+    iqt_emit_host_lanes(e, "seed", &f->code, groups);
+    iqt_emit_line(e, "seed = affine_i(seed, 1, %u);", t->seed_add);
+    if (t->shift_add) {
+        iqt_emit_host_lanes(e, "second", &f->shift, groups);
+        iqt_emit_line(e, "seed = add_i(seed, affine_i(second, %u, 0));", t->shift_add);
+    }
+}
+
+static void emit_trellis(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_format *f = e->plan->format;
+    const struct iqt_trellis *t = f->trellis;
+
+    if (e->lanes == 32)
+        emit_seeds(e, i);
+    else
+        emit_wide_seeds(e, i);
+    iqt_emit_line(e, "vbytes value = trellis(seed, %u, power, 0x%08xu, %d);", t->group,
                   t->mask, t->centre);
     if (t->magnitude) {
         emit_codes(e, &f->sign, i, 1, "sign");
@@ -162,19 +266,33 @@ static void emit_trellis(struct iqt_emit *e, uint32_t i)
     }
 }
 
+/* text, then the block of each part, counted from that of weight `from`, then the end. */
+static void emit_blocks_of_parts(struct iqt_emit *e, const char *text, uint32_t i,
+                                 uint32_t from, const char *end)
+{
+    const uint32_t block = e->plan->format->block;
+    struct iqt_buf b = { 0 };
+
+    for (uint32_t n = 0; n < e->lanes / 16; n++)
+        iqt_buf_printf(&b, ", %u", (i + 16 * n) / block - from / block);
+    iqt_emit_line(e, "%s%s%s", text, iqt_buf_text(&b), end);
+    iqt_buf_free(&b);
+}
+
 static void emit_fours(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
 
-    iqt_emit_line(e, "uint32_t four[8];");
-    for (uint32_t word = 0; word < 8; word++) {
+    iqt_emit_line(e, "uint32_t four[%u];", e->lanes / 4);
+    for (uint32_t word = 0; word < e->lanes / 4; word++) {
         char left[64];
 
         snprintf(left, sizeof(left), "four[%u] = fours[", word);
         iqt_emit_host_scalar(e, left, &f->code, i + 4 * word, "];");
     }
     emit_codes(e, &f->sign, i, 1, "sign");
-    iqt_emit_line(e, "v32 value = magnitude(load32((const uint8_t *)four), sign);");
+    iqt_emit_line(e, "vbytes value = magnitude(load%u((const uint8_t *)four), sign);",
+                  e->lanes);
 }
 
 static void emit_codebook(struct iqt_emit *e, uint32_t i)
@@ -188,13 +306,12 @@ static void emit_codebook(struct iqt_emit *e, uint32_t i)
     }
     emit_codes(e, &f->code, i, c->dim, "code");
     if (c->dim == 2)
-        iqt_emit_line(e, "v32 value = lut_pairs(code, table, table_odd);");
+        iqt_emit_line(e, "vbytes value = lut_pairs(code, table, table_odd);");
     else
-        iqt_emit_line(e, "v32 value = lut%u(code, table);",
+        iqt_emit_line(e, "vbytes value = lut%u(code, table);",
                       c->count < 16 ? 16 : c->count);
     if (iqt_host_has_shifts(e))
-        iqt_emit_line(e, "value = add_spread(value, shift[r], %u, %u);", i / f->block,
-                      (i + 16) / f->block);
+        emit_blocks_of_parts(e, "value = add_spread(value, shift[r]", i, 0, ");");
 }
 
 static void emit_linear(struct iqt_emit *e, uint32_t i)
@@ -211,41 +328,102 @@ static void emit_linear(struct iqt_emit *e, uint32_t i)
         iqt_emit_line(e, "value = add_bytes(value, %d);", f->code_add);
 }
 
-void iqt_emit_host_block(struct iqt_emit *e, uint32_t i)
+/* vfloats by: the scales of a vector's blocks, from a lane each. */
+static void emit_spread(struct iqt_emit *e, const char *name, const char *lanes,
+                        uint32_t i)
 {
-    const struct iqt_format *f = e->plan->format;
-    const uint32_t first = i / f->block, second = (i + 16) / f->block;
+    const uint32_t block = e->plan->format->block, group = e->lanes / 4;
+    const uint32_t first = i / block / group;
+    char text[96];
 
-    iqt_emit_line(e, "{ // weights %u .. %u", i, i + 31);
-    e->indent++;
-    iqt_emit_line(e, "v32 v[R];");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (int r = 0; r < R; r++)");
-    if (f->decode == IQT_DECODE_TRELLIS)
+    snprintf(text, sizeof(text), "%s = spread(%s[%u]", name, lanes, first);
+    emit_blocks_of_parts(e, text, i, first * group * block, ");");
+}
+
+static void emit_weights(struct iqt_emit *e, uint32_t i)
+{
+    const enum iqt_decode decode = e->plan->format->decode;
+
+    if (decode == IQT_DECODE_TRELLIS)
         emit_trellis(e, i);
-    else if (f->decode == IQT_DECODE_CODEBOOK)
+    else if (decode == IQT_DECODE_CODEBOOK)
         emit_codebook(e, i);
     else
         emit_linear(e, i);
-    iqt_emit_line(e, "v[r] = value;");
+}
+
+/* below[r][c] += the minimum of 32 weights times the sum of their x. */
+static void emit_minimum(struct iqt_emit *e, uint32_t i)
+{
+    const uint32_t block = e->plan->format->block;
+
+    iqt_emit_scope(e);
+    iqt_emit_line(e, "const struct iqt_xs *s = xs + c * (k / 32) + %u;", i / 32);
+    iqt_emit_line(e,
+                  "below[r][c] += s->d * (least[r][%u] * (float)s->sum[0] + "
+                  "least[r][%u] * (float)s->sum[1]);",
+                  i / block, (i + 16) / block);
     iqt_emit_close(e);
-    iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
-    iqt_emit_line(e, "const v32 x = load32(xq + c * k + %u);", i);
+}
+
+/* One column: scales of weights and of x are multiplied for a superblock at once. */
+static void emit_one_column(struct iqt_emit *e, uint32_t i)
+{
+    const uint32_t chain = i / e->lanes % (64 / e->lanes);
+
+    iqt_emit_line(e, "const vbytes x = load%u(xq + %u);", e->lanes, i);
+    iqt_emit_line(e, "const vints from = start(x);");
+    if (iqt_has_min(e->plan->format))
+        iqt_emit_line(e, "const uint32_t c = 0;");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
-    iqt_emit_line(e,
-                  "sum[r][c][%u] = fma_i(spread(factor[r][c][%u], %u, %u), dot(v[r], x), "
-                  "sum[r][c][%u]);",
-                  i / 32 % 2, first / 8, first % 8, second % 8, i / 32 % 2);
-    if (iqt_has_min(f)) {
-        iqt_emit_line(e, "const struct iqt_xs *s = xs + c * (k / 32) + %u;", i / 32);
-        iqt_emit_line(e,
-                      "below[r][c] += s->d * (least[r][%u] * (float)s->sum[0] + "
-                      "least[r][%u] * (float)s->sum[1]);",
-                      first, second);
-    }
+    emit_weights(e, i);
+    emit_spread(e, "const vfloats by", "factor[r]", i);
+    iqt_emit_line(e, "const vints products = dot(%s, x, from);",
+                  iqt_host_has_biased_table(e) ? "value" : "bias(value)");
+    iqt_emit_line(e, "sum[r][0][%u] = fma_i(by, products, sum[r][0][%u]);", chain, chain);
+}
+
+/* Many columns: all that depends on weights alone comes before them. */
+static void emit_columns(struct iqt_emit *e, uint32_t i)
+{
+    const uint32_t chain = i / e->lanes % (64 / e->lanes);
+
+    iqt_emit_line(e, "vbytes v[R];");
+    iqt_emit_line(e, "vints from[R];");
+    iqt_emit_line(e, "vfloats by[R];");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (int r = 0; r < R; r++)");
+    emit_weights(e, i);
+    iqt_emit_line(e, "v[r] = value;");
+    iqt_emit_line(e, "from[r] = start_many(value);");
+    emit_spread(e, "by[r]", "scale[r]", i);
     iqt_emit_close(e);
+    iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
+    iqt_emit_line(e, "const vbytes x = load%u(xq + c * k + %u);", e->lanes, i);
+    iqt_emit_line(e, "const vfloats dx = load_dx(xs + c * (k / 32) + %u);", i / 32);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (int r = 0; r < R; r++)");
+    iqt_emit_line(e, "const vints products = dot_many(v[r], x, from[r]);");
+    iqt_emit_line(e, "sum[r][c][%u] = fma_i(mul_f(by[r], dx), products, sum[r][c][%u]);",
+                  chain, chain);
+}
+
+void iqt_emit_host_block(struct iqt_emit *e, uint32_t i)
+{
+    const bool one = e->plan->n == 1;
+
+    iqt_emit_line(e, "{ // weights %u .. %u", i, i + e->lanes - 1);
+    e->indent++;
+    if (one)
+        emit_one_column(e, i);
+    else
+        emit_columns(e, i);
+    for (uint32_t part = 0; iqt_has_min(e->plan->format) && part < e->lanes; part += 32)
+        emit_minimum(e, i + part);
     iqt_emit_close(e);
+    if (!one)
+        iqt_emit_close(e);
     iqt_emit_close(e);
 }
 
@@ -256,8 +434,8 @@ void iqt_emit_host_floats(struct iqt_emit *e, uint32_t i)
     const struct iqt_format *f = e->plan->format;
     char a[64], b[64];
 
-    address(e, iqt_place_of(e->places, &f->code.plane[0], i), a);
-    address(e, iqt_place_of(e->places, &f->code.plane[0], i + 4), b);
+    iqt_host_address(e, iqt_place_of(e->places, &f->code.plane[0], i), a);
+    iqt_host_address(e, iqt_place_of(e->places, &f->code.plane[0], i + 4), b);
     iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
     iqt_emit_line(e, "const uint8_t *x = xq + 4 * (c * k + %u);", i);
     iqt_emit_line(e, "UNROLL");

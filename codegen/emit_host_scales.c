@@ -1,64 +1,77 @@
-/* Scales and shift bits of the host dialect: those of all blocks of a superblock at once, a lane each. Decides
+/* Scales, shift bits and seeds of the host dialect: those of many blocks or groups at once, a lane each. Decides
  * where the lanes come from; the operations are spelled in prelude_host*.h. */
 #include "codegen/emit_host.h"
 
 #include <stdio.h>
 
-enum { GROUP = 8, WINDOW = 16, NOTHING = 0x80 }; /* NOTHING: a shuffle makes it 0 */
+enum { WINDOW = 16, NOTHING = 0x80 }; /* NOTHING: a shuffle makes it 0 */
 
 static uint32_t blocks(const struct iqt_emit *e)
 {
     return e->plan->format->superblock / e->plan->format->block;
 }
 
+/* Lanes of 32 bits. */
+static uint32_t group_size(const struct iqt_emit *e)
+{
+    return e->lanes / 4;
+}
+
 uint32_t iqt_host_scale_groups(const struct iqt_emit *e)
 {
-    return (blocks(e) + GROUP - 1) / GROUP;
+    return (blocks(e) + group_size(e) - 1) / group_size(e);
 }
 
-/* Of the planes' bits of blocks [first, first + count). */
-struct span {
-    uint32_t first, count;
+/* Of lanes that are not used: that of the first one. */
+static struct iqt_place place_of(const struct iqt_emit *e, const struct iqt_plane *plane,
+                                 struct iqt_lanes s, uint32_t lane)
+{
+    return iqt_place_of(e->places, plane, s.first + s.step * (lane < s.count ? lane : 0));
+}
+
+/* A load of 16 bytes that has a plane's bits of all lanes. */
+struct window {
+    int begin; /* of a load outside of vectors, from at[r] */
+    char address[64];
 };
 
-static struct iqt_place place_of_block(const struct iqt_emit *e,
-                                       const struct iqt_plane *plane, uint32_t block)
-{
-    return iqt_place_of(e->places, plane, block * e->plan->format->block);
-}
-
-/* The first byte of a load of 16 that has a plane's bits of some blocks and stays inside of the row; false: there
- * is none. */
+/* false: there is none that stays inside of the row. A vector is one. */
 static bool find_window(const struct iqt_emit *e, const struct iqt_plane *plane,
-                        struct span s, int *begin)
+                        struct iqt_lanes s, struct window *out)
 {
-    const int last = (int)iqt_place_base_bytes(e->places);
+    struct iqt_place first = place_of(e, plane, s, 0);
     const bool vectors_before =
         e->plan->layout == IQT_LAYOUT_PACKED && e->places->vecs > 0;
+    const int last = first.in_vec ? WINDOW : (int)iqt_place_base_bytes(e->places);
     int low = last, high = 0;
 
     for (uint32_t i = 0; i < s.count; i++) {
-        const struct iqt_place place = place_of_block(e, plane, s.first + i);
+        const struct iqt_place place = place_of(e, plane, s, i);
         const int from = (int)place.bit / 8, to = (int)(place.bit + plane->width - 1) / 8;
 
-        if (place.in_vec || to > from + 1)
+        if (place.in_vec != first.in_vec ||
+            (place.in_vec && place.number != first.number) || to > from + 1)
             return false;
         low = from < low ? from : low;
         high = to > high ? to : high;
     }
-    *begin = low + WINDOW > last ? last - WINDOW : low;
-    return high < *begin + WINDOW && (*begin >= 0 || vectors_before);
+    out->begin = low + WINDOW > last ? last - WINDOW : low;
+    first.bit = 0;
+    if (first.in_vec)
+        iqt_host_address(e, first, out->address);
+    else
+        snprintf(out->address, sizeof(out->address), "at[r] + %d", out->begin);
+    return high < out->begin + WINDOW && (out->begin >= 0 || vectors_before);
 }
 
 static bool has_windows(const struct iqt_emit *e, const struct iqt_field *f,
-                        struct span s)
+                        struct iqt_lanes s)
 {
-    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
-        int begin;
+    struct window w;
 
-        if (!find_window(e, &f->plane[n], s, &begin))
+    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++)
+        if (!find_window(e, &f->plane[n], s, &w))
             return false;
-    }
     return true;
 }
 
@@ -66,16 +79,17 @@ static bool has_windows(const struct iqt_emit *e, const struct iqt_field *f,
 
 /* <name> becomes, or gets, the bits of one plane. */
 static void emit_plane(struct iqt_emit *e, const char *name,
-                       const struct iqt_plane *plane, struct span s, bool more)
+                       const struct iqt_plane *plane, struct iqt_lanes s, bool more)
 {
     struct iqt_buf from = { 0 }, by = { 0 };
-    int begin = 0;
+    struct window w;
 
-    find_window(e, plane, s, &begin);
-    for (uint32_t i = 0; i < GROUP; i++) {
-        const struct iqt_place place =
-            place_of_block(e, plane, s.first + (i < s.count ? i : 0));
-        const uint32_t byte = place.bit / 8 - (uint32_t)begin, shift = place.bit % 8;
+    if (!find_window(e, plane, s, &w))
+        return;
+    for (uint32_t i = 0; i < group_size(e); i++) {
+        const struct iqt_place place = place_of(e, plane, s, i);
+        const uint32_t byte = (uint32_t)((int)(place.bit / 8) - w.begin);
+        const uint32_t shift = place.bit % 8;
         const uint32_t next = shift + plane->width > 8 ? byte + 1 : NOTHING;
         const uint32_t bytes = i < s.count ? byte | next << 8 : NOTHING * 0x101u;
 
@@ -83,9 +97,9 @@ static void emit_plane(struct iqt_emit *e, const char *name,
         iqt_buf_printf(&by, "%u, ", i < s.count ? shift : 0);
     }
     iqt_emit_scope(e);
-    iqt_emit_line(e, "static const uint32_t from[8] = { %s};", iqt_buf_text(&from));
-    iqt_emit_line(e, "static const uint32_t by[8] = { %s};", iqt_buf_text(&by));
-    iqt_emit_line(e, "const v8i bits = lanes(at[r] + %d, from, by, 0x%x, %u);", begin,
+    iqt_emit_line(e, "static const uint32_t from[] = { %s};", iqt_buf_text(&from));
+    iqt_emit_line(e, "static const uint32_t by[] = { %s};", iqt_buf_text(&by));
+    iqt_emit_line(e, "const vints bits = lanes(%s, from, by, 0x%x, %u);", w.address,
                   (1u << plane->width) - 1, plane->to);
     if (more)
         iqt_emit_line(e, "%s = or_i(%s, bits);", name, name);
@@ -96,26 +110,46 @@ static void emit_plane(struct iqt_emit *e, const char *name,
     iqt_buf_free(&by);
 }
 
-/* One by one, where a field's bits lie too far apart. */
+/* Bytes one by one, in registers: what is stored in pieces and loaded at once waits. */
+static void emit_byte_gather(struct iqt_emit *e, const struct iqt_field *f,
+                             struct iqt_lanes s)
+{
+    iqt_emit_line(e, "uint64_t lane[2] = { 0 };");
+    for (uint32_t i = 0; i < s.count; i++) {
+        char left[48], right[16];
+
+        snprintf(left, sizeof(left), "lane[%u] |= (uint64_t)(", i / 8);
+        snprintf(right, sizeof(right), ") << %u;", i % 8 * 8);
+        iqt_emit_host_scalar(e, left, f, s.first + i * s.step, right);
+    }
+}
+
+/* Where a field's bits lie too far apart. */
 static void emit_gather(struct iqt_emit *e, const char *name, const struct iqt_field *f,
-                        struct span s)
+                        struct iqt_lanes s)
 {
     iqt_emit_scope(e);
-    iqt_emit_line(e, "uint32_t lane[8] = { 0 };");
+    if (iqt_field_width(f) <= 8) {
+        emit_byte_gather(e, f, s);
+        iqt_emit_line(e, "%s = bytes_i(lane);", name);
+        iqt_emit_close(e);
+        return;
+    }
+    iqt_emit_line(e, "uint32_t lane[%u] = { 0 };", group_size(e));
     for (uint32_t i = 0; i < s.count; i++) {
         char left[32];
 
         snprintf(left, sizeof(left), "lane[%u] = ", i);
-        iqt_emit_host_scalar(e, left, f, (s.first + i) * e->plan->format->block, ";");
+        iqt_emit_host_scalar(e, left, f, s.first + i * s.step, ";");
     }
     iqt_emit_line(e, "%s = load_i(lane);", name);
     iqt_emit_close(e);
 }
 
-static void emit_field(struct iqt_emit *e, const char *name, const struct iqt_field *f,
-                       struct span s)
+void iqt_emit_host_lanes(struct iqt_emit *e, const char *name, const struct iqt_field *f,
+                         struct iqt_lanes s)
 {
-    iqt_emit_line(e, "v8i %s;", name);
+    iqt_emit_line(e, "vints %s;", name);
     if (!has_windows(e, f, s)) {
         emit_gather(e, name, f, s);
         return;
@@ -124,14 +158,15 @@ static void emit_field(struct iqt_emit *e, const char *name, const struct iqt_fi
         emit_plane(e, name, &f->plane[n], s, n > 0);
 }
 
-/* v8i level: the integer scales of a group of blocks. */
-static void emit_levels(struct iqt_emit *e, const struct iqt_scale *scale, struct span s)
+/* vints level: integer scales. */
+static void emit_levels(struct iqt_emit *e, const struct iqt_scale *scale,
+                        struct iqt_lanes s)
 {
     if (iqt_field_empty(&scale->raw)) {
-        iqt_emit_line(e, "v8i level = set_i(%d);", scale->add);
+        iqt_emit_line(e, "vints level = set_i(%d);", scale->add);
         return;
     }
-    emit_field(e, "level", &scale->raw, s);
+    iqt_emit_host_lanes(e, "level", &scale->raw, s);
     if (scale->table) {
         iqt_emit_line(e, "level = table_i(level, scale_table);");
     } else {
@@ -141,50 +176,41 @@ static void emit_levels(struct iqt_emit *e, const struct iqt_scale *scale, struc
             iqt_emit_line(e, "level = affine_i(level, %d, %d);", scale->mul, scale->add);
     }
     if (!iqt_field_empty(&scale->negative)) {
-        emit_field(e, "negative", &scale->negative, s);
+        iqt_emit_host_lanes(e, "negative", &scale->negative, s);
         iqt_emit_line(e, "level = negate_i(level, negative);");
     }
 }
 
 /* ---- Bytes ---- */
 
-/* shift[r]: for each block what its shift bit adds to a value, in both halves. */
+/* shift[r]: for each block what its shift bit adds to a value, in each 16 bytes. */
 static void emit_shifts(struct iqt_emit *e)
 {
-    const struct iqt_field *f = &e->plan->format->shift;
-    const struct span all = { 0, blocks(e) };
-    const int value = e->plan->format->codebook->shift;
-    int begin = 0;
+    const struct iqt_format *f = e->plan->format;
+    const struct iqt_lanes all = { 0, f->block, blocks(e) };
+    struct iqt_buf from = { 0 }, bit = { 0 };
+    struct window w;
 
     iqt_emit_scope(e);
-    if (all.count > WINDOW || !find_window(e, &f->plane[0], all, &begin)) {
-        iqt_emit_line(e, "uint8_t lane[16] = { 0 };");
-        for (uint32_t i = 0; i < all.count; i++) {
-            char left[48];
-
-            snprintf(left, sizeof(left), "lane[%u] = (uint8_t)(%d * (int)(", i, value);
-            iqt_emit_host_scalar(e, left, f, i * e->plan->format->block, "));");
-        }
-        iqt_emit_line(e, "shift[r] = load16(lane);");
-    } else {
-        struct iqt_buf from = { 0 }, bit = { 0 };
-
-        for (uint32_t i = 0; i < WINDOW; i++) {
-            const uint32_t at =
-                place_of_block(e, &f->plane[0], i < all.count ? i : 0).bit;
-
-            iqt_buf_printf(&from, "%u, ",
-                           i < all.count ? at / 8 - (uint32_t)begin : NOTHING);
-            iqt_buf_printf(&bit, "%u, ", 1u << at % 8);
-        }
-        iqt_emit_line(e, "static const uint8_t from[16] = { %s};", iqt_buf_text(&from));
-        iqt_emit_line(e, "static const uint8_t bit[16] = { %s};", iqt_buf_text(&bit));
-        iqt_emit_line(e, "shift[r] = where_bit(at[r] + %d, from, bit, %d);", begin,
-                      value);
-        iqt_buf_free(&from);
-        iqt_buf_free(&bit);
+    if (!find_window(e, &f->shift.plane[0], all, &w)) {
+        emit_byte_gather(e, &f->shift, all);
+        iqt_emit_line(e, "shift[r] = times(lane, %u);", (uint8_t)f->codebook->shift);
+        iqt_emit_close(e);
+        return;
     }
+    for (uint32_t i = 0; i < WINDOW; i++) {
+        const uint32_t at = place_of(e, &f->shift.plane[0], all, i).bit;
+
+        iqt_buf_printf(&from, "%d, ", i < all.count ? (int)(at / 8) - w.begin : NOTHING);
+        iqt_buf_printf(&bit, "%u, ", 1u << at % 8);
+    }
+    iqt_emit_line(e, "static const uint8_t from[] = { %s};", iqt_buf_text(&from));
+    iqt_emit_line(e, "static const uint8_t bit[] = { %s};", iqt_buf_text(&bit));
+    iqt_emit_line(e, "shift[r] = where_bit(%s, from, bit, %d);", w.address,
+                  f->codebook->shift);
     iqt_emit_close(e);
+    iqt_buf_free(&from);
+    iqt_buf_free(&bit);
 }
 
 bool iqt_host_has_shifts(const struct iqt_emit *e)
@@ -197,30 +223,34 @@ bool iqt_host_has_shifts(const struct iqt_emit *e)
 
 /* ---- A superblock ---- */
 
-void iqt_emit_host_scales(struct iqt_emit *e)
+/* scale[r][h] and least[r][] of the group's blocks. */
+static void emit_group(struct iqt_emit *e, uint32_t h)
 {
     const struct iqt_format *f = e->plan->format;
+    const uint32_t size = group_size(e), left = blocks(e) - size * h;
+    const struct iqt_lanes s = { size * h * f->block, f->block,
+                                 left < size ? left : size };
 
-    for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++) {
-        const uint32_t left = blocks(e) - GROUP * h;
-        const struct span s = { GROUP * h, left < GROUP ? left : GROUP };
-
-        if (iqt_field_empty(&f->scale.raw)) {
-            iqt_emit_line(e, "scale[r][%u] = set_f(d[r]);", h);
-        } else {
-            iqt_emit_scope(e);
-            emit_levels(e, &f->scale, s);
-            iqt_emit_line(e, "scale[r][%u] = scaled(d[r], level);", h);
-            iqt_emit_close(e);
-        }
-        if (iqt_has_min(f)) {
-            iqt_emit_scope(e);
-            emit_levels(e, &f->min, s);
-            iqt_emit_line(e, "store_f(least[r] + %u, scaled(dmin[r], level));",
-                          GROUP * h);
-            iqt_emit_close(e);
-        }
+    iqt_emit_scope(e);
+    if (iqt_field_empty(&f->scale.raw)) {
+        iqt_emit_line(e, "scale[r][%u] = set_f(d[r]);", h);
+    } else {
+        emit_levels(e, &f->scale, s);
+        iqt_emit_line(e, "scale[r][%u] = scaled(d[r], level);", h);
     }
+    iqt_emit_close(e);
+    if (!iqt_has_min(f))
+        return;
+    iqt_emit_scope(e);
+    emit_levels(e, &f->min, s);
+    iqt_emit_line(e, "store_f(least[r] + %u, scaled(dmin[r], level));", size * h);
+    iqt_emit_close(e);
+}
+
+void iqt_emit_host_scales(struct iqt_emit *e)
+{
+    for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++)
+        emit_group(e, h);
     if (iqt_host_has_shifts(e))
         emit_shifts(e);
 }
@@ -229,16 +259,12 @@ void iqt_emit_host_factors(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
 
-    iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
-    iqt_emit_line(e, "const v8f dx = load_d(xs + c * (k / 32), %u);",
-                  f->superblock / 32u);
-    iqt_emit_line(e, "for (int r = 0; r < R; r++)");
-    if (f->block == 32)
-        iqt_emit_line(e, "    factor[r][c][0] = mul_f(scale[r][0], dx);");
-    else
-        iqt_emit_line(
-            e,
-            "    for (int h = 0; h < %u; h++) factor[r][c][h] = mul_f(scale[r][h], twice(dx, h));",
-            iqt_host_scale_groups(e));
+    iqt_emit_line(e, "const vfloats dx = load_d(xs, %u);", f->superblock / 32u);
+    iqt_emit_open(e, "for (int r = 0; r < R; r++)");
+    for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++)
+        iqt_emit_line(e, "factor[r][%u] = mul_f(scale[r][%u], %s);", h, h,
+                      f->block == 32 ? "dx"
+                      : h == 0       ? "twice(dx, 0)"
+                                     : "twice(dx, 1)");
     iqt_emit_close(e);
 }

@@ -2,34 +2,35 @@
  * it. Pasted into every emitted host text under #if defined(__AVX2__). */
 #include <immintrin.h>
 
-typedef __m256i v32; /* 32 bytes */
-typedef __m256i v8i;
-typedef __m256 v8f;
+typedef __m256i vbytes; /* 32 bytes */
+typedef __m256i vints;
+typedef __m256 vfloats;
+#define T(v) (v)
 
 FN float f16(const uint8_t *p)
 {
     return _cvtsh_ss((unsigned short)u16(p));
 }
 
-FN v32 load32(const uint8_t *p)
+FN vbytes load32(const uint8_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
 /* Both halves from one place, or each from its own. */
-FN v32 load16(const uint8_t *p)
+FN vbytes load16(const uint8_t *p)
 {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
-FN v32 load16_16(const uint8_t *a, const uint8_t *b)
+FN vbytes load16_16(const uint8_t *a, const uint8_t *b)
 {
     return _mm256_inserti128_si256(load16(a),
                                    _mm_loadu_si128((const __m128i *)(const void *)b), 1);
 }
 
 /* Bytes shifted right by a (first half) and b (second half), masked, then shifted left by to. */
-FN v32 field(v32 x, int a, int b, int mask, int to)
+FN vbytes field(vbytes x, int a, int b, int mask, int to)
 {
     if (a != b)
         x = _mm256_srlv_epi64(x, _mm256_set_epi64x(b, b, a, a));
@@ -40,60 +41,67 @@ FN v32 field(v32 x, int a, int b, int mask, int to)
     return to ? _mm256_slli_epi16(x, to) : x;
 }
 
-FN v32 either(v32 a, v32 b)
+FN vbytes either(vbytes a, vbytes b)
 {
     return _mm256_or_si256(a, b);
 }
 
 /* Each 16-bit word W becomes V ^ (V >> 1), V = W & 0xfffe. */
-FN v32 degray(v32 w)
+FN vbytes degray(vbytes w)
 {
-    const v32 v = _mm256_and_si256(w, _mm256_set1_epi16((short)0xfffe));
+    const vbytes v = _mm256_and_si256(w, _mm256_set1_epi16((short)0xfffe));
     return _mm256_xor_si256(v, _mm256_srli_epi16(v, 1));
 }
 
 /* add where the bit is set in the byte of p that from says, for 16 lanes, in both halves; from 0x80: byte 0. */
-FN v32 where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
+FN vbytes where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
 {
-    const v32 b = load16(bit);
-    const v32 set = _mm256_and_si256(_mm256_shuffle_epi8(load16(p), load16(from)), b);
+    const vbytes b = load16(bit);
+    const vbytes set = _mm256_and_si256(_mm256_shuffle_epi8(load16(p), load16(from)), b);
     return _mm256_and_si256(_mm256_cmpeq_epi8(set, b), _mm256_set1_epi8((char)add));
 }
 
+/* 16 bytes that are 0 or 1, times a byte, in both halves. */
+FN vbytes times(const uint64_t lane[2], uint64_t by)
+{
+    return _mm256_broadcastsi128_si256(
+        _mm_set_epi64x((int64_t)(lane[1] * by), (int64_t)(lane[0] * by)));
+}
+
 /* Adds byte a of each half of `bytes` to the first half of v and byte b to the second. */
-FN v32 add_spread(v32 v, v32 bytes, int a, int b)
+FN vbytes add_spread(vbytes v, vbytes bytes, int a, int b)
 {
     const __m128i low = _mm_set1_epi8((char)a), high = _mm_set1_epi8((char)b);
     return _mm256_add_epi8(v, _mm256_shuffle_epi8(bytes, _mm256_set_m128i(high, low)));
 }
 
 /* Table of up to 16 entries, padded to 16. */
-FN v32 lut16(v32 codes, const int8_t *t)
+FN vbytes lut16(vbytes codes, const int8_t *t)
 {
     return _mm256_shuffle_epi8(load16((const uint8_t *)t), codes);
 }
 
 #if defined(__AVX512VBMI__) && defined(__AVX512VL__)
-FN v32 lut32(v32 codes, const int8_t *t)
+FN vbytes lut32(vbytes codes, const int8_t *t)
 {
     return _mm256_permutexvar_epi8(codes, load32((const uint8_t *)t));
 }
 
-FN v32 lut64(v32 codes, const int8_t *t)
+FN vbytes lut64(vbytes codes, const int8_t *t)
 {
     return _mm256_permutex2var_epi8(load32((const uint8_t *)t), codes,
                                     load32((const uint8_t *)t + 32));
 }
 #else
 /* Bit 4 of the codes moves to the sign, which chooses between two shuffles. */
-FN v32 lut32(v32 codes, const int8_t *t)
+FN vbytes lut32(vbytes codes, const int8_t *t)
 {
-    const v32 low = _mm256_shuffle_epi8(load16((const uint8_t *)t), codes);
-    const v32 high = _mm256_shuffle_epi8(load16((const uint8_t *)t + 16), codes);
+    const vbytes low = _mm256_shuffle_epi8(load16((const uint8_t *)t), codes);
+    const vbytes high = _mm256_shuffle_epi8(load16((const uint8_t *)t + 16), codes);
     return _mm256_blendv_epi8(low, high, _mm256_slli_epi16(codes, 3));
 }
 
-FN v32 lut64(v32 codes, const int8_t *t)
+FN vbytes lut64(vbytes codes, const int8_t *t)
 {
     return _mm256_blendv_epi8(lut32(codes, t), lut32(codes, t + 32),
                               _mm256_slli_epi16(codes, 2));
@@ -101,35 +109,66 @@ FN v32 lut64(v32 codes, const int8_t *t)
 #endif
 
 /* 16 codes in both halves become 32 values, even and odd in turn. */
-FN v32 lut_pairs(v32 codes, const int8_t *even, const int8_t *odd)
+FN vbytes lut_pairs(vbytes codes, const int8_t *even, const int8_t *odd)
 {
-    const v32 e = lut32(codes, even), o = lut32(codes, odd);
+    const vbytes e = lut32(codes, even), o = lut32(codes, odd);
     return _mm256_blend_epi32(_mm256_unpacklo_epi8(e, o), _mm256_unpackhi_epi8(e, o),
                               0xf0);
 }
 
-FN v8f add_f(v8f a, v8f b)
+FN vfloats add_f(vfloats a, vfloats b)
 {
     return _mm256_add_ps(a, b);
 }
 
-/* Sums of 4 products each. |v| * x cannot saturate 16 bits: 2 * 128 * 127 < 32768. */
-FN v8i dot(v32 v, v32 x)
+/* Bit n: the lowest bit of word n of eight. */
+FN uint32_t word_bits(const uint8_t *p)
 {
-    const v32 a = _mm256_abs_epi8(v), s = _mm256_sign_epi8(x, v);
+    const __m128i words = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i signs = _mm_packs_epi16(_mm_slli_epi16(words, 15), _mm_setzero_si128());
+    return (uint32_t)_mm_movemask_epi8(signs);
+}
+
+/* For dialects whose dot() is of unsigned values. */
+FN vbytes bias(vbytes v)
+{
+    return v;
+}
+
+FN vints start(vbytes x)
+{
+    (void)x;
+    return _mm256_setzero_si256();
+}
+
+/* Sums of 4 products each. |v| * x cannot saturate 16 bits: 2 * 128 * 127 < 32768. */
+FN vints dot(vbytes v, vbytes x, vints from)
+{
+    const vbytes a = _mm256_abs_epi8(v), s = _mm256_sign_epi8(x, v);
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), a, s);
+    return _mm256_dpbusd_epi32(from, a, s);
 #else
+    (void)from;
     return _mm256_madd_epi16(_mm256_maddubs_epi16(a, s), _mm256_set1_epi16(1));
 #endif
 }
 
-FN v8f zero_f(void)
+FN vints start_many(vbytes v)
+{
+    return start(v);
+}
+
+FN vints dot_many(vbytes v, vbytes x, vints from)
+{
+    return dot(v, x, from);
+}
+
+FN vfloats zero_f(void)
 {
     return _mm256_setzero_ps();
 }
 
-FN v8f set_f(float a)
+FN vfloats set_f(float a)
 {
     return _mm256_set1_ps(a);
 }
@@ -137,71 +176,77 @@ FN v8f set_f(float a)
 /* ---- Block scales, a lane each ---- */
 
 /* For each lane bytes of p (from: a shuffle in its half), shifted right by `by`, masked, shifted left by to. */
-FN v8i lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask, int to)
+FN vints lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask,
+               int to)
 {
-    const v8i bytes = _mm256_shuffle_epi8(load16(p), load32((const uint8_t *)from));
-    const v8i low = _mm256_srlv_epi32(bytes, load32((const uint8_t *)by));
-    const v8i v = _mm256_and_si256(low, _mm256_set1_epi32(mask));
+    const vints bytes = _mm256_shuffle_epi8(load16(p), load32((const uint8_t *)from));
+    const vints low = _mm256_srlv_epi32(bytes, load32((const uint8_t *)by));
+    const vints v = _mm256_and_si256(low, _mm256_set1_epi32(mask));
     return to ? _mm256_slli_epi32(v, to) : v;
 }
 
-FN v8i load_i(const uint32_t *p)
+FN vints bytes_i(const uint64_t lane[2])
+{
+    return _mm256_cvtepu8_epi32(_mm_set_epi64x(0, (int64_t)lane[0]));
+}
+
+FN vints load_i(const uint32_t *p)
 {
     return load32((const uint8_t *)p);
 }
 
-FN v8i set_i(int a)
+FN vints set_i(int a)
 {
     return _mm256_set1_epi32(a);
 }
 
-FN v8i or_i(v8i a, v8i b)
+FN vints or_i(vints a, vints b)
 {
     return _mm256_or_si256(a, b);
 }
 
 /* Sign-extends from the bit whose value is half. */
-FN v8i signed_i(v8i v, int half)
+FN vints signed_i(vints v, int half)
 {
     return _mm256_sub_epi32(_mm256_xor_si256(v, set_i(half)), set_i(half));
 }
 
-FN v8i affine_i(v8i v, int mul, int add)
+FN vints affine_i(vints v, int mul, int add)
 {
     return _mm256_add_epi32(mul == 1 ? v : _mm256_mullo_epi32(v, set_i(mul)), set_i(add));
 }
 
-FN v8i table_i(v8i v, const int8_t *t)
+FN vints table_i(vints v, const int8_t *t)
 {
     return _mm256_srai_epi32(_mm256_slli_epi32(lut16(v, t), 24), 24);
 }
 
 /* -v where negative is 1. */
-FN v8i negate_i(v8i v, v8i negative)
+FN vints negate_i(vints v, vints negative)
 {
-    const v8i m = _mm256_sub_epi32(_mm256_setzero_si256(), negative);
+    const vints m = _mm256_sub_epi32(_mm256_setzero_si256(), negative);
     return _mm256_sub_epi32(_mm256_xor_si256(v, m), m);
 }
 
-FN v8f scaled(float d, v8i v)
+FN vfloats scaled(float d, vints v)
 {
     return _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(v));
 }
 
-FN void store_f(float *p, v8f v)
+FN void store_f(float *p, vfloats v)
 {
     _mm256_storeu_ps(p, v);
 }
 
 /* The scales of count blocks of x. */
-FN v8f load_d(const struct iqt_xs *xs, int count)
+FN vfloats load_d(const struct iqt_xs *xs, int count)
 {
     float d[8] = { 0 };
 
     if (count == 8) {
-        const v8f a = _mm256_loadu_ps((const float *)(const void *)xs);
-        const v8f b = _mm256_loadu_ps((const float *)(const void *)(xs + 4));
-        const v8f pairs = _mm256_shuffle_ps(a, b, 0x88); /* 0 1 4 5 2 3 6 7 */
+        const vfloats a = _mm256_loadu_ps((const float *)(const void *)xs);
+        const vfloats b = _mm256_loadu_ps((const float *)(const void *)(xs + 4));
+        const vfloats pairs = _mm256_shuffle_ps(a, b, 0x88); /* 0 1 4 5 2 3 6 7 */
         return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
     }
     for (int i = 0; i < count; i++)
@@ -209,55 +254,60 @@ FN v8f load_d(const struct iqt_xs *xs, int count)
     return _mm256_loadu_ps(d);
 }
 
-/* Lanes 4 half .. 4 half + 3, each twice. */
-FN v8f twice(v8f v, int half)
+FN vfloats load_dx(const struct iqt_xs *xs)
 {
-    const v8i pairs = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    return set_f(xs->d);
+}
+
+/* Lanes 4 half .. 4 half + 3, each twice. */
+FN vfloats twice(vfloats v, int half)
+{
+    const vints pairs = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(pairs, set_i(4 * half)));
 }
 
 /* Lane a four times, then lane b. */
-FN v8f spread(v8f v, int a, int b)
+FN vfloats spread(vfloats v, int a, int b)
 {
     return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(a, a, a, a, b, b, b, b));
 }
 
-FN v8f mul_f(v8f a, v8f b)
+FN vfloats mul_f(vfloats a, vfloats b)
 {
     return _mm256_mul_ps(a, b);
 }
 
-FN v8f fma_i(v8f factor, v8i i, v8f sum)
+FN vfloats fma_i(vfloats factor, vints i, vfloats sum)
 {
     return _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(i), sum);
 }
 
-FN v8f fma_f(v8f a, v8f b, v8f sum)
+FN vfloats fma_f(vfloats a, vfloats b, vfloats sum)
 {
     return _mm256_fmadd_ps(a, b, sum);
 }
 
-FN v8f load_f32(const uint8_t *a, const uint8_t *b)
+FN vfloats load_f32(const uint8_t *a, const uint8_t *b)
 {
     const __m128 low = _mm_loadu_ps((const float *)(const void *)a);
     const __m128 high = _mm_loadu_ps((const float *)(const void *)b);
     return _mm256_set_m128(high, low);
 }
 
-FN v8f load_f16(const uint8_t *a, const uint8_t *b)
+FN vfloats load_f16(const uint8_t *a, const uint8_t *b)
 {
     (void)b;
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)a));
 }
 
-FN v8f load_bf16(const uint8_t *a, const uint8_t *b)
+FN vfloats load_bf16(const uint8_t *a, const uint8_t *b)
 {
     const __m128i h = _mm_loadu_si128((const __m128i *)(const void *)a);
     (void)b;
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
-FN float sum_f(v8f v)
+FN float sum_f(vfloats v)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -265,47 +315,47 @@ FN float sum_f(v8f v)
 }
 
 /* Byte sums of 8 states, less centre. */
-FN v8i trellis_values(v8i states, uint32_t mask, int centre)
+FN vints trellis_values(vints states, uint32_t mask, int centre)
 {
-    const v8i m = _mm256_and_si256(states, _mm256_set1_epi32((int)mask));
-    const v8i pairs = _mm256_maddubs_epi16(m, _mm256_set1_epi8(1));
-    const v8i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    const vints m = _mm256_and_si256(states, _mm256_set1_epi32((int)mask));
+    const vints pairs = _mm256_maddubs_epi16(m, _mm256_set1_epi8(1));
+    const vints sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
     return _mm256_sub_epi32(sums, _mm256_set1_epi32(centre));
 }
 
 /* 32 values from 4 seeds of 8 or 8 seeds of 4; power: multiplier^1 .. multiplier^group twice or
  * once, 8 entries. */
-FN v32 trellis(const uint32_t *seed, int group, const uint32_t *power, uint32_t mask,
-               int centre)
+FN vbytes trellis(const uint32_t *seed, int group, const uint32_t *power, uint32_t mask,
+                  int centre)
 {
-    const v8i p = load32((const uint8_t *)power);
-    v8i t[4];
+    const vints p = load32((const uint8_t *)power);
+    vints t[4];
 
     UNROLL
     for (int g = 0; g < 4; g++) {
         const int a = (int)seed[group == 8 ? g : 2 * g];
         const int b = (int)seed[group == 8 ? g : 2 * g + 1];
-        const v8i s = _mm256_set_epi32(b, b, b, b, a, a, a, a);
+        const vints s = _mm256_set_epi32(b, b, b, b, a, a, a, a);
         t[g] = trellis_values(_mm256_mullo_epi32(s, p), mask, centre);
     }
-    const v32 words = _mm256_packs_epi16(_mm256_packs_epi32(t[0], t[1]),
-                                         _mm256_packs_epi32(t[2], t[3]));
+    const vbytes words = _mm256_packs_epi16(_mm256_packs_epi32(t[0], t[1]),
+                                            _mm256_packs_epi32(t[2], t[3]));
     return _mm256_permutevar8x32_epi32(words, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 /* |v|, negated where sign is 1. */
-FN v32 magnitude(v32 v, v32 sign)
+FN vbytes magnitude(vbytes v, vbytes sign)
 {
-    const v32 m = _mm256_cmpeq_epi8(sign, _mm256_set1_epi8(1));
+    const vbytes m = _mm256_cmpeq_epi8(sign, _mm256_set1_epi8(1));
     return _mm256_sub_epi8(_mm256_xor_si256(_mm256_abs_epi8(v), m), m);
 }
 
-FN v32 add_bytes(v32 v, int a)
+FN vbytes add_bytes(vbytes v, int a)
 {
     return _mm256_add_epi8(v, _mm256_set1_epi8((char)a));
 }
 
-FN v32 xor_bytes(v32 v, int a)
+FN vbytes xor_bytes(vbytes v, int a)
 {
     return _mm256_xor_si256(v, _mm256_set1_epi8((char)a));
 }

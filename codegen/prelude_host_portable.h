@@ -2,13 +2,14 @@
  * under #else. */
 typedef struct {
     uint8_t b[32];
-} v32;
+} vbytes;
 typedef struct {
     int32_t i[8];
-} v8i;
+} vints;
 typedef struct {
     float f[8];
-} v8f;
+} vfloats;
+#define T(v) (v)
 #define LANES(count, var) for (int var = 0; var < (count); var++)
 
 FN float f16(const uint8_t *p)
@@ -20,40 +21,40 @@ FN float f16(const uint8_t *p)
     return h >> 15 ? -v : v;
 }
 
-FN v32 load32(const uint8_t *p)
+FN vbytes load32(const uint8_t *p)
 {
-    v32 v;
+    vbytes v;
     memcpy(v.b, p, 32);
     return v;
 }
 
-FN v32 load16_16(const uint8_t *a, const uint8_t *b)
+FN vbytes load16_16(const uint8_t *a, const uint8_t *b)
 {
-    v32 v;
+    vbytes v;
     memcpy(v.b, a, 16);
     memcpy(v.b + 16, b, 16);
     return v;
 }
 
-FN v32 load16(const uint8_t *p)
+FN vbytes load16(const uint8_t *p)
 {
     return load16_16(p, p);
 }
 
-FN v32 field(v32 x, int a, int b, int mask, int to)
+FN vbytes field(vbytes x, int a, int b, int mask, int to)
 {
     LANES(16, i) x.b[i] = (uint8_t)((x.b[i] >> a & mask) << to);
     LANES(16, i) x.b[i + 16] = (uint8_t)((x.b[i + 16] >> b & mask) << to);
     return x;
 }
 
-FN v32 either(v32 a, v32 b)
+FN vbytes either(vbytes a, vbytes b)
 {
     LANES(32, i) a.b[i] |= b.b[i];
     return a;
 }
 
-FN v32 degray(v32 w)
+FN vbytes degray(vbytes w)
 {
     LANES(16, i)
     {
@@ -65,9 +66,9 @@ FN v32 degray(v32 w)
     return w;
 }
 
-FN v32 where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
+FN vbytes where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
 {
-    v32 v;
+    vbytes v;
     LANES(32, i)
     {
         const int at = from[i % 16];
@@ -76,32 +77,39 @@ FN v32 where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int 
     return v;
 }
 
-FN v32 add_spread(v32 v, v32 bytes, int a, int b)
+FN vbytes times(const uint64_t lane[2], uint64_t by)
+{
+    vbytes v;
+    LANES(32, i) v.b[i] = (uint8_t)((lane[i / 8 % 2] >> i % 8 * 8 & 1) * by);
+    return v;
+}
+
+FN vbytes add_spread(vbytes v, vbytes bytes, int a, int b)
 {
     LANES(16, i) v.b[i] = (uint8_t)(v.b[i] + bytes.b[a]);
     LANES(16, i) v.b[i + 16] = (uint8_t)(v.b[i + 16] + bytes.b[b]);
     return v;
 }
 
-FN v32 lut16(v32 codes, const int8_t *t)
+FN vbytes lut16(vbytes codes, const int8_t *t)
 {
     LANES(32, i) codes.b[i] = (uint8_t)t[codes.b[i]];
     return codes;
 }
 
-FN v32 lut32(v32 codes, const int8_t *t)
+FN vbytes lut32(vbytes codes, const int8_t *t)
 {
     return lut16(codes, t);
 }
 
-FN v32 lut64(v32 codes, const int8_t *t)
+FN vbytes lut64(vbytes codes, const int8_t *t)
 {
     return lut16(codes, t);
 }
 
-FN v32 lut_pairs(v32 codes, const int8_t *even, const int8_t *odd)
+FN vbytes lut_pairs(vbytes codes, const int8_t *even, const int8_t *odd)
 {
-    v32 v;
+    vbytes v;
     LANES(16, i)
     {
         v.b[2 * i] = (uint8_t)even[codes.b[i]];
@@ -110,34 +118,63 @@ FN v32 lut_pairs(v32 codes, const int8_t *even, const int8_t *odd)
     return v;
 }
 
-FN v8f add_f(v8f a, v8f b)
+FN vfloats add_f(vfloats a, vfloats b)
 {
     LANES(8, i) a.f[i] += b.f[i];
     return a;
 }
 
-FN v8i dot(v32 v, v32 x)
+FN uint32_t word_bits(const uint8_t *p)
 {
-    v8i s = { { 0 } };
+    uint32_t bits = 0;
+    LANES(8, i) bits |= (p[2 * i] & 1u) << i;
+    return bits;
+}
+
+FN vbytes bias(vbytes v)
+{
+    return v;
+}
+
+FN vints start(vbytes x)
+{
+    const vints zero = { { 0 } };
+    (void)x;
+    return zero;
+}
+
+FN vints dot(vbytes v, vbytes x, vints s)
+{
     LANES(32, i) s.i[i / 4] += (int8_t)v.b[i] * (int8_t)x.b[i];
     return s;
 }
 
-FN v8f set_f(float a)
+FN vints start_many(vbytes v)
 {
-    v8f v;
+    return start(v);
+}
+
+FN vints dot_many(vbytes v, vbytes x, vints from)
+{
+    return dot(v, x, from);
+}
+
+FN vfloats set_f(float a)
+{
+    vfloats v;
     LANES(8, i) v.f[i] = a;
     return v;
 }
 
-FN v8f zero_f(void)
+FN vfloats zero_f(void)
 {
     return set_f(0.0f);
 }
 
-FN v8i lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask, int to)
+FN vints lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask,
+               int to)
 {
-    v8i v;
+    vints v;
     LANES(8, i)
     {
         const uint32_t low = from[i] & 0x80 ? 0 : p[from[i] & 15];
@@ -147,136 +184,148 @@ FN v8i lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mas
     return v;
 }
 
-FN v8i load_i(const uint32_t *p)
+FN vints bytes_i(const uint64_t lane[2])
 {
-    v8i v;
+    vints v;
+    LANES(8, i) v.i[i] = (int32_t)(lane[0] >> i * 8 & 255);
+    return v;
+}
+
+FN vints load_i(const uint32_t *p)
+{
+    vints v;
     memcpy(v.i, p, sizeof(v));
     return v;
 }
 
-FN v8i set_i(int a)
+FN vints set_i(int a)
 {
-    v8i v;
+    vints v;
     LANES(8, i) v.i[i] = a;
     return v;
 }
 
-FN v8i or_i(v8i a, v8i b)
+FN vints or_i(vints a, vints b)
 {
     LANES(8, i) a.i[i] |= b.i[i];
     return a;
 }
 
-FN v8i signed_i(v8i v, int half)
+FN vints signed_i(vints v, int half)
 {
     LANES(8, i) v.i[i] = (v.i[i] ^ half) - half;
     return v;
 }
 
-FN v8i affine_i(v8i v, int mul, int add)
+FN vints affine_i(vints v, int mul, int add)
 {
     LANES(8, i) v.i[i] = v.i[i] * mul + add;
     return v;
 }
 
-FN v8i table_i(v8i v, const int8_t *t)
+FN vints table_i(vints v, const int8_t *t)
 {
     LANES(8, i) v.i[i] = t[v.i[i]];
     return v;
 }
 
-FN v8i negate_i(v8i v, v8i negative)
+FN vints negate_i(vints v, vints negative)
 {
     LANES(8, i) v.i[i] = negative.i[i] ? -v.i[i] : v.i[i];
     return v;
 }
 
-FN v8f scaled(float d, v8i v)
+FN vfloats scaled(float d, vints v)
 {
-    v8f f;
+    vfloats f;
     LANES(8, i) f.f[i] = d * (float)v.i[i];
     return f;
 }
 
-FN void store_f(float *p, v8f v)
+FN void store_f(float *p, vfloats v)
 {
     memcpy(p, v.f, sizeof(v));
 }
 
-FN v8f load_d(const struct iqt_xs *xs, int count)
+FN vfloats load_d(const struct iqt_xs *xs, int count)
 {
-    v8f v = { { 0 } };
+    vfloats v = { { 0 } };
     LANES(count, i) v.f[i] = xs[i].d;
     return v;
 }
 
-FN v8f twice(v8f v, int half)
+FN vfloats load_dx(const struct iqt_xs *xs)
 {
-    v8f t;
+    return set_f(xs->d);
+}
+
+FN vfloats twice(vfloats v, int half)
+{
+    vfloats t;
     LANES(8, i) t.f[i] = v.f[4 * half + i / 2];
     return t;
 }
 
-FN v8f spread(v8f v, int a, int b)
+FN vfloats spread(vfloats v, int a, int b)
 {
-    v8f s;
+    vfloats s;
     LANES(8, i) s.f[i] = v.f[i < 4 ? a : b];
     return s;
 }
 
-FN v8f mul_f(v8f a, v8f b)
+FN vfloats mul_f(vfloats a, vfloats b)
 {
     LANES(8, i) a.f[i] *= b.f[i];
     return a;
 }
 
-FN v8f fma_f(v8f a, v8f b, v8f sum)
+FN vfloats fma_f(vfloats a, vfloats b, vfloats sum)
 {
     LANES(8, i) sum.f[i] += a.f[i] * b.f[i];
     return sum;
 }
 
-FN v8f fma_i(v8f factor, v8i i, v8f sum)
+FN vfloats fma_i(vfloats factor, vints i, vfloats sum)
 {
-    v8f f;
+    vfloats f;
     LANES(8, j) f.f[j] = (float)i.i[j];
     return fma_f(factor, f, sum);
 }
 
-FN v8f load_f32(const uint8_t *a, const uint8_t *b)
+FN vfloats load_f32(const uint8_t *a, const uint8_t *b)
 {
-    v8f v;
+    vfloats v;
     memcpy(v.f, a, 16);
     memcpy(v.f + 4, b, 16);
     return v;
 }
 
-FN v8f load_f16(const uint8_t *a, const uint8_t *b)
+FN vfloats load_f16(const uint8_t *a, const uint8_t *b)
 {
-    v8f v;
+    vfloats v;
     LANES(4, i) v.f[i] = f16(a + 2 * i);
     LANES(4, i) v.f[i + 4] = f16(b + 2 * i);
     return v;
 }
 
-FN v8f load_bf16(const uint8_t *a, const uint8_t *b)
+FN vfloats load_bf16(const uint8_t *a, const uint8_t *b)
 {
-    v8f v;
+    vfloats v;
     LANES(4, i) v.f[i] = bf16(a + 2 * i);
     LANES(4, i) v.f[i + 4] = bf16(b + 2 * i);
     return v;
 }
 
-FN float sum_f(v8f v)
+FN float sum_f(vfloats v)
 {
     LANES(4, i) v.f[i] += v.f[i + 4];
     return (v.f[0] + v.f[2]) + (v.f[1] + v.f[3]);
 }
 
-FN v32 trellis(const uint32_t *seed, int group, const uint32_t *power, uint32_t mask,
-               int centre)
+FN vbytes trellis(const uint32_t *seed, int group, const uint32_t *power, uint32_t mask,
+                  int centre)
 {
-    v32 v;
+    vbytes v;
     LANES(32, i)
     {
         const uint32_t m = seed[i / group] * power[i % 8] & mask;
@@ -286,7 +335,7 @@ FN v32 trellis(const uint32_t *seed, int group, const uint32_t *power, uint32_t 
     return v;
 }
 
-FN v32 magnitude(v32 v, v32 sign)
+FN vbytes magnitude(vbytes v, vbytes sign)
 {
     LANES(32, i)
     {
@@ -296,13 +345,13 @@ FN v32 magnitude(v32 v, v32 sign)
     return v;
 }
 
-FN v32 add_bytes(v32 v, int a)
+FN vbytes add_bytes(vbytes v, int a)
 {
     LANES(32, i) v.b[i] = (uint8_t)(v.b[i] + a);
     return v;
 }
 
-FN v32 xor_bytes(v32 v, int a)
+FN vbytes xor_bytes(vbytes v, int a)
 {
     LANES(32, i) v.b[i] ^= (uint8_t)a;
     return v;

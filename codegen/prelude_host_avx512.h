@@ -1,0 +1,334 @@
+/* Vectors of the host dialect for AVX-512 with VNNI and VBMI: 64 weights at once, for formats with superblocks
+ * of 256. Pasted into their host texts under #if WIDE.
+ *
+ * dot() multiplies unsigned by signed bytes: values come to it with 128 added (T, bias), and start() is what that
+ * is too much. */
+#include <immintrin.h>
+
+typedef __m512i vbytes;
+typedef __m512i vints;
+typedef __m512 vfloats;
+#define T(v) (int8_t)((v) ^ -128)
+
+FN float f16(const uint8_t *p)
+{
+    return _cvtsh_ss((unsigned short)u16(p));
+}
+
+FN vbytes load64(const uint8_t *p)
+{
+    return _mm512_loadu_si512((const void *)p);
+}
+
+/* Halves of a vector: 32 bytes, 16 bytes twice, 16 bytes from two places. */
+FN __m256i load32(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+FN __m256i load16(const uint8_t *p)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+FN __m256i load16_16(const uint8_t *a, const uint8_t *b)
+{
+    return _mm256_inserti128_si256(load16(a),
+                                   _mm_loadu_si128((const __m128i *)(const void *)b), 1);
+}
+
+FN vbytes join(__m256i a, __m256i b)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
+/* 16 bytes four times. */
+FN vbytes quarters(const uint8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+/* Bytes of each quarter shifted right by a .. d, masked, then shifted left by to. */
+FN vbytes field(vbytes x, int a, int b, int c, int d, int mask, int to)
+{
+    const int any = a | b | c | d;
+
+    if (a != b || a != c || a != d)
+        x = _mm512_srlv_epi64(x, _mm512_set_epi64(d, d, c, c, b, b, a, a));
+    else if (a)
+        x = _mm512_srli_epi16(x, a);
+    if (mask != 255 || any)
+        x = _mm512_and_si512(x, _mm512_set1_epi8((char)mask));
+    return to ? _mm512_slli_epi16(x, to) : x;
+}
+
+FN vbytes either(vbytes a, vbytes b)
+{
+    return _mm512_or_si512(a, b);
+}
+
+/* Each 16-bit word W becomes V ^ (V >> 1), V = W & 0xfffe. */
+FN vbytes degray(vbytes w)
+{
+    const vbytes v = _mm512_and_si512(w, _mm512_set1_epi16((short)0xfffe));
+    return _mm512_xor_si512(v, _mm512_srli_epi16(v, 1));
+}
+
+/* Bit n: the lowest bit of word n of eight. */
+FN uint32_t word_bits(const uint8_t *p)
+{
+    const __m128i words = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _cvtmask8_u32(_mm_test_epi16_mask(words, _mm_set1_epi16(1)));
+}
+
+FN vbytes bias(vbytes v)
+{
+    return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
+}
+
+/* add where the bit is set in the byte of p that from says, for 16 lanes, in all quarters; from 0x80: byte 0. */
+FN vbytes where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
+{
+    const vbytes b = _mm512_shuffle_epi8(quarters(p), quarters(from));
+    return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(b, quarters(bit)),
+                                 _mm512_set1_epi8((char)add));
+}
+
+/* 16 bytes that are 0 or 1, times a byte, in all quarters. */
+FN vbytes times(const uint64_t lane[2], uint64_t by)
+{
+    return _mm512_broadcast_i32x4(
+        _mm_set_epi64x((int64_t)(lane[1] * by), (int64_t)(lane[0] * by)));
+}
+
+/* Adds bytes a .. d of each quarter of `from` to the quarters of v. */
+FN vbytes add_spread(vbytes v, vbytes from, int a, int b, int c, int d)
+{
+    const __m256i low = _mm256_set_m128i(_mm_set1_epi8((char)b), _mm_set1_epi8((char)a));
+    const __m256i high = _mm256_set_m128i(_mm_set1_epi8((char)d), _mm_set1_epi8((char)c));
+    return _mm512_add_epi8(v, _mm512_shuffle_epi8(from, join(low, high)));
+}
+
+/* Table of up to 16 entries, padded to 16. */
+FN vbytes lut16(vbytes codes, const int8_t *t)
+{
+    return _mm512_shuffle_epi8(quarters((const uint8_t *)t), codes);
+}
+
+FN vbytes lut32(vbytes codes, const int8_t *t)
+{
+    const __m256i table = load32((const uint8_t *)t);
+    return _mm512_permutexvar_epi8(codes, _mm512_castsi256_si512(table));
+}
+
+FN vbytes lut64(vbytes codes, const int8_t *t)
+{
+    return _mm512_permutexvar_epi8(codes, load64((const uint8_t *)t));
+}
+
+/* 16 codes in both quarters of a half become 32 values, even and odd in turn. */
+FN vbytes lut_pairs(vbytes codes, const int8_t *even, const int8_t *odd)
+{
+    const vbytes e = lut32(codes, even), o = lut32(codes, odd);
+    return _mm512_mask_blend_epi64(0xcc, _mm512_unpacklo_epi8(e, o),
+                                   _mm512_unpackhi_epi8(e, o));
+}
+
+FN vbytes add_bytes(vbytes v, int a)
+{
+    return _mm512_add_epi8(v, _mm512_set1_epi8((char)a));
+}
+
+FN vbytes xor_bytes(vbytes v, int a)
+{
+    return _mm512_xor_si512(v, _mm512_set1_epi8((char)a));
+}
+
+/* |v|, negated where sign is not 0. */
+FN vbytes magnitude(vbytes v, vbytes sign)
+{
+    const vbytes a = _mm512_abs_epi8(v);
+    return _mm512_mask_sub_epi8(a, _mm512_test_epi8_mask(sign, sign),
+                                _mm512_setzero_si512(), a);
+}
+
+/* ---- Products ---- */
+
+/* -128 times the sums of 4 of x. */
+FN vints start(vbytes x)
+{
+    const vbytes less = _mm512_sub_epi8(_mm512_setzero_si512(), x);
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(-128), less);
+}
+
+/* Sums of 4 products each; v with its bias. */
+FN vints dot(vbytes v, vbytes x, vints from)
+{
+    return _mm512_dpbusd_epi32(from, v, x);
+}
+
+/* The same for many columns: x gets the bias instead, and the sums of weights are what that is too much. */
+FN vints start_many(vbytes v)
+{
+    return start(v);
+}
+
+FN vints dot_many(vbytes v, vbytes x, vints from)
+{
+    return _mm512_dpbusd_epi32(from, bias(x), v);
+}
+
+FN vfloats zero_f(void)
+{
+    return _mm512_setzero_ps();
+}
+
+FN vfloats set_f(float a)
+{
+    return _mm512_set1_ps(a);
+}
+
+FN vfloats mul_f(vfloats a, vfloats b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+FN vfloats fma_i(vfloats factor, vints i, vfloats sum)
+{
+    return _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(i), sum);
+}
+
+FN float sum_f(vfloats v)
+{
+    const __m256 low = _mm512_castps512_ps256(v), high = _mm512_extractf32x8_ps(v, 1);
+    const __m256 both = _mm256_add_ps(low, high);
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+/* ---- Block scales and seeds, a lane each ---- */
+
+/* For each lane bytes of p (from: a shuffle in its quarter), shifted right by `by`, masked, shifted left by to. */
+FN vints lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask,
+               int to)
+{
+    const vints bytes = _mm512_shuffle_epi8(quarters(p), load64((const uint8_t *)from));
+    const vints low = _mm512_srlv_epi32(bytes, load64((const uint8_t *)by));
+    const vints v = _mm512_and_si512(low, _mm512_set1_epi32(mask));
+    return to ? _mm512_slli_epi32(v, to) : v;
+}
+
+FN vints bytes_i(const uint64_t lane[2])
+{
+    return _mm512_cvtepu8_epi32(_mm_set_epi64x((int64_t)lane[1], (int64_t)lane[0]));
+}
+
+FN vints load_i(const uint32_t *p)
+{
+    return load64((const uint8_t *)p);
+}
+
+FN vints set_i(int a)
+{
+    return _mm512_set1_epi32(a);
+}
+
+FN vints or_i(vints a, vints b)
+{
+    return _mm512_or_si512(a, b);
+}
+
+FN vints add_i(vints a, vints b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+/* Sign-extends from the bit whose value is half. */
+FN vints signed_i(vints v, int half)
+{
+    return _mm512_sub_epi32(_mm512_xor_si512(v, set_i(half)), set_i(half));
+}
+
+FN vints affine_i(vints v, int mul, int add)
+{
+    return _mm512_add_epi32(mul == 1 ? v : _mm512_mullo_epi32(v, set_i(mul)), set_i(add));
+}
+
+FN vints table_i(vints v, const int8_t *t)
+{
+    return _mm512_srai_epi32(_mm512_slli_epi32(lut16(v, t), 24), 24);
+}
+
+/* -v where negative is 1. */
+FN vints negate_i(vints v, vints negative)
+{
+    const vints m = _mm512_sub_epi32(_mm512_setzero_si512(), negative);
+    return _mm512_sub_epi32(_mm512_xor_si512(v, m), m);
+}
+
+FN vfloats scaled(float d, vints v)
+{
+    return _mm512_mul_ps(_mm512_set1_ps(d), _mm512_cvtepi32_ps(v));
+}
+
+FN void store_f(float *p, vfloats v)
+{
+    _mm512_storeu_ps(p, v);
+}
+
+/* The scales of 8 blocks of x. */
+FN vfloats load_d(const struct iqt_xs *xs, int count)
+{
+    const vints even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
+    (void)count;
+    return _mm512_permutexvar_ps(even, _mm512_loadu_ps((const void *)xs));
+}
+
+/* Those of two blocks, one for each half. */
+FN vfloats load_dx(const struct iqt_xs *xs)
+{
+    return _mm512_mask_broadcastss_ps(set_f(xs->d), 0xff00, _mm_load_ss(&xs[1].d));
+}
+
+/* Lanes 0 .. 7, each twice. */
+FN vfloats twice(vfloats v, int half)
+{
+    (void)half;
+    return _mm512_permutexvar_ps(
+        _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), v);
+}
+
+/* Lanes a .. d, each four times. */
+FN vfloats spread(vfloats v, int a, int b, int c, int d)
+{
+    return _mm512_permutexvar_ps(
+        _mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d), v);
+}
+
+/* Byte sums of 16 states, less centre. */
+FN vints trellis_values(vints states, uint32_t mask, int centre)
+{
+    return _mm512_dpbusd_epi32(set_i(-centre), _mm512_and_si512(states, set_i((int)mask)),
+                               _mm512_set1_epi8(1));
+}
+
+/* 64 values from 8 seeds of 8 or 16 seeds of 4; power: multiplier^1 .. multiplier^group twice or once, 8
+ * entries. Quarter q gets its four states from the four products. */
+FN vbytes trellis(vints seed, int group, const uint32_t *power, uint32_t mask, int centre)
+{
+    const vints low = quarters((const uint8_t *)power);
+    const vints high = group == 8 ? quarters((const uint8_t *)(power + 4)) : low;
+    const vints s =
+        group == 8 ? _mm512_cvtepu32_epi64(_mm512_castsi512_si256(seed)) : seed;
+    const vints a = _mm512_shuffle_epi32(s, 0x00);
+    const vints b = group == 8 ? a : _mm512_shuffle_epi32(s, 0x55);
+    const vints c = _mm512_shuffle_epi32(s, 0xaa);
+    const vints d = group == 8 ? c : _mm512_shuffle_epi32(s, 0xff);
+    const vints t0 = trellis_values(_mm512_mullo_epi32(a, low), mask, centre);
+    const vints t1 = trellis_values(_mm512_mullo_epi32(b, high), mask, centre);
+    const vints t2 = trellis_values(_mm512_mullo_epi32(c, low), mask, centre);
+    const vints t3 = trellis_values(_mm512_mullo_epi32(d, high), mask, centre);
+    return _mm512_packs_epi16(_mm512_packs_epi32(t0, t1), _mm512_packs_epi32(t2, t3));
+}
