@@ -59,12 +59,15 @@ static const char q6[] = IQT_TILE_CUBIC VALUES
     "FN uint seed(const uint *q, uint b, uint part, const uint *s, const uint *t, uint i)\n" \
     "{\n    (void)part; (void)s; (void)t; (void)i;\n"
 static const char seed_half[] = SEED "    return q[b] >> part % 2u * 16u & 0xffffu;\n}\n";
-/* The lane's shifts and masks are in the table, the rests of its row's seeds are s[0]. */
+/* The rests of the row's seeds are s[0]. */
 static const char seed_kt1[] =
     SEED "    if (b == 0u)\n"
          "        return q[0] >> part % 2u * 19u & 0x1fffu;\n"
+         "    uint by = part == 0u ? 0u : part == 1u ? 19u : 13u;\n"
+         "    uint whole = part < 2u ? 0x1fffu : 63u, more = part == 2u ? 0xfc0u : 0u;\n"
          "    uint rest = s[0] << (part == 2u ? 12u : 5u);\n"
-         "    return (q[1] >> t[4] & t[5]) | (rest & t[6]) | (q[2] >> 7 & t[7]);\n"
+         "    rest &= part < 2u ? 0u : part == 2u ? 0x1000u : 0x1fc0u;\n"
+         "    return (q[1] >> by & whole) | rest | (q[2] >> 7 & more);\n"
          "}\n";
 /* The shift bit is the seed's bit 15. */
 static const char seed_kt4[] =

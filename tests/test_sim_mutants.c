@@ -80,12 +80,12 @@ static bool right(const struct world *w)
 }
 
 /* Whether any order of threads gives a fault or wrong numbers; also when it does not compile. */
-static bool wrong(const struct world *w, const char *text, uint32_t warp)
+static bool wrong(const struct world *w, const char *text, const char *arch)
 {
     struct sim_program program;
     bool caught = false;
 
-    if (!sim_case_compile(&program, &w->c.plan, text, warp, true))
+    if (!sim_case_compile_on(arch, &program, &w->c.plan, text, true))
         return true;
     for (int order = IQT_SIM_FORWARD; order <= IQT_SIM_RANDOM && !caught; order++) {
         iqt_sim_set_order(order, check_seed());

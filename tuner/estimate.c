@@ -145,7 +145,7 @@ static double groups_of_unit(const struct iqt_plan *plan)
 
     if (plan->compute != IQT_COMPUTE_MMA || plan->dialect != IQT_DIALECT_HIP)
         return most;
-    return fmin(most, IQT_MFMA_SHARED / iqt_mma_shared(plan));
+    return fmin(most, IQT_MFMA_SHARED / iqt_mma_shared(plan, iqt_mma_wave(plan, 0)));
 }
 
 void iqt_estimate(const struct iqt_gpu *gpu, const struct iqt_plan *plan,
