@@ -183,7 +183,7 @@ static void emit_shifts(struct iqt_emit *e, const struct iqt_tile *t,
                           h);
         else if (t->format->trellis) /* the seed's bit 15 */
             iqt_emit_line(e, "bits[%u] = bits[%u] << 8;", h, h);
-        else
+        else if (!v->adds_shift)
             iqt_emit_line(e, "bits[%u] = REPEAT(bits[%u], 0u);", h, h);
     }
 }
@@ -198,10 +198,12 @@ static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", halves);
     iqt_emit_line(e, "ivec c = magic;");
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint j = 0u; j < %uu; j++)", v->parts);
-    iqt_emit_line(e, "    c = products(c, v + j, %uu, x[b], h);", v->parts);
-    if (v->adds_shift)
-        iqt_emit_line(e, "c = products(c, shift, 1u, x[b], h);");
+    iqt_emit_line(e, "for (uint j = 0u; j < TERMS; j++)");
+    iqt_emit_line(e, "    c = products(c, v + j, TERMS, x[b], h);");
+    if (v->adds_shift) {
+        iqt_emit_line(e, "if (!LIFTED)");
+        iqt_emit_line(e, "    c = products(c, shift, 1u, x[b], h);");
+    }
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint d = 0u; d < QUADS; d++)");
     iqt_emit_line(
@@ -220,6 +222,18 @@ static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_close(e);
 }
 
+/* The shift is one more product, or in the values. */
+static void emit_own_table(struct iqt_emit *e, const struct iqt_mma_values *v)
+{
+    if (!v->adds_shift)
+        return;
+    iqt_emit_line(e, "shift[2u * j] = shift[2u * j + 1u] = REPEAT(bits[0], 0u);");
+    iqt_emit_line(e, "uint own_t[TABLE];");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint w = 0u; w < TABLE; w++)");
+    iqt_emit_line(e, "    own_t[w] = LIFTED && bits[0] != 0u ? lifted[w] : t[w];");
+}
+
 static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
                      const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
 {
@@ -229,14 +243,14 @@ static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
     emit_words(e, lane);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
-    iqt_emit_line(e, "uint v[%uu * PARTS];", 2u * v->parts);
+    iqt_emit_line(e, "uint v[2u * TERMS * PARTS];");
     if (v->adds_shift)
         iqt_emit_line(e, "uint shift[2u * PARTS];");
     open_parts(e);
     emit_shifts(e, t, v, lane);
-    iqt_emit_line(e, "values(q[j], b, own, bits, 0u, t, v + %uu * j);", 2u * v->parts);
-    if (v->adds_shift)
-        iqt_emit_line(e, "shift[2u * j] = shift[2u * j + 1u] = bits[0];");
+    emit_own_table(e, v);
+    iqt_emit_line(e, "values(q[j], b, own, bits, 0u, %s, v + 2u * TERMS * j);",
+                  v->adds_shift ? "own_t" : "t");
     iqt_emit_close(e);
     emit_products(e, t, v);
     iqt_emit_close(e);

@@ -40,7 +40,12 @@ void iqt_emit_mma_finish(struct iqt_emit *e);
 void iqt_emit_mma_own(struct iqt_emit *e, const struct iqt_tile *tile,
                       const struct iqt_mma_values *values);
 
-/* The same for HIP. */
+/* The same for HIP. Waves of 32 have values in one word, with the shift in them: what their units would add
+ * costs them more. Macro TERMS: words for the same four weights; LIFTED: shifted blocks have a table. */
+bool iqt_mfma_lifts(const struct iqt_tile *tile);
+/* Words t[] of each generation, lifted[] of shifted blocks. */
+void iqt_emit_mfma_table(struct iqt_emit *e, const struct iqt_tile *tile,
+                         const uint32_t *word, uint32_t n);
 void iqt_emit_mfma_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_mma_values *out);
 void iqt_emit_mfma_functions(struct iqt_emit *e, const struct iqt_tile *tile);

@@ -4,7 +4,7 @@
 
 #include "codegen/emit_block.h"
 #include "codegen/emit_call.h"
-#include "kernels/tile_mma.h"
+#include "codegen/emit_mma.h"
 
 #include <stdio.h>
 
@@ -442,19 +442,29 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "(void)%s_record;", p);
 }
 
+void iqt_emit_tile_words(struct iqt_emit *e, const uint32_t *word, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        iqt_emit_line(e, "t[%u] = 0x%08xu ^ zero;", i, word[i]);
+}
+
 /* Words that stay in registers: known to the compiler, or uniform, they would be moved to one anew for
  * each permute. A launch has fewer than 2^26 rows: a binding is below 4 GiB. */
 void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *t)
 {
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
     uint32_t word[IQT_TILE_TABLE_WORDS];
-    const uint32_t n = iqt_tile_table(t, e->plan->dialect, iqt_emit_tile_merges(e), word);
+    const uint32_t n = iqt_tile_table(t, e->plan->dialect,
+                                      cuda && iqt_emit_tile_merges(e), word);
 
     iqt_emit_line(
         e, "uint zero = first >> 31; // always 0, but no constant and not uniform");
     iqt_emit_line(e, "uint t[MAGIC + 1];");
     iqt_emit_line(e, "t[MAGIC] = 0x4b000000u ^ zero; // 2^23");
-    for (uint32_t i = 0; i < n; i++)
-        iqt_emit_line(e, "t[%u] = 0x%08xu ^ zero;", i, word[i]);
+    if (!cuda && e->plan->compute == IQT_COMPUTE_MMA)
+        iqt_emit_mfma_table(e, t, word, n);
+    else
+        iqt_emit_tile_words(e, word, n);
     emit_positions(e, t, "scale_at", t->scale_bit);
     emit_positions(e, t, "shift_at", t->shift_bit);
     iqt_emit_line(e, "(void)scale_at; (void)shift_at; (void)t;");

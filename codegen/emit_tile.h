@@ -51,8 +51,9 @@ bool iqt_emit_tile_counts(const struct iqt_emit *e);
 /* Functions beside it: scales; for a decoder of whole tiles (else NULL) its shift bits. */
 void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *tile,
                              const struct iqt_tile_values *values);
-/* Body: table words; offsets inside a group of rows. */
+/* Body: table words t[], or only these; offsets inside a group of rows. */
 void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *tile);
+void iqt_emit_tile_words(struct iqt_emit *e, const uint32_t *word, uint32_t n);
 void iqt_emit_tile_geometry(struct iqt_emit *e, const struct iqt_tile *tile);
 /* Pieces of the loop. q: all words of a tile, from `at` behind the pointer to codes (NULL: 0); e and d: its
  * fields and superblock scales; f and g: fields of row r, block b. */
@@ -63,7 +64,7 @@ void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *tile);
 void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *tile,
                          const struct iqt_tile_values *values);
 
-/* Words of the table that the kernel keeps in registers. */
+/* Words of the table that the kernel keeps in registers. Merged: the values; else what is added up. */
 enum { IQT_TILE_TABLE_WORDS = 16 };
 uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool merged,
                         uint32_t out[IQT_TILE_TABLE_WORDS]);

@@ -89,9 +89,9 @@ static void pair_values(const struct iqt_codebook *c, uint32_t odd, int8_t out[3
 static uint32_t table_32(const int8_t v[32], bool cuda, bool merged, int offset,
                          uint32_t *out)
 {
-    if (!cuda)
-        return table_halves(v, out);
-    return merged ? put(out, v, 32) : table_eights(v, offset, out);
+    if (merged)
+        return put(out, v, 32);
+    return cuda ? table_eights(v, offset, out) : table_halves(v, out);
 }
 
 uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool merged,
@@ -109,7 +109,7 @@ uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool me
         return put(out, c->value, 8);
     case IQT_TILE_Q4:
     case IQT_TILE_Q4_GRAY:
-        return merged && cuda ? put(out, c->value, 16) : table_q4(c->value, cuda, out);
+        return merged ? put(out, c->value, 16) : table_q4(c->value, cuda, out);
     case IQT_TILE_Q5:
         return table_32(c->value, cuda, merged, 0, out);
     case IQT_TILE_PAIRS:

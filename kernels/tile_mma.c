@@ -235,8 +235,8 @@ double iqt_mma_lane_bytes(const struct iqt_plan *p)
     if (f->super.at == IQT_AT_SUPERBLOCK)
         bytes += 2 * IQT_TILE_ROWS;
     /* Of a block eight bytes of x in one column, and the scales of two, or of the only one. On HIP a wave has
-     * blocks of x for each set; one of 32, in half as many lanes, twice the bytes but as many scales. */
+     * blocks of x for each set; least is what RDNA4's does, sixteen bytes and two scales in half as many lanes. */
     if (p->dialect == IQT_DIALECT_HIP)
-        return bytes + (double)BLOCKS * IQT_MFMA_ROWS / p->rows_group * 4 * (8 + 8);
+        return bytes + (double)BLOCKS * IQT_MFMA_ROWS / p->rows_group * 2 * (16 + 8);
     return bytes + column_tiles(p) * BLOCKS * (8 + (p->n == 1 ? 1 : 2) * 4);
 }
