@@ -24,8 +24,8 @@ static const char q3[] = VALUES WORDS TWO_BITS
     "        v[2u * w] = PERM(t[0], t[1], c);\n" \
     "        v[2u * w + 1u] = PERM(t[2], t[3], c ^ 0x08080808u);\n" END
 /* Waves of 32: foreign selectors give -1, so that the values are what both have in common. */
-#define Q4_MERGED                                                                   \
-    "        uint lo = c | (c << 1 & 0x10101010u), hi = lo ^ 0x18181818u;\n"        \
+#define Q4_MERGED                                                            \
+    "        uint lo = c | (c << 1 & 0x10101010u), hi = lo ^ 0x18181818u;\n" \
     "        v[w] = PERM(t[0], t[1], lo) & PERM(t[2], t[3], hi);\n" END
 static const char q4[] = VALUES "    uint word = q[b];\n" WORDS NIBBLES Q4;
 static const char q4_merged[] = VALUES "    uint word = q[b];\n" WORDS NIBBLES Q4_MERGED;
@@ -35,17 +35,17 @@ static const char q4_merged[] = VALUES "    uint word = q[b];\n" WORDS NIBBLES Q
 static const char gray[] = VALUES GRAY WORDS NIBBLES Q4;
 static const char gray_merged[] = VALUES GRAY WORDS NIBBLES Q4_MERGED;
 
-#define FIVES(t)                                                        \
+#define FIVES(t)                                                              \
     "BLEND(m, PERM(" t "[0], " t "[1], lo), PERM(" t "[4], " t "[5], lo)) & " \
     "BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t "[7], hi));\n"
-#define Q5                                                \
-    VALUES "    uint word = q[b];\n" WORDS NIBBLES         \
+#define Q5                                         \
+    VALUES "    uint word = q[b];\n" WORDS NIBBLES \
            "        uint g = q[2u + b] << 2u * part + w;\n" IQT_TILE_HIP_SELECT
 static const char q5[] = Q5 IQT_TILE_HIP_HALVES("t", "2u * w") END;
 static const char q5_merged[] = Q5 "        v[w] = " FIVES("t") END;
-#define PAIRS                                                           \
+#define PAIRS                                                                \
     VALUES "    {\n        uint c = q[b] >> part % 2u * 4u & 0x0f0f0f0fu;\n" \
-           "        uint g = q[2] << 4u * b + part;\n"                   \
+           "        uint g = q[2] << 4u * b + part;\n"                       \
            "        const uint *u = t + 8;\n" IQT_TILE_HIP_SELECT
 static const char pairs[] =
     PAIRS IQT_TILE_HIP_HALVES("t", "0u") IQT_TILE_HIP_HALVES("u", "2u") END;
@@ -107,15 +107,17 @@ static void emit_states(struct iqt_emit *e, const struct iqt_trellis *t)
 #define STATES VALUES "    uint m[8];\n    states(q, b, part, s, t, m);\n" WORDS
 static const char states[] = STATES "        v[w] = sums(m + 4u * w);\n" END;
 /* Turned around where the signs of the sum and of the sign bit differ. */
-#define TURNED                                                                            \
-    STATES "        uint x = sums(m + 4u * w);\n"                                         \
-           "        uint turn = SIGNS(x ^ (q[2u + b] << 2u * part + w & 0x80808080u));\n"
-static const char magnitudes[] = TURNED "        v[2u * w] = x ^ turn;\n"
-                                        "        v[2u * w + 1u] = turn & 0x01010101u;\n" END;
+#define TURNED                             \
+    STATES                                 \
+    "        uint x = sums(m + 4u * w);\n" \
+    "        uint turn = SIGNS(x ^ (q[2u + b] << 2u * part + w & 0x80808080u));\n"
+static const char magnitudes[] =
+    TURNED "        v[2u * w] = x ^ turn;\n"
+           "        v[2u * w + 1u] = turn & 0x01010101u;\n" END;
 /* Bytes are added without carries between them. */
-static const char magnitudes_merged[] =
-    TURNED "        x ^= turn;\n"
-           "        v[w] = (x & 0x7f7f7f7fu) + (turn & 0x01010101u) ^ x & 0x80808080u;\n" END;
+static const char magnitudes_merged[] = TURNED
+    "        x ^= turn;\n"
+    "        v[w] = (x & 0x7f7f7f7fu) + (turn & 0x01010101u) ^ x & 0x80808080u;\n" END;
 
 static const struct {
     const char *text, *merged, *seed; /* merged, of waves of 32: NULL, as for 64 */
@@ -140,7 +142,8 @@ bool iqt_mfma_lifts(const struct iqt_tile *tile)
            !iqt_field_empty(&tile->format->shift);
 }
 
-static void emit_variant(struct iqt_emit *e, const char *text, uint32_t terms, bool lifted)
+static void emit_variant(struct iqt_emit *e, const char *text, uint32_t terms,
+                         bool lifted)
 {
     iqt_emit_line(e, "#define TERMS %uu // words of values for the same weights", terms);
     iqt_emit_line(e, "#define LIFTED %uu // table of shifted blocks", lifted ? 1u : 0u);

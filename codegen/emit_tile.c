@@ -26,11 +26,6 @@ static const char spare_fields[] =
     "           (q[4u * b + 2u] >> 11 & 0x30u) | (q[4u * b + 3u] >> 9 & 0xc0u);\n"
     "}\n";
 
-static bool in_words(const struct iqt_tile *t)
-{
-    return iqt_tile_scales_in_words(t->family);
-}
-
 static bool has_shift(const struct iqt_tile *t)
 {
     return !iqt_field_empty(&t->format->shift);
@@ -126,7 +121,7 @@ void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
                              const struct iqt_tile_values *v)
 {
     iqt_emit_line(e, "#define MAGIC %d // of the table's words", IQT_TILE_TABLE_WORDS);
-    if (in_words(t)) {
+    if (iqt_tile_scales_in_words(t->family)) {
         iqt_buf_printf(e->out, "%s",
                        t->family == IQT_TILE_KT4 ? spare_fields : gray_fields);
     } else {
@@ -210,7 +205,7 @@ void iqt_emit_tile_record(struct iqt_emit *e, const struct iqt_tile *t)
 
 void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *t)
 {
-    if (in_words(t))
+    if (iqt_tile_scales_in_words(t->family))
         iqt_emit_line(e, "uint f = fields(q + %uu * r, b), g = f;", t->words);
     else if (t->split < t->row_bits)
         iqt_emit_line(e, "uint f = bits(e, %uu * r), g = bits(e, %uu + %uu * r);",
@@ -454,8 +449,8 @@ void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *t)
 {
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
     uint32_t word[IQT_TILE_TABLE_WORDS];
-    const uint32_t n = iqt_tile_table(t, e->plan->dialect,
-                                      cuda && iqt_emit_tile_merges(e), word);
+    const uint32_t n =
+        iqt_tile_table(t, e->plan->dialect, cuda && iqt_emit_tile_merges(e), word);
 
     iqt_emit_line(
         e, "uint zero = first >> 31; // always 0, but no constant and not uniform");
