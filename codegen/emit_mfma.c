@@ -18,7 +18,7 @@ void iqt_emit_mfma_threads(struct iqt_emit *e)
         iqt_emit_call_begin(e);
     iqt_emit_line(e, "uint wave = __builtin_amdgcn_readfirstlane(THREAD / WAVE), lane = "
                      "THREAD %% WAVE;");
-    iqt_emit_line(e, "uint part = PART, quad = QUAD, column = lane %% 16u;");
+    iqt_emit_line(e, "uint part = lane / 16u, quad = QUAD, column = lane %% 16u;");
     iqt_emit_line(e, "uint first_row = %s * G, first = first_row + lane / LANES * R;",
                   more ? "group" : "GROUP");
 }
@@ -113,7 +113,9 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
 {
     const bool eight = lane->x == IQT_MMA_X_EIGHT;
 
-    open_parts(e);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint j = 0u; j < X_PARTS; j++)");
+    iqt_emit_line(e, "uint own = X_PART + j * X_NEXT;");
     iqt_emit_line(e, "const uchar *xc = xq + 256u * s + 64u * i + 32u * b + %uu * own;",
                   eight ? 8u : 4u);
     if (eight)
@@ -239,6 +241,9 @@ static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
 {
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint m = 0u; m < SETS; m++)");
+    iqt_emit_line(e, "if (PARTS > 1u)");
+    iqt_emit_line(
+        e, "    asm volatile(\"\" ::: \"memory\"); // this span's loads stay here");
     iqt_emit_line(e, "uint at = 4u * m * GROUP_STEP + (4u * s + i) * STEP;");
     emit_words(e, lane);
     iqt_emit_line(e, "UNROLL");

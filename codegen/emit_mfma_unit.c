@@ -7,7 +7,8 @@
  *
  * B has columns as A has rows. (AMD Matrix Instruction Calculator, --architecture cdna3 --instruction
  * v_mfma_i32_16x16x32_i8; rdna4 and rdna3, v_wmma_i32_16x16x16_iu8; --detail-instruction.) Rows of A are chosen so
- * that a lane's sums are whole groups of four. Of blocks of 16 each half has products of its own. */
+ * that a lane's sums are whole groups of four. Of blocks of 16 each half has products of its own. Lanes i and 16 + i
+ * of gfx11 decode half of their row each and give it to the other. */
 #include "codegen/emit_mma.h"
 
 #include <assert.h>
@@ -15,11 +16,11 @@
 
 static const struct unit {
     const char *when;
-    uint32_t wave, words, parts, next, quads; /* words of a lane's A */
-    const char *part, *quad, *group, *row;
+    uint32_t wave, parts, next, x_parts, quads;
+    const char *x_part, *quad, *group, *row;
     const char *text;
 } units[] = {
-    { "__GFX9__", IQT_MFMA_WAVE, 2, 1, 0, 1, "(lane / 16u)", "(lane / 16u)",
+    { "__GFX9__", IQT_MFMA_WAVE, 1, 0, 1, 1, "(lane / 16u)", "(lane / 16u)",
       "(column / R)", "(column % R)",
       "typedef int ivec __attribute__((vector_size(16)));\n"
       "FN ivec unit(ivec d, const uint *a, const uint *b)\n"
@@ -36,13 +37,17 @@ static const struct unit {
       "    ivec2 m = { (int)a[0], (int)a[1] }, n = { (int)b[0], (int)b[1] };\n"
       "    return __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32_gfx12(true, m, true, n, d, false);\n"
       "}\n" },
-    { "__GFX11__", IQT_WMMA_WAVE, 4, 4, 1, 2, "0u", "(lane / 16u * 2u)",
+    { "__GFX11__", IQT_WMMA_WAVE, 2, 2, 4, 2, "0u", "(lane / 16u * 2u)",
       "(column % 2u * 2u + column / 8u)", "(column / 2u % R)",
       "typedef int ivec4 __attribute__((vector_size(16)));\n"
       "typedef int ivec __attribute__((vector_size(32)));\n"
+      "#define OTHER(x) __builtin_amdgcn_permlanex16(x, x, 0x76543210u, 0xfedcba98u, false, false)\n"
       "FN ivec unit(ivec d, const uint *a, const uint *b)\n"
       "{\n"
-      "    ivec4 m = { (int)a[0], (int)a[1], (int)a[2], (int)a[3] };\n"
+      "    bool upper = (THREAD & 16u) != 0u;\n"
+      "    uint a0 = OTHER(a[0]), a1 = OTHER(a[1]);\n"
+      "    ivec4 m = { (int)(upper ? a0 : a[0]), (int)(upper ? a1 : a[1]),\n"
+      "                (int)(upper ? a[0] : a0), (int)(upper ? a[1] : a1) };\n"
       "    ivec4 n = { (int)b[0], (int)b[1], (int)b[2], (int)b[3] };\n"
       "    return __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32(true, m, true, n, d, false);\n"
       "}\n" },
@@ -55,12 +60,13 @@ static const char products[] =
     "{\n"
     "    UNROLL\n"
     "    for (uint n = 0u; n < DEEP; n++) {\n"
-    "        uint a[WORDS], b[WORDS];\n"
+    "        uint a[2], b[WIDE];\n"
     "        UNROLL\n"
-    "        for (uint i = 0u; i < WORDS; i++) {\n"
-    "            uint w = WORD(h + n, i);\n"
-    "            a[i] = v[w % (2u * PARTS) * of]; b[i] = x[w];\n"
-    "        }\n"
+    "        for (uint i = 0u; i < 2u; i++)\n"
+    "            a[i] = v[WORD(h + n, i) % (2u * PARTS) * of];\n"
+    "        UNROLL\n"
+    "        for (uint i = 0u; i < WIDE; i++)\n"
+    "            b[i] = x[X_WORD(h + n, i)];\n"
     "        d = unit(d, a, b);\n"
     "    }\n"
     "    return d;\n"
@@ -87,26 +93,41 @@ static void emit_shape(struct iqt_emit *e, const struct unit *u)
                   iqt_mma_shared(e->plan, u->wave) / 16u);
 }
 
-static void emit_unit(struct iqt_emit *e, const struct unit *u, const struct iqt_tile *t)
+/* Which words of a lane's parts go into product h of a block: two side by side, or one of each part. */
+static void emit_places(struct iqt_emit *e, const struct unit *u,
+                        const struct iqt_tile *t)
 {
     const struct iqt_mma_lane *lane = iqt_mma_lane_of(t->format, e->plan->dialect);
     const uint32_t halves = iqt_tile_halves(t);
     const bool apart = u->parts > 1 && halves == 2 && lane->x != IQT_MMA_X_EIGHT;
 
+    iqt_emit_line(e, "#define DEEP %uu // products of a half or block",
+                  u->parts > 1 && halves == 1 ? 2u : 1u);
+    iqt_emit_line(e, "#define WIDE %uu // words of x in a product",
+                  2 * u->x_parts / u->parts);
+    iqt_emit_line(e, "#define WORD(h, i) (%s)",
+                  apart ? "2u * (i) + (h)" : "2u * (h) + (i)");
+    iqt_emit_line(e, "#define X_WORD(h, i) (%s)",
+                  !apart           ? "WIDE * (h) + (i)"
+                  : u->x_parts > 2 ? "(i) % 2u * 4u + (i) / 2u * 2u + (h)"
+                                   : "2u * (i) + (h)");
+}
+
+static void emit_unit(struct iqt_emit *e, const struct unit *u, const struct iqt_tile *t)
+{
     emit_shape(e, u);
-    iqt_emit_line(e, "#define PART %s // of a block, a lane's first", u->part);
-    iqt_emit_line(e, "#define PARTS %uu // that it has", u->parts);
+    iqt_emit_line(e, "#define PARTS %uu // of a block, that a lane has", u->parts);
     iqt_emit_line(e, "#define NEXT_PART %uu", u->next);
+    iqt_emit_line(e, "#define X_PART %s // the same of x, the first", u->x_part);
+    iqt_emit_line(e, "#define X_PARTS %uu", u->x_parts);
+    iqt_emit_line(e, "#define X_NEXT %uu", 4 / u->x_parts % 4);
+    iqt_emit_line(e, "#define X_WORDS %uu",
+                  2 * (u->parts > 1 ? u->x_parts : iqt_tile_halves(t)));
     iqt_emit_line(e, "#define OWN_GROUP %s // of a lane's row of A", u->group);
     iqt_emit_line(e, "#define OWN_ROW %s", u->row);
     iqt_emit_line(e, "#define QUAD %s // group of its first sums", u->quad);
     iqt_emit_line(e, "#define QUADS %uu", u->quads);
-    iqt_emit_line(e, "#define X_WORDS %uu", 2 * (u->parts > 1 ? u->parts : halves));
-    iqt_emit_line(e, "#define WORDS %uu // of a lane in a product", u->words);
-    iqt_emit_line(e, "#define DEEP %uu // products of a half or block",
-                  u->parts > 1 && halves == 1 ? 2u : 1u);
-    iqt_emit_line(e, "#define WORD(h, i) (%s)",
-                  apart ? "2u * (i) + (h)" : "WORDS * (h) + (i)");
+    emit_places(e, u, t);
     iqt_buf_printf(e->out, "%s", u->text);
 }
 

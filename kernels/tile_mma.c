@@ -99,7 +99,9 @@ uint32_t iqt_mma_rows(enum iqt_dialect d)
 
 uint32_t iqt_mma_most_rows(enum iqt_dialect d, uint32_t wave)
 {
-    return d == IQT_DIALECT_HIP ? wave : 1024;
+    if (d != IQT_DIALECT_HIP)
+        return 1024;
+    return wave == IQT_MFMA_WAVE ? 4 * IQT_MFMA_ROWS : IQT_MFMA_ROWS;
 }
 
 uint32_t iqt_mma_wave(const struct iqt_plan *p, uint32_t device)

@@ -38,6 +38,17 @@ SIM unsigned sim_bpermute(int line, unsigned address, unsigned x)
     SIM_DOES(SHUFFLE);
     return (unsigned)sim_rt->shuffle(line, ~0ull, x, (int)(address / 4u % sim_rt->warp));
 }
+/* v_permlanex16_b32: from the other sixteen lanes, of which four bits of the selectors name one. */
+#define __builtin_amdgcn_permlanex16(old, x, low, high, fi, bound) \
+    sim_permlanex16(__LINE__, (unsigned)(x), low, high)
+SIM unsigned sim_permlanex16(int line, unsigned x, unsigned low, unsigned high)
+{
+    const unsigned i = (unsigned)sim_lane() % 16u,
+                   from = (i < 8u ? low : high) >> 4u * (i % 8u) & 15u;
+    SIM_DOES(SHUFFLE);
+    return (unsigned)sim_rt->shuffle(line, ~0ull, x,
+                                     (int)((((unsigned)sim_lane() & ~15u) ^ 16u) + from));
+}
 #define __builtin_amdgcn_sdot4(a, b, c, clamp) sim_dp4a((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_udot4(a, b, c, clamp) sim_dp4a_u((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_sudot4(sa, a, sb, b, c, clamp) \

@@ -10,7 +10,7 @@
 
 /* Rows that fill neither the groups of four nor a workgroup's; the first of them is not the first of
  * its group. */
-enum { ROWS = 19, FIRST = 1, M = ROWS - FIRST, K = 1024, N = 3 };
+enum { ROWS = 19, FIRST = 1, M = ROWS - FIRST, K = 1280, N = 3 };
 
 /* ---- One product in simulated memory ---- */
 

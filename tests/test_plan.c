@@ -238,10 +238,12 @@ static void check_waves(void)
 {
     static const struct {
         const char *shape, *not_64, *not_32; /* NULL: legal */
-    } cases[] = { { "g16.r4.t8", "t16", NULL },  { "g16.r4.t16", NULL, NULL },
-                  { "g16.r4.t4", "t16", "t8" },  { "g32.r4.t4", "t8", NULL },
-                  { "g32.r4.t32", NULL, NULL },  { "g64.r4.t4", NULL, "g32" },
-                  { "g128.r4.t4", "g64", "g32" } };
+    } cases[] = {
+        { "g16.r4.t8", "t16", NULL },   { "g16.r4.t16", NULL, NULL },
+        { "g16.r4.t4", "t16", "t8" },   { "g32.r4.t4", "t8", "g16" },
+        { "g32.r4.t32", NULL, "g16" },  { "g64.r4.t4", NULL, "g16" },
+        { "g128.r4.t4", "g64", "g16" },
+    };
     struct iqt_limits l = wide_limits;
 
     if (!check_begin("waves"))

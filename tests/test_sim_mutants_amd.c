@@ -12,15 +12,15 @@
 #define MFMA_KT3 UNIT("iq3_kt", "64", "4", "none")
 #define MFMA_KT4 UNIT("iq4_kt", "32", "16", "none")
 
-#define WMMA3 UNIT("iq3_ks", "32", "8", "perm") /* two waves, two sets */
+#define WMMA3 UNIT("iq3_ks", "16", "16", "perm")
 #define WMMA4 UNIT("iq4_k", "16", "16", "perm") /* two waves, two superblocks each */
 #define WMMA4_GRAY UNIT("iq4_kss", "16", "8", "perm")
 #define WMMA5 UNIT("iq5_ks", "16", "16", "perm")
 #define WMMA6 UNIT("iq6_k", "16", "8", "perm")
 #define WMMA_PAIRS UNIT("iq2_kl", "16", "8", "perm")
 #define WMMA_KT1 UNIT("iq1_kt", "16", "16", "none")
-#define WMMA_KT3 UNIT("iq3_kt", "32", "4", "none")
-#define WMMA_KT4 UNIT("iq4_kt", "32", "16", "none")
+#define WMMA_KT3 UNIT("iq3_kt", "16", "8", "none")
+#define WMMA_KT4 UNIT("iq4_kt", "16", "32", "none")
 
 static const struct mutant mfma[] = {
     { "words_of_a", MFMA5, "a[1] << 32 | a[0]", "a[0] << 32 | a[1]" },
@@ -74,17 +74,23 @@ static const struct mutant mfma[] = {
 
 /* RDNA3. */
 static const struct mutant gfx11[] = {
-    { "words_of_a", WMMA5, "(int)a[2], (int)a[3]", "(int)a[3], (int)a[2]" },
+    { "words_of_a", WMMA5, "(int)(upper ? a0 : a[0]), (int)(upper ? a1 : a[1])",
+      "(int)(upper ? a1 : a[1]), (int)(upper ? a0 : a[0])" },
     { "words_of_b", WMMA5, "(int)b[2], (int)b[3]", "(int)b[3], (int)b[2]" },
     { "unsigned_a", WMMA5, "iu8_w32(true, m, true, n", "iu8_w32(false, m, true, n" },
     { "unsigned_b", WMMA5, "iu8_w32(true, m, true, n", "iu8_w32(true, m, false, n" },
+    { "half_of_row", WMMA5, "(THREAD & 16u) != 0u", "(THREAD & 16u) == 0u" },
+    { "same_order", WMMA5, "(THREAD & 16u) != 0u", "true" },
+    { "not_given", WMMA5, "a0 = OTHER(a[0])", "a0 = a[0]" },
+    { "lane_of_other", WMMA5, "0x76543210u", "0x76543201u" },
+    { "parts_of_x", WMMA6, "(i) % 2u * 4u + (i) / 2u * 2u + (h)", "2u * (i) + (h)" },
+    { "next_of_x", WMMA5, "X_PARTS 4u\n#define X_NEXT 1u",
+      "X_PARTS 4u\n#define X_NEXT 2u" },
     { "group_of_a", WMMA5, "(column % 2u * 2u + column / 8u)", "(column / R)" },
     { "row_of_a", WMMA5, "(column / 2u % R)", "(column % R)" },
     { "rows_of_d", WMMA5, "OWN_ROW (column / 2u % R)\n#define QUAD (lane / 16u * 2u)",
       "OWN_ROW (column / 2u % R)\n#define QUAD (lane / 16u)" },
-    { "copies_of_lanes", WMMA5, "#define PART 0u", "#define PART (lane / 16u)" },
-    { "parts", WMMA5, "#define PARTS 4u // that it has\n#define NEXT_PART 1u",
-      "#define PARTS 4u // that it has\n#define NEXT_PART 0u" },
+    { "parts", WMMA5, "X_PARTS 4u", "X_PARTS 2u" },
     { "no_copy_sync", WMMA4, "            SYNC_WAVE;\n", "" },
     { "no_sync_before_copy", WMMA3, "SYNC_WAVE; // before", "; // before" },
     { "no_barrier", WMMA4, "BARRIER; // the sums", "; // the sums" },
@@ -116,17 +122,17 @@ static const struct mutant gfx12[] = {
 static const struct mutant wmma[] = {
     { "quarter_of_a", WMMA5, "own_row + 4u * own", "own_row + 4u * (own ^ 1u)" },
     { "quarter_of_x", WMMA5, "+ 8u * own;", "+ 8u * (own ^ 1u);" },
-    { "word_of_a", WMMA4, "v[w % (2u * PARTS) * of]", "v[(w ^ 1u) % (2u * PARTS) * of]" },
-    { "word_of_x", WMMA5, "b[i] = x[w];", "b[i] = x[i];" },
-    { "second_product", WMMA5, "WORD(h + n, i)", "WORD(h, i)" },
-    { "half", WMMA4, "WORD(h + n, i)", "WORD(1u - h, i)" },
-    { "half_of_words", WMMA6, "b[i] = x[w];", "b[i] = x[w ^ 1u];" },
+    { "word_of_a", WMMA4, "v[WORD(h + n, i) %", "v[(WORD(h + n, i) ^ 1u) %" },
+    { "word_of_x", WMMA5, "b[i] = x[X_WORD(h + n, i)];", "b[i] = x[i];" },
+    { "second_product", WMMA5, "v[WORD(h + n, i)", "v[WORD(h, i)" },
+    { "half", WMMA4, "v[WORD(h + n, i)", "v[WORD(1u - h, i)" },
+    { "half_of_words", WMMA6, "b[i] = x[X_WORD(h + n, i)];",
+      "b[i] = x[X_WORD(h + n, i) ^ 1u];" },
     { "second_group", WMMA5, "scales + d * GROUP_STEP", "scales + 0u * GROUP_STEP" },
     { "rows_of_second_group", WMMA5, "c[R * d + r]", "c[R * (1u - d) + r]" },
     { "half_of_scale", WMMA4, "(2u * b + h));", "(2u * b));" },
     { "scale_of_row", WMMA4, "scale[r] * dx[b]", "scale[r ^ 1u] * dx[b]" },
     { "block_of_dx", WMMA5, "FLOAT_OF(xs_two.z)", "FLOAT_OF(xs_two.x)" },
-    { "set", WMMA3, "4u * m * GROUP_STEP", "0u * m" },
     { "shift", WMMA4, "bits[0] != 0u ?", "bits[0] == 0u ?" },
     { "shift_of_none", WMMA3, "? lifted[w] : t[w]", "? t[w] : t[w]" },
     { "shift_of_half", WMMA4, " + own / 2u * 4u];", "];" },
@@ -155,7 +161,6 @@ static const struct mutant wmma[] = {
     { "parts_of_sums", WMMA4, "j < CHUNKS; j++", "j + 1u < CHUNKS; j++" },
     { "row", WMMA4, "16u + group * R", "16u + group" },
     { "row_of_group", WMMA4, "quad + i / R % QUADS", "quad" },
-    { "row_of_set", WMMA3, "i / R / QUADS * 16u", "i / R * 16u" },
     { "rows_unguarded", WMMA4, "if (row < p.rows && c < p.cols)", "if (c < p.cols)" },
 };
 
