@@ -11,7 +11,6 @@
  * of gfx11 decode half of their row each and give it to the other. */
 #include "codegen/emit_mma.h"
 
-#include <assert.h>
 #include <string.h>
 
 static const struct unit {
@@ -157,39 +156,27 @@ void iqt_emit_mfma_functions(struct iqt_emit *e, const struct iqt_tile *t)
 
 /* ---- Tables ---- */
 
-static uint32_t lifted(const struct iqt_tile *t, uint32_t word)
-{
-    uint32_t out = 0;
-
-    for (uint32_t i = 0; i < 32; i += 8) {
-        const int value = (int8_t)(word >> i) + t->format->codebook->shift;
-
-        assert(value >= -128 && value < 128);
-        out |= (uint32_t)(uint8_t)value << i;
-    }
-    return out;
-}
-
 void iqt_emit_mfma_table(struct iqt_emit *e, const struct iqt_tile *t,
                          const uint32_t *word, uint32_t n)
 {
-    uint32_t plain[IQT_TILE_TABLE_WORDS];
+    uint32_t both[IQT_TILE_TABLE_WORDS];
 
-    iqt_tile_table(t, e->plan->dialect, t->format->codebook != NULL, plain);
-    if (memcmp(plain, word, n * sizeof *word) == 0) {
+    iqt_tile_table_both(t, 0, both);
+    if (memcmp(both, word, n * sizeof *word) == 0) {
         iqt_emit_tile_words(e, word, n);
     } else {
         iqt_emit_line(e, "#if defined(__GFX9__)");
         iqt_emit_tile_words(e, word, n);
         iqt_emit_line(e, "#else");
-        iqt_emit_tile_words(e, plain, n);
+        iqt_emit_tile_words(e, both, n);
         iqt_emit_line(e, "#endif");
     }
     if (!iqt_mfma_lifts(t))
         return;
+    iqt_tile_table_both(t, t->format->codebook->shift, both);
     iqt_emit_line(e, "#define TABLE %uu // words", n);
     iqt_emit_line(e, "uint lifted[TABLE];");
     for (uint32_t i = 0; i < n; i++)
-        iqt_emit_line(e, "lifted[%u] = 0x%08xu ^ zero;", i, lifted(t, plain[i]));
+        iqt_emit_line(e, "lifted[%u] = 0x%08xu ^ zero;", i, both[i]);
     iqt_emit_line(e, "(void)lifted;");
 }

@@ -69,4 +69,9 @@ enum { IQT_TILE_TABLE_WORDS = 16 };
 uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool merged,
                         uint32_t out[IQT_TILE_TABLE_WORDS]);
 
+/* The same for matrix units of AMD's waves of 32: sixteen entries are two permutes whose exclusive or counts; of
+ * shifted blocks. */
+uint32_t iqt_tile_table_both(const struct iqt_tile *tile, int shift,
+                             uint32_t out[IQT_TILE_TABLE_WORDS]);
+
 #endif

@@ -116,7 +116,7 @@ static const struct mutant gfx12[] = {
 #define MERGED_Q4                                        \
     "    UNROLL\n    for (uint w = 0u; w < 2u; w++) {\n" \
     "        uint c = word >> 4u * w & 0x0f0f0f0fu;\n"   \
-    "        uint lo ="
+    "        v[w] ="
 
 /* What both take from the same lines. */
 static const struct mutant wmma[] = {
@@ -136,15 +136,14 @@ static const struct mutant wmma[] = {
     { "shift", WMMA4, "bits[0] != 0u ?", "bits[0] == 0u ?" },
     { "shift_of_none", WMMA3, "? lifted[w] : t[w]", "? t[w] : t[w]" },
     { "shift_of_half", WMMA4, " + own / 2u * 4u];", "];" },
-    { "foreign_eight", WMMA4, "c << 1 & 0x10101010u", "c << 1 & 0x08080808u" },
-    { "own_eight", WMMA4, "lo ^ 0x18181818u", "lo ^ 0x10101010u" },
+    { "foreign_eight", WMMA4, "c) ^ PERM(t[2]", "c) & PERM(t[2]" },
+    { "own_eight", WMMA4, "t[3], c ^ 0x08080808u);\n    }\n}\n#endif",
+      "t[3], c);\n    }\n}\n#endif" },
     { "gray", WMMA4_GRAY, "word ^= word >> 1;\n" MERGED_Q4, MERGED_Q4 },
-    { "fives", WMMA5, "hi), PERM(t[6], t[7], hi));\n    }\n}\n#endif",
-      "hi), PERM(t[4], t[5], hi));\n    }\n}\n#endif" },
+    { "fives", WMMA5, "*high = t + 4", "*high = t" },
+    { "fifth_bit", WMMA5, "high[3], c ^ 0x08080808u));", "high[3], c));" },
     { "pairs", WMMA_PAIRS, "PERM(x0, x1, 0x07050301u)", "PERM(x0, x1, 0x07060504u)" },
-    { "pairs_of_odd", WMMA_PAIRS,
-      "BLEND(m, PERM(u[2], u[3], hi), PERM(u[6], u[7], hi));\n    }\n}\n#endif",
-      "BLEND(m, PERM(t[2], t[3], hi), PERM(t[6], t[7], hi));\n    }\n}\n#endif" },
+    { "pairs_of_odd", WMMA_PAIRS, "*u_high = u + 4", "*u_high = t + 4" },
     { "carry", WMMA_KT3, "(turn & 0x01010101u) ^", "(turn & 0u) ^" },
     { "sign", WMMA_KT3, "^ x & 0x80808080u", "^ x & 0u" },
     { "rest_of_seed", WMMA_KT1, "q[2] >> 7", "q[2] >> 6" },
