@@ -23,10 +23,7 @@ static const char q3[] = VALUES WORDS TWO_BITS
 #define Q4                                       \
     "        v[2u * w] = PERM(t[0], t[1], c);\n" \
     "        v[2u * w + 1u] = PERM(t[2], t[3], c ^ 0x08080808u);\n" END
-/* Waves of 32: what a permute yields for foreign selectors is in the entries of the other (tile_table.c). */
-#define BOTH(at) \
-    "PERM(" at "[0], " at "[1], c) ^ PERM(" at "[2], " at "[3], c ^ 0x08080808u)"
-#define Q4_MERGED "        v[w] = " BOTH("t") ";\n" END
+#define Q4_MERGED "        v[w] = " IQT_TILE_HIP_BOTH("t") ";\n" END
 static const char q4[] = VALUES "    uint word = q[b];\n" WORDS NIBBLES Q4;
 static const char q4_merged[] = VALUES "    uint word = q[b];\n" WORDS NIBBLES Q4_MERGED;
 #define GRAY                                                                         \
@@ -35,24 +32,23 @@ static const char q4_merged[] = VALUES "    uint word = q[b];\n" WORDS NIBBLES Q
 static const char gray[] = VALUES GRAY WORDS NIBBLES Q4;
 static const char gray_merged[] = VALUES GRAY WORDS NIBBLES Q4_MERGED;
 
-#define FIVE "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
-#define BLEND_BOTH(t, high) "BLEND(m, " BOTH(t) ", " BOTH(high) ");\n"
 #define Q5                                         \
     VALUES "    uint word = q[b];\n" WORDS NIBBLES \
            "        uint g = q[2u + b] << 2u * part + w;\n"
 static const char q5[] = Q5 IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES("t", "2u * w") END;
-static const char q5_merged[] = Q5 FIVE "        const uint *high = t + 4;\n"
-                                        "        v[w] = " BLEND_BOTH("t", "high") END;
+static const char q5_merged[] =
+    Q5 IQT_TILE_HIP_FIFTH "        const uint *high = t + 4;\n"
+                          "        v[w] = " IQT_TILE_HIP_BLEND("t", "high") END;
 #define PAIRS                                                                \
     VALUES "    {\n        uint c = q[b] >> part % 2u * 4u & 0x0f0f0f0fu;\n" \
            "        uint g = q[2] << 4u * b + part;\n"                       \
            "        const uint *u = t + 8;\n"
 static const char pairs[] = PAIRS IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES("t", "0u")
     IQT_TILE_HIP_HALVES("u", "2u") END;
-static const char pairs_merged[] =
-    PAIRS FIVE "        const uint *t_high = t + 4, *u_high = u + 4;\n"
-               "        v[0] = " BLEND_BOTH("t", "t_high") "        v[1] = " BLEND_BOTH(
-                   "u", "u_high") END;
+static const char pairs_merged[] = PAIRS IQT_TILE_HIP_FIFTH
+    "        const uint *t_high = t + 4, *u_high = u + 4;\n"
+    "        v[0] = " IQT_TILE_HIP_BLEND(
+        "t", "t_high") "        v[1] = " IQT_TILE_HIP_BLEND("u", "u_high") END;
 
 /* Two codes at a time as halves; see emit_tile_values.c. The second lane of a pair has the upper of the third
  * word's whole pairs. */

@@ -448,15 +448,17 @@ void iqt_emit_tile_words(struct iqt_emit *e, const uint32_t *word, uint32_t n)
 void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *t)
 {
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
+    const bool mma = e->plan->compute == IQT_COMPUTE_MMA;
     uint32_t word[IQT_TILE_TABLE_WORDS];
     const uint32_t n =
-        iqt_tile_table(t, e->plan->dialect, cuda && iqt_emit_tile_merges(e), word);
+        cuda || mma ? iqt_tile_table(t, e->plan->dialect, iqt_emit_tile_merges(e), word)
+                    : iqt_tile_table_both(t, 0, word);
 
     iqt_emit_line(
         e, "uint zero = first >> 31; // always 0, but no constant and not uniform");
     iqt_emit_line(e, "uint t[MAGIC + 1];");
     iqt_emit_line(e, "t[MAGIC] = 0x4b000000u ^ zero; // 2^23");
-    if (!cuda && e->plan->compute == IQT_COMPUTE_MMA)
+    if (!cuda && mma)
         iqt_emit_mfma_table(e, t, word, n);
     else
         iqt_emit_tile_words(e, word, n);

@@ -25,6 +25,14 @@
     "        v[" to " + 1u] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
     "[7], hi));\n"
 
+/* The value in one word: what a permute yields for foreign selectors is in the entries of the other
+ * (iqt_tile_table_both()). */
+#define IQT_TILE_HIP_BOTH(t) \
+    "PERM(" t "[0], " t "[1], c) ^ PERM(" t "[2], " t "[3], c ^ 0x08080808u)"
+#define IQT_TILE_HIP_FIFTH "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
+#define IQT_TILE_HIP_BLEND(low, high) \
+    "BLEND(m, " IQT_TILE_HIP_BOTH(low) ", " IQT_TILE_HIP_BOTH(high) ");\n"
+
 /* How a decoder hands over 32 weights of a row. */
 struct iqt_tile_values {
     uint8_t parts; /* words of four int8 for the same four weights, whose sum counts */
@@ -69,8 +77,8 @@ enum { IQT_TILE_TABLE_WORDS = 16 };
 uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool merged,
                         uint32_t out[IQT_TILE_TABLE_WORDS]);
 
-/* The same for matrix units of AMD's waves of 32: sixteen entries are two permutes whose exclusive or counts; of
- * shifted blocks. */
+/* The same for AMD, but not for matrix units of waves of 64: sixteen entries are two permutes whose exclusive or
+ * counts; of blocks that are shifted by so much. */
 uint32_t iqt_tile_table_both(const struct iqt_tile *tile, int shift,
                              uint32_t out[IQT_TILE_TABLE_WORDS]);
 

@@ -125,7 +125,7 @@ uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool me
     }
 }
 
-/* ---- Matrix units of AMD's waves of 32 ---- */
+/* ---- AMD: values in one word ---- */
 
 /* What a permute yields for selector 8 + i. */
 static uint8_t foreign(const int8_t eight[8], uint32_t i)

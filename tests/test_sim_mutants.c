@@ -93,7 +93,8 @@ static const struct mutant mutants[] = {
     /* Tiles. */
     { "tile.table_swapped", TILE4, "PERM(t[0], t[1], c)", "PERM(t[1], t[0], c)" },
     { "tile.table_entry", TILE4, "t[2] = 0x271a0e02u", "t[2] = 0x271a0e03u" },
-    { "tile.table_hip", TILE4_HIP, "t[1] = 0xf7ebdecfu", "t[1] = 0xf6eaddcfu" },
+    { "tile.table_hip", TILE4_HIP, "PERM(t[0], t[1], c) ^", "PERM(t[1], t[0], c) ^" },
+    { "tile.both_hip", TILE4_HIP, "PERM(t[0], t[1], c) ^", "PERM(t[0], t[1], c) +" },
     { "tile.foreign_selector", TILE4, "c ^ 0x88888888u", "c ^ 0x88888880u" },
     { "tile.foreign_selector_hip", TILE4_HIP, "c ^ 0x08080808u", "c" },
     { "tile.high_half", TILE4, "PERM(t[0], t[1], HIGH(c))", "PERM(t[0], t[1], c)" },
