@@ -165,7 +165,7 @@ def check_amd_units(program):
                          ("gfx942", "matvec.iq6_k.hip.n2.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"),
                          ("gfx942", "matvec.iq1_kt.hip.n5.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"),
                          ("gfx1100", "matvec.iq2_k.hip.n16.g16.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem"),
-                         ("gfx1100", "gated.iq5_k.hip.n8.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx1100", "matvec.iq5_k.hip.n8.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem"),
                          ("gfx1201", "matvec.iq6_k.hip.n2.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"),
                          ("gfx1201", "gated.iq4_k.hip.n16.g16.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem")):
         done = program.run("stats", "--target", target, "--plan", name, "--csv")
