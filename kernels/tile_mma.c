@@ -101,7 +101,9 @@ uint32_t iqt_mma_most_rows(enum iqt_dialect d, uint32_t wave)
 {
     if (d != IQT_DIALECT_HIP)
         return 1024;
-    return wave == IQT_MFMA_WAVE ? 4 * IQT_MFMA_ROWS : IQT_MFMA_ROWS;
+    return wave == IQT_MFMA_WAVE   ? 4 * IQT_MFMA_ROWS
+           : wave == IQT_WMMA_WAVE ? IQT_MFMA_ROWS
+                                   : 0;
 }
 
 uint32_t iqt_mma_wave(const struct iqt_plan *p, uint32_t device)

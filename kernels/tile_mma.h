@@ -11,9 +11,10 @@
  *
  * HIP. A product has 16 rows and 16 columns. Of 16 m rows of a workgroup each of its waves takes as many tiles
  * at a time as it has lanes: of 64, 16 / m tiles side by side of each of its 4 m groups of rows, 4 / m
- * superblocks; of 32, half as many of 16 rows: with more, registers would be spilled. A lane copies its tile's codes to shared memory as they are, and behind
- * them its block scales and shift bits. Then it reads, for each set of four groups, what its row of A has in
- * its quarters of a block, one of four with mfma, two with wmma; sums of a group's rows come back together. */
+ * superblocks; of 32, two superblocks of 16 rows (with 32 rows registers would be spilled). A lane copies
+ * its tile's codes to shared memory as they are, and behind them its block scales and shift bits. Then it
+ * reads, for each set of four groups, what its row of A has in its quarters of a block, one of four with mfma,
+ * two with wmma; sums of a group's rows come back together. */
 #ifndef IQT_KERNELS_TILE_MMA_H
 #define IQT_KERNELS_TILE_MMA_H
 
