@@ -46,6 +46,17 @@ static void emit_pointers(struct iqt_emit *e)
     emit_superblock_scales(e);
 }
 
+static void emit_scale_variables(struct iqt_emit *e)
+{
+    const uint32_t groups = iqt_host_scale_groups(e);
+
+    iqt_emit_line(e, "v8f scale[R][%u], factor[R][N][%u];", groups, groups);
+    if (iqt_has_min(e->plan->format))
+        iqt_emit_line(e, "float least[R][%u];", 8 * groups);
+    if (iqt_host_has_shifts(e))
+        iqt_emit_line(e, "v32 shift[R];");
+}
+
 static void emit_superblock(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
@@ -54,10 +65,16 @@ static void emit_superblock(struct iqt_emit *e)
     iqt_emit_open(e, "for (size_t b = 0; b < k / %u; b++, xq += %u, xs += %u)",
                   f->superblock, f->superblock * (is_float ? 4u : 1u),
                   f->superblock / 32u);
+    if (!is_float)
+        emit_scale_variables(e);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     emit_pointers(e);
+    if (!is_float)
+        iqt_emit_host_scales(e);
     iqt_emit_close(e);
+    if (!is_float)
+        iqt_emit_host_factors(e);
     for (uint32_t i = 0; i < f->superblock; i += is_float ? 8 : 32)
         if (is_float)
             iqt_emit_host_floats(e, i);
@@ -117,13 +134,12 @@ static void emit_dots(struct iqt_emit *e)
 }
 
 static void emit_table(struct iqt_emit *e, const char *name, const int8_t *value,
-                       uint32_t count, uint32_t step, uint32_t pad, int shift)
+                       uint32_t count, uint32_t step, uint32_t pad)
 {
     iqt_buf_printf(e->out, "static const int8_t %s[] = {", name);
-    for (uint32_t half = 0; half < (shift ? 2u : 1u); half++)
-        for (uint32_t i = 0; i < pad; i++)
-            iqt_buf_printf(e->out, "%s%d,", i % 16 ? " " : "\n    ",
-                           i < count ? value[i * step] + (half ? shift : 0) : 0);
+    for (uint32_t i = 0; i < pad; i++)
+        iqt_buf_printf(e->out, "%s%d,", i % 16 ? " " : "\n    ",
+                       i < count ? value[i * step] : 0);
     iqt_buf_printf(e->out, "\n};\n");
 }
 
@@ -142,7 +158,7 @@ static void emit_tables(struct iqt_emit *e)
     const struct iqt_codebook *c = f->codebook;
 
     if (f->scale.table)
-        emit_table(e, "scale_table", f->scale.table, 16, 1, 16, 0);
+        emit_table(e, "scale_table", f->scale.table, 16, 1, 16);
     if (f->decode == IQT_DECODE_TRELLIS) {
         uint32_t power = 1;
 
@@ -161,10 +177,9 @@ static void emit_tables(struct iqt_emit *e)
         return;
     }
     const uint32_t pad = c->count < 16 ? 16 : c->count;
-    const bool two = c->count <= 16 && !iqt_field_empty(&f->shift);
-    emit_table(e, "table", c->value, c->count, c->dim, pad, two ? c->shift : 0);
+    emit_table(e, "table", c->value, c->count, c->dim, pad);
     if (c->dim == 2)
-        emit_table(e, "table_odd", c->value + 1, c->count, 2, pad, 0);
+        emit_table(e, "table_odd", c->value + 1, c->count, 2, pad);
 }
 
 /* The rest is the same for every plan: rows, epilogue. */

@@ -41,8 +41,8 @@ static void scalar_field(const struct iqt_emit *e, const struct iqt_field *f, ui
     }
 }
 
-static void emit_scalar_line(struct iqt_emit *e, const char *left,
-                             const struct iqt_field *f, uint32_t i, const char *right)
+void iqt_emit_host_scalar(struct iqt_emit *e, const char *left, const struct iqt_field *f,
+                          uint32_t i, const char *right)
 {
     struct iqt_buf b = { 0 };
 
@@ -104,7 +104,7 @@ static void emit_gather(struct iqt_emit *e, const struct iqt_field *f, uint32_t 
         const uint32_t weight = weights == 2 ? i + lane % 16 * 2 : i + lane;
 
         snprintf(left, sizeof(left), "%s_lane[%u] = (uint8_t)(", name, lane);
-        emit_scalar_line(e, left, f, weight, ");");
+        iqt_emit_host_scalar(e, left, f, weight, ");");
     }
     iqt_emit_line(e, "v32 %s = load32(%s_lane);", name, name);
 }
@@ -149,10 +149,10 @@ static void emit_trellis(struct iqt_emit *e, uint32_t i)
         char left[64];
 
         snprintf(left, sizeof(left), "seed[%u] = %uu + (", g, t->seed_add);
-        emit_scalar_line(e, left, &f->code, i + g * t->group, ");");
+        iqt_emit_host_scalar(e, left, &f->code, i + g * t->group, ");");
         snprintf(left, sizeof(left), "seed[%u] += %uu * (", g, t->shift_add);
         if (t->shift_add)
-            emit_scalar_line(e, left, &f->shift, i + g * t->group, ");");
+            iqt_emit_host_scalar(e, left, &f->shift, i + g * t->group, ");");
     }
     iqt_emit_line(e, "v32 value = trellis(seed, %u, power, 0x%08xu, %d);", t->group,
                   t->mask, t->centre);
@@ -160,16 +160,6 @@ static void emit_trellis(struct iqt_emit *e, uint32_t i)
         emit_codes(e, &f->sign, i, 1, "sign");
         iqt_emit_line(e, "value = magnitude(value, sign);");
     }
-}
-
-/* Shift bits of the two halves of 32 weights, as shift0 and shift1. */
-static void emit_shifts(struct iqt_emit *e, uint32_t i)
-{
-    const struct iqt_format *f = e->plan->format;
-
-    emit_scalar_line(e, "const uint32_t shift0 = ", &f->shift, i, ";");
-    if (f->block == 16)
-        emit_scalar_line(e, "const uint32_t shift1 = ", &f->shift, i + 16, ";");
 }
 
 static void emit_fours(struct iqt_emit *e, uint32_t i)
@@ -181,7 +171,7 @@ static void emit_fours(struct iqt_emit *e, uint32_t i)
         char left[64];
 
         snprintf(left, sizeof(left), "four[%u] = fours[", word);
-        emit_scalar_line(e, left, &f->code, i + 4 * word, "];");
+        iqt_emit_host_scalar(e, left, &f->code, i + 4 * word, "];");
     }
     emit_codes(e, &f->sign, i, 1, "sign");
     iqt_emit_line(e, "v32 value = magnitude(load32((const uint8_t *)four), sign);");
@@ -191,33 +181,20 @@ static void emit_codebook(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
     const struct iqt_codebook *c = f->codebook;
-    const bool shifts = !iqt_field_empty(&f->shift);
 
     if (c->dim == 4) {
         emit_fours(e, i);
         return;
     }
     emit_codes(e, &f->code, i, c->dim, "code");
-    if (shifts)
-        emit_shifts(e, i);
-    if (c->dim == 2) {
+    if (c->dim == 2)
         iqt_emit_line(e, "v32 value = lut_pairs(code, table, table_odd);");
-        return;
-    }
-    if (c->count <=
-        16) { /* the shift bit picks one of two tables: no arithmetic, no branch */
-        iqt_emit_line(e, !shifts ? "v32 value = lut16(code, table);"
-                         : f->block == 32
-                             ? "v32 value = lut16(code, table + 16 * shift0);"
-                             : "v32 value = lut16_16(code, table + 16 * shift0, "
-                               "table + 16 * shift1);");
-        return;
-    }
-    iqt_emit_line(e, "v32 value = lut%u(code, table);", c->count);
-    if (shifts)
-        iqt_emit_line(e,
-                      "value = add_halves(value, (int)shift0 * %d, (int)shift%d * %d);",
-                      c->shift, f->block == 16, c->shift);
+    else
+        iqt_emit_line(e, "v32 value = lut%u(code, table);",
+                      c->count < 16 ? 16 : c->count);
+    if (iqt_host_has_shifts(e))
+        iqt_emit_line(e, "value = add_spread(value, shift[r], %u, %u);", i / f->block,
+                      (i + 16) / f->block);
 }
 
 static void emit_linear(struct iqt_emit *e, uint32_t i)
@@ -234,78 +211,14 @@ static void emit_linear(struct iqt_emit *e, uint32_t i)
         iqt_emit_line(e, "value = add_bytes(value, %d);", f->code_add);
 }
 
-static void emit_int_scale(struct iqt_emit *e, const char *name,
-                           const struct iqt_scale *s, uint32_t i)
-{
-    struct iqt_buf raw = { 0 }, sign = { 0 };
-
-    if (iqt_field_empty(&s->raw)) {
-        iqt_emit_line(e, "int %s = %d;", name, s->add);
-        return;
-    }
-    scalar_field(e, &s->raw, i, &raw);
-    if (s->table)
-        iqt_emit_line(e, "int %s = scale_table[%s];", name, iqt_buf_text(&raw));
-    else if (s->is_signed)
-        iqt_emit_line(e, "int %s = ((int)(%s) ^ %d) - %d;", name, iqt_buf_text(&raw),
-                      1 << (s->is_signed - 1), 1 << (s->is_signed - 1));
-    else
-        iqt_emit_line(e, "int %s = (int)(%s);", name, iqt_buf_text(&raw));
-    if (!s->table && (s->mul != 1 || s->add))
-        iqt_emit_line(e, "%s = %s * %d + %d;", name, name, s->mul, s->add);
-    if (!iqt_field_empty(&s->negative)) {
-        scalar_field(e, &s->negative, i, &sign);
-        /* a branch on random bits would be mispredicted every other time */
-        iqt_emit_line(e, "%s = (%s ^ -(int)(%s)) + (int)(%s);", name, name,
-                      iqt_buf_text(&sign), iqt_buf_text(&sign));
-    }
-    iqt_buf_free(&raw);
-    iqt_buf_free(&sign);
-}
-
-/* factor[r]: block scale times float scale, for each lane. */
-static void emit_factor(struct iqt_emit *e, uint32_t i)
-{
-    const struct iqt_format *f = e->plan->format;
-
-    if (iqt_field_empty(&f->scale.raw)) {
-        iqt_emit_line(e, "factor[r] = set_f(d[r]);");
-        return;
-    }
-    emit_int_scale(e, "scale0", &f->scale, i);
-    if (f->block == 32) {
-        iqt_emit_line(e, "factor[r] = set_f(d[r] * (float)scale0);");
-        return;
-    }
-    emit_int_scale(e, "scale1", &f->scale, i + 16);
-    iqt_emit_line(e, "factor[r] = halves_f(d[r] * (float)scale0, d[r] * (float)scale1);");
-}
-
-static void emit_minimum(struct iqt_emit *e, uint32_t i)
-{
-    const struct iqt_format *f = e->plan->format;
-
-    emit_int_scale(e, "least0", &f->min, i);
-    iqt_emit_line(e, "least[r][0] = dmin[r] * (float)least0;");
-    if (f->block == 16) {
-        emit_int_scale(e, "least1", &f->min, i + 16);
-        iqt_emit_line(e, "least[r][1] = dmin[r] * (float)least1;");
-    } else {
-        iqt_emit_line(e, "least[r][1] = least[r][0];");
-    }
-}
-
 void iqt_emit_host_block(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
-    const bool min = iqt_has_min(f);
+    const uint32_t first = i / f->block, second = (i + 16) / f->block;
 
     iqt_emit_line(e, "{ // weights %u .. %u", i, i + 31);
     e->indent++;
     iqt_emit_line(e, "v32 v[R];");
-    iqt_emit_line(e, "v8f factor[R];");
-    if (min)
-        iqt_emit_line(e, "float least[R][2];");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     if (f->decode == IQT_DECODE_TRELLIS)
@@ -315,22 +228,22 @@ void iqt_emit_host_block(struct iqt_emit *e, uint32_t i)
     else
         emit_linear(e, i);
     iqt_emit_line(e, "v[r] = value;");
-    emit_factor(e, i);
-    if (min)
-        emit_minimum(e, i);
     iqt_emit_close(e);
     iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
-    iqt_emit_line(e, "const struct iqt_xs *s = xs + c * (k / 32) + %u;", i / 32);
     iqt_emit_line(e, "const v32 x = load32(xq + c * k + %u);", i);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
-    iqt_emit_line(
-        e,
-        "sum[r][c][%u] = fma_i(mul_f(factor[r], set_f(s->d)), dot(v[r], x), sum[r][c][%u]);",
-        i / 32 % 2, i / 32 % 2);
-    if (min)
-        iqt_emit_line(e, "below[r][c] += s->d * (least[r][0] * (float)s->sum[0] + "
-                         "least[r][1] * (float)s->sum[1]);");
+    iqt_emit_line(e,
+                  "sum[r][c][%u] = fma_i(spread(factor[r][c][%u], %u, %u), dot(v[r], x), "
+                  "sum[r][c][%u]);",
+                  i / 32 % 2, first / 8, first % 8, second % 8, i / 32 % 2);
+    if (iqt_has_min(f)) {
+        iqt_emit_line(e, "const struct iqt_xs *s = xs + c * (k / 32) + %u;", i / 32);
+        iqt_emit_line(e,
+                      "below[r][c] += s->d * (least[r][%u] * (float)s->sum[0] + "
+                      "least[r][%u] * (float)s->sum[1]);",
+                      first, second);
+    }
     iqt_emit_close(e);
     iqt_emit_close(e);
     iqt_emit_close(e);

@@ -52,22 +52,25 @@ FN v32 degray(v32 w)
     return _mm256_xor_si256(v, _mm256_srli_epi16(v, 1));
 }
 
-FN v32 add_halves(v32 v, int a, int b)
+/* add where the bit is set in the byte of p that from says, for 16 lanes, in both halves; from 0x80: byte 0. */
+FN v32 where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
 {
-    const __m128i low = _mm_set1_epi8((char)a), high = _mm_set1_epi8((char)b);
-    return _mm256_add_epi8(v,
-                           _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
+    const v32 b = load16(bit);
+    const v32 set = _mm256_and_si256(_mm256_shuffle_epi8(load16(p), load16(from)), b);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(set, b), _mm256_set1_epi8((char)add));
 }
 
-/* Table of up to 16 entries, padded to 16; lut16_16 has one for each half. */
+/* Adds byte a of each half of `bytes` to the first half of v and byte b to the second. */
+FN v32 add_spread(v32 v, v32 bytes, int a, int b)
+{
+    const __m128i low = _mm_set1_epi8((char)a), high = _mm_set1_epi8((char)b);
+    return _mm256_add_epi8(v, _mm256_shuffle_epi8(bytes, _mm256_set_m128i(high, low)));
+}
+
+/* Table of up to 16 entries, padded to 16. */
 FN v32 lut16(v32 codes, const int8_t *t)
 {
     return _mm256_shuffle_epi8(load16((const uint8_t *)t), codes);
-}
-
-FN v32 lut16_16(v32 codes, const int8_t *a, const int8_t *b)
-{
-    return _mm256_shuffle_epi8(load16_16((const uint8_t *)a, (const uint8_t *)b), codes);
 }
 
 #if defined(__AVX512VBMI__) && defined(__AVX512VL__)
@@ -126,14 +129,97 @@ FN v8f zero_f(void)
     return _mm256_setzero_ps();
 }
 
-FN v8f halves_f(float a, float b)
-{
-    return _mm256_set_m128(_mm_set1_ps(b), _mm_set1_ps(a));
-}
-
 FN v8f set_f(float a)
 {
     return _mm256_set1_ps(a);
+}
+
+/* ---- Block scales, a lane each ---- */
+
+/* For each lane bytes of p (from: a shuffle in its half), shifted right by `by`, masked, shifted left by to. */
+FN v8i lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask, int to)
+{
+    const v8i bytes = _mm256_shuffle_epi8(load16(p), load32((const uint8_t *)from));
+    const v8i low = _mm256_srlv_epi32(bytes, load32((const uint8_t *)by));
+    const v8i v = _mm256_and_si256(low, _mm256_set1_epi32(mask));
+    return to ? _mm256_slli_epi32(v, to) : v;
+}
+
+FN v8i load_i(const uint32_t *p)
+{
+    return load32((const uint8_t *)p);
+}
+
+FN v8i set_i(int a)
+{
+    return _mm256_set1_epi32(a);
+}
+
+FN v8i or_i(v8i a, v8i b)
+{
+    return _mm256_or_si256(a, b);
+}
+
+/* Sign-extends from the bit whose value is half. */
+FN v8i signed_i(v8i v, int half)
+{
+    return _mm256_sub_epi32(_mm256_xor_si256(v, set_i(half)), set_i(half));
+}
+
+FN v8i affine_i(v8i v, int mul, int add)
+{
+    return _mm256_add_epi32(mul == 1 ? v : _mm256_mullo_epi32(v, set_i(mul)), set_i(add));
+}
+
+FN v8i table_i(v8i v, const int8_t *t)
+{
+    return _mm256_srai_epi32(_mm256_slli_epi32(lut16(v, t), 24), 24);
+}
+
+/* -v where negative is 1. */
+FN v8i negate_i(v8i v, v8i negative)
+{
+    const v8i m = _mm256_sub_epi32(_mm256_setzero_si256(), negative);
+    return _mm256_sub_epi32(_mm256_xor_si256(v, m), m);
+}
+
+FN v8f scaled(float d, v8i v)
+{
+    return _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(v));
+}
+
+FN void store_f(float *p, v8f v)
+{
+    _mm256_storeu_ps(p, v);
+}
+
+/* The scales of count blocks of x. */
+FN v8f load_d(const struct iqt_xs *xs, int count)
+{
+    float d[8] = { 0 };
+
+    if (count == 8) {
+        const v8f a = _mm256_loadu_ps((const float *)(const void *)xs);
+        const v8f b = _mm256_loadu_ps((const float *)(const void *)(xs + 4));
+        const v8f pairs = _mm256_shuffle_ps(a, b, 0x88); /* 0 1 4 5 2 3 6 7 */
+        return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
+    }
+    for (int i = 0; i < count; i++)
+        d[i] = xs[i].d;
+    return _mm256_loadu_ps(d);
+}
+
+/* Lanes 4 half .. 4 half + 3, each twice. */
+FN v8f twice(v8f v, int half)
+{
+    const v8i pairs = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(pairs, set_i(4 * half)));
+}
+
+/* Lane a four times, then lane b. */
+FN v8f spread(v8f v, int a, int b)
+{
+    return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(a, a, a, a, b, b, b, b));
 }
 
 FN v8f mul_f(v8f a, v8f b)

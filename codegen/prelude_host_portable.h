@@ -65,33 +65,38 @@ FN v32 degray(v32 w)
     return w;
 }
 
-FN v32 add_halves(v32 v, int a, int b)
+FN v32 where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
 {
-    LANES(16, i) v.b[i] = (uint8_t)(v.b[i] + a);
-    LANES(16, i) v.b[i + 16] = (uint8_t)(v.b[i + 16] + b);
+    v32 v;
+    LANES(32, i)
+    {
+        const int at = from[i % 16];
+        v.b[i] = at < 16 && (p[at] & bit[i % 16]) ? (uint8_t)add : 0;
+    }
     return v;
 }
 
-FN v32 lut16_16(v32 codes, const int8_t *a, const int8_t *b)
+FN v32 add_spread(v32 v, v32 bytes, int a, int b)
 {
-    LANES(16, i) codes.b[i] = (uint8_t)a[codes.b[i]];
-    LANES(16, i) codes.b[i + 16] = (uint8_t)b[codes.b[i + 16]];
-    return codes;
+    LANES(16, i) v.b[i] = (uint8_t)(v.b[i] + bytes.b[a]);
+    LANES(16, i) v.b[i + 16] = (uint8_t)(v.b[i + 16] + bytes.b[b]);
+    return v;
 }
 
 FN v32 lut16(v32 codes, const int8_t *t)
 {
-    return lut16_16(codes, t, t);
+    LANES(32, i) codes.b[i] = (uint8_t)t[codes.b[i]];
+    return codes;
 }
 
 FN v32 lut32(v32 codes, const int8_t *t)
 {
-    return lut16_16(codes, t, t);
+    return lut16(codes, t);
 }
 
 FN v32 lut64(v32 codes, const int8_t *t)
 {
-    return lut16_16(codes, t, t);
+    return lut16(codes, t);
 }
 
 FN v32 lut_pairs(v32 codes, const int8_t *even, const int8_t *odd)
@@ -130,11 +135,93 @@ FN v8f zero_f(void)
     return set_f(0.0f);
 }
 
-FN v8f halves_f(float a, float b)
+FN v8i lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask, int to)
 {
-    v8f v;
-    LANES(8, i) v.f[i] = i < 4 ? a : b;
+    v8i v;
+    LANES(8, i)
+    {
+        const uint32_t low = from[i] & 0x80 ? 0 : p[from[i] & 15];
+        const uint32_t high = from[i] >> 8 & 0x80 ? 0 : p[from[i] >> 8 & 15];
+        v.i[i] = (int32_t)(((low | high << 8) >> by[i] & (uint32_t)mask) << to);
+    }
     return v;
+}
+
+FN v8i load_i(const uint32_t *p)
+{
+    v8i v;
+    memcpy(v.i, p, sizeof(v));
+    return v;
+}
+
+FN v8i set_i(int a)
+{
+    v8i v;
+    LANES(8, i) v.i[i] = a;
+    return v;
+}
+
+FN v8i or_i(v8i a, v8i b)
+{
+    LANES(8, i) a.i[i] |= b.i[i];
+    return a;
+}
+
+FN v8i signed_i(v8i v, int half)
+{
+    LANES(8, i) v.i[i] = (v.i[i] ^ half) - half;
+    return v;
+}
+
+FN v8i affine_i(v8i v, int mul, int add)
+{
+    LANES(8, i) v.i[i] = v.i[i] * mul + add;
+    return v;
+}
+
+FN v8i table_i(v8i v, const int8_t *t)
+{
+    LANES(8, i) v.i[i] = t[v.i[i]];
+    return v;
+}
+
+FN v8i negate_i(v8i v, v8i negative)
+{
+    LANES(8, i) v.i[i] = negative.i[i] ? -v.i[i] : v.i[i];
+    return v;
+}
+
+FN v8f scaled(float d, v8i v)
+{
+    v8f f;
+    LANES(8, i) f.f[i] = d * (float)v.i[i];
+    return f;
+}
+
+FN void store_f(float *p, v8f v)
+{
+    memcpy(p, v.f, sizeof(v));
+}
+
+FN v8f load_d(const struct iqt_xs *xs, int count)
+{
+    v8f v = { { 0 } };
+    LANES(count, i) v.f[i] = xs[i].d;
+    return v;
+}
+
+FN v8f twice(v8f v, int half)
+{
+    v8f t;
+    LANES(8, i) t.f[i] = v.f[4 * half + i / 2];
+    return t;
+}
+
+FN v8f spread(v8f v, int a, int b)
+{
+    v8f s;
+    LANES(8, i) s.f[i] = v.f[i < 4 ? a : b];
+    return s;
 }
 
 FN v8f mul_f(v8f a, v8f b)
@@ -211,7 +298,8 @@ FN v32 magnitude(v32 v, v32 sign)
 
 FN v32 add_bytes(v32 v, int a)
 {
-    return add_halves(v, a, a);
+    LANES(32, i) v.b[i] = (uint8_t)(v.b[i] + a);
+    return v;
 }
 
 FN v32 xor_bytes(v32 v, int a)

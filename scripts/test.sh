@@ -54,5 +54,8 @@ if [ -z "$quick" ]; then # with the Vulkan kernels that are compiled by now
         cmake --build --preset $preset
     done
 fi
+# One seed for all: with sanitizers a test draws the kernels that it has compiled without them.
+export IQT_SEED=${IQT_SEED:-$((RANDOM << 15 | RANDOM))}
+say "IQT_SEED=$IQT_SEED repeats what is drawn"
 # Most tests are one thread; those that use all cores say so (PROCESSORS).
 exec ctest --test-dir build --output-on-failure -j "$(nproc)" ${quick:+-LE slow} "$@"

@@ -41,10 +41,19 @@ static uint64_t parse_seed(const char *text)
     return seed;
 }
 
+/* $IQT_SEED, or another one each time. */
+static uint64_t first_seed(void)
+{
+    const char *given = getenv("IQT_SEED");
+
+    return given != NULL ? parse_seed(given)
+                         : (iqt_now_ns() ^ (uint64_t)getpid() << 20) & 0xffffffffu;
+}
+
 void check_init(int argc, char **argv)
 {
     state.program = argv[0];
-    state.seed = (iqt_now_ns() ^ (uint64_t)getpid() << 20) & 0xffffffffu;
+    state.seed = first_seed();
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 

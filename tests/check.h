@@ -2,7 +2,7 @@
  *
  *   TEST --list            names
  *   TEST --filter GLOB     only names that match (fnmatch)
- *   TEST --seed N          the printed seed, to see a failure again
+ *   TEST --seed N          the printed seed, to see a failure again; else $IQT_SEED, or a new one
  *
  * Every failure line ends with the command that repeats it. Exit 0 all passed, 1 failures, 77
  * everything skipped. */

@@ -3,7 +3,8 @@
 #   golden.sh IQTILE cpu portable|avx2|avx512           the instruction set (IQT_CPU)
 #   golden.sh IQTILE vulkan 128|256|512                 lavapipe's vector bits: subgroups of 4, 8, 16
 #   golden.sh IQTILE cuda:0|hip:1|... ORDER             simulated device and its order of threads
-# Further arguments go to the command.
+# Further arguments go to the command. Watched accesses (IQT_SIM_CHECK) take minutes: there IQT_SEED draws the layout,
+# CUDA and HIP get different ones; IQT_ALL=1 takes both.
 set -uo pipefail
 iqtile=$1 device=$2 variant=$3
 shift 3
@@ -33,9 +34,15 @@ if ! grep -q "^$spec " <<<"$devices"; then
     exit 77
 fi
 grep -A 3 "^$spec " <<<"$devices"
+drawn=
+if [ -n "${IQT_SIM_CHECK:-}" ] && [ -z "${IQT_ALL:-}" ]; then
+    case "$device" in cuda:*) layouts=(native packed) ;; *) layouts=(packed native) ;; esac
+    drawn=${layouts[${IQT_SEED:-$RANDOM} % 2]}
+    set -- "$@" --layout "$drawn"
+fi
 echo "repeat: $setting $iqtile golden tests/golden --device $device $*"
 golden=("$iqtile" golden "$here/golden" --device "$device" "$@")
-[ "$need" = sim ] || exec "${golden[@]}"
+[ "$need" = sim ] && [ -z "$drawn" ] || exec "${golden[@]}"
 # A simulated GPU is one thread: the layouts, which share no kernel, one on each core.
 "${golden[@]}" --layout native &
 "${golden[@]}" --layout packed && packed=0 || packed=1
