@@ -350,7 +350,7 @@ static void emit_sweep(struct iqt_emit *e, const struct iqt_tile *tile,
 /* Matrix units are of two kinds. */
 static const struct unit {
     void (*values)(struct iqt_emit *, const struct iqt_tile *, struct iqt_mma_values *);
-    void (*functions)(struct iqt_emit *);
+    void (*functions)(struct iqt_emit *, const struct iqt_tile *);
     void (*threads)(struct iqt_emit *);
     void (*spans)(struct iqt_emit *, const struct iqt_tile *,
                   const struct iqt_mma_values *);
@@ -429,7 +429,7 @@ static void emit_mma_decoder(struct iqt_emit *e, const struct iqt_tile *tile,
     iqt_buf_printf(e->out, "%s", e->spell->tiles);
     units[e->plan->dialect].values(e, tile, values);
     iqt_emit_tile_functions(e, tile, NULL);
-    units[e->plan->dialect].functions(e);
+    units[e->plan->dialect].functions(e, tile);
 }
 
 void iqt_emit_gpu(struct iqt_emit *e)

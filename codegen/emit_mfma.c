@@ -1,13 +1,8 @@
 /* The loop of an mma kernel for AMD: copies of tiles, which lane has what of a matrix, sums. What the codes
- * mean is in emit_mfma_values.c; who copies what, in kernels/tile_mma.h.
+ * mean is in emit_mfma_values.c; the matrix units, in emit_mfma_unit.c; who copies what, in kernels/tile_mma.h.
  *
- *     A  16 x 32 weights   lane 16 part + i: row i, k = 8 part .. 8 part + 7
- *     B  32 x 16 of x      lane 16 part + c: column c, k = 8 part .. 8 part + 7
- *     D  16 x 16 sums      lane 16 part + c: column c of rows 4 part .. 4 part + 3
- *
- * (AMD Matrix Instruction Calculator, --architecture cdna3 --instruction v_mfma_i32_16x16x32_i8.) Row i of A is
- * row i % 4 of group i / 4, so a lane's four sums are a group's. k may be permuted as long as A and B
- * agree. Of blocks of 16 each half has a product of its own, whose other half of B is zero. */
+ * A block's 32 weights are four parts of eight. Which of them a lane has, of which row, and of which groups its
+ * sums are, depends on the unit; k may be permuted as long as A and B agree. */
 #include "codegen/emit_mma.h"
 
 #include "codegen/emit_call.h"
@@ -15,59 +10,15 @@
 
 enum { R = IQT_TILE_ROWS };
 
-static const char primitives[] =
-    "typedef int ivec4 __attribute__((vector_size(16)));\n"
-    "FN ivec4 mfma(ivec4 d, uint a0, uint a1, uint b0, uint b1)\n"
-    "{\n"
-    "    return __builtin_amdgcn_mfma_i32_16x16x32_i8((long)((unsigned long)a1 << 32 | a0),\n"
-    "                                                 (long)((unsigned long)b1 << 32 | b0), d, 0, 0, 0);\n"
-    "}\n"
-    /* Shared memory serves a wave in order: only the compiler must be told. */
-    "#define WAVE_FENCE(order) __builtin_amdgcn_fence(order, \"wavefront\")\n"
-    "#define SYNC_WAVE (WAVE_FENCE(__ATOMIC_RELEASE), __builtin_amdgcn_wave_barrier(), "
-    "WAVE_FENCE(__ATOMIC_ACQUIRE))\n";
-
-static struct iqt_mfma_shape shape_of(const struct iqt_emit *e)
-{
-    return iqt_mfma_shape_of(e->plan);
-}
-
-/* Superblocks that a wave takes at a time. */
-static uint32_t supers(const struct iqt_mfma_shape *s)
-{
-    return s->lanes / 4;
-}
-
-void iqt_emit_mfma_functions(struct iqt_emit *e)
-{
-    const struct iqt_mfma_shape s = shape_of(e);
-
-    iqt_emit_line(e, "#define SETS %uu // of four groups of rows", s.sets);
-    iqt_emit_line(e, "#define LANES %uu // of a wave, with tiles of one group", s.lanes);
-    iqt_emit_line(e, "#define SUPERS %uu // superblocks of a wave", supers(&s));
-    iqt_emit_line(e, "#define CHUNKS %uu // waves that share rows", s.waves);
-    iqt_emit_line(e, "#define EACH %uu // sums of a lane", iqt_mma_sums(e->plan));
-    iqt_emit_line(e, "#define STEP %uu // bytes of a tile's copy", s.step);
-    iqt_emit_line(e, "#define GROUP_STEP %uu // of a group's", s.group);
-    iqt_emit_line(e, "#define WAVE_STEP %uu // of a wave's", s.wave);
-    iqt_emit_line(e, "%s uvec4 stage[%u];", e->spell->shared,
-                  iqt_mma_shared(e->plan) / 16u);
-    iqt_emit_line(e, "#define w_parts ((float (*)[EACH][%d])stage)", IQT_MFMA_WAVE);
-    if (e->plan->op == IQT_OP_GATED)
-        iqt_emit_line(e, "#define gate_parts (w_parts + CHUNKS)");
-    iqt_buf_printf(e->out, "%s", primitives);
-}
-
 void iqt_emit_mfma_threads(struct iqt_emit *e)
 {
     const bool more = iqt_emit_covers_more(e->plan);
 
     if (more)
         iqt_emit_call_begin(e);
-    iqt_emit_line(
-        e,
-        "uint wave = __builtin_amdgcn_readfirstlane(THREAD / 64u), lane = THREAD %% 64u;");
-    iqt_emit_line(e, "uint part = lane / 16u, column = lane %% 16u;");
+    iqt_emit_line(e, "uint wave = __builtin_amdgcn_readfirstlane(THREAD / WAVE), lane = "
+                     "THREAD %% WAVE;");
+    iqt_emit_line(e, "uint part = lane / 16u, quad = QUAD, column = lane %% 16u;");
     iqt_emit_line(e, "uint first_row = %s * G, first = first_row + lane / LANES * R;",
                   more ? "group" : "GROUP");
 }
@@ -84,7 +35,7 @@ static bool has_bytes(const struct iqt_tile *t, const struct iqt_mma_values *v)
 static void emit_copy(struct iqt_emit *e, const struct iqt_tile *t,
                       const struct iqt_mma_values *v)
 {
-    const struct iqt_mfma_shape s = shape_of(e);
+    const struct iqt_mfma_shape s = iqt_mfma_shape_of(e->plan, IQT_MFMA_WAVE);
 
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint j = 0u; j < %uu; j++)", t->words);
@@ -134,13 +85,39 @@ static void emit_own_tile(struct iqt_emit *e, const struct iqt_tile *t,
 
 /* ---- A span ---- */
 
-/* x of the lane's weights in a block: two words for each half that the block has. */
+/* All parts of a block that the lane has. `own` is the part's number. */
+static void open_parts(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint j = 0u; j < PARTS; j++)");
+    iqt_emit_line(e, "uint own = part + j * NEXT_PART;");
+}
+
+/* Halves have products of their own. Where a product is a whole block deep, the other half of B is zero. */
+static void emit_halves(struct iqt_emit *e, const struct iqt_mma_lane *lane)
+{
+    iqt_emit_open(e, "if (PARTS == 1u)");
+    if (lane->x == IQT_MMA_X_EIGHT) {
+        iqt_emit_line(e, "uint upper = 0u - part / 2u;");
+        iqt_emit_line(e, "x[b][2] = x[b][0] & upper; x[b][3] = x[b][1] & upper;");
+        iqt_emit_line(e, "x[b][0] &= ~upper; x[b][1] &= ~upper;");
+    } else {
+        iqt_emit_line(e, "x[b][3] = x[b][1]; x[b][1] = x[b][2] = 0u;");
+    }
+    iqt_emit_close(e);
+}
+
+/* x of the lane's weights in a block, two words a part. */
 static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
                    const struct iqt_mma_lane *lane)
 {
     const bool eight = lane->x == IQT_MMA_X_EIGHT;
 
-    iqt_emit_line(e, "const uchar *xc = xq + 256u * s + 64u * i + 32u * b;");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint j = 0u; j < X_PARTS; j++)");
+    iqt_emit_line(e, "uint own = X_PART + j * X_NEXT;");
+    iqt_emit_line(e, "const uchar *xc = xq + 256u * s + 64u * i + 32u * b + %uu * own;",
+                  eight ? 8u : 4u);
     if (eight)
         iqt_emit_line(e, "uvec2 two = *(const uvec2 *)xc; uint x0 = two.x, x1 = two.y;");
     else
@@ -149,22 +126,16 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "uint even = PERM(x0, x1, 0x06040200u);");
         iqt_emit_line(e, "x1 = PERM(x0, x1, 0x07050301u); x0 = even;");
     }
-    if (iqt_tile_halves(t) == 1) {
-        iqt_emit_line(e, "x[b][0] = x0; x[b][1] = x1;");
-        return;
-    }
-    iqt_emit_line(e, eight ? "uint upper = 0u - part / 2u;"
-                           : "x[b][0] = x0; x[b][1] = x[b][2] = 0u; x[b][3] = x1;");
-    if (eight) {
-        iqt_emit_line(e, "x[b][0] = x0 & ~upper; x[b][1] = x1 & ~upper;");
-        iqt_emit_line(e, "x[b][2] = x0 & upper; x[b][3] = x1 & upper;");
-    }
+    iqt_emit_line(e, "x[b][2u * j] = x0; x[b][2u * j + 1u] = x1;");
+    iqt_emit_close(e);
+    if (iqt_tile_halves(t) == 2)
+        emit_halves(e, lane);
 }
 
 static void emit_columns(struct iqt_emit *e, const struct iqt_tile *t,
                          const struct iqt_mma_lane *lane)
 {
-    iqt_emit_line(e, "uint x[2][%u];", 2u * iqt_tile_halves(t));
+    iqt_emit_line(e, "uint x[2][X_WORDS];");
     iqt_emit_line(e, "uvec4 xs_two = *(const uvec4 *)(xs + 8u * s + 2u * i);");
     iqt_emit_line(
         e,
@@ -181,35 +152,40 @@ static void emit_words(struct iqt_emit *e, const struct iqt_mma_lane *lane)
 {
     static const char *const places[IQT_MMA_PLACES] = {
         [IQT_MMA_SAME] = "",
-        [IQT_MMA_WORD] = " + 4u * part",
-        [IQT_MMA_PAIR] = " + part / 2u * 4u",
-        [IQT_MMA_ENDS] = " + (part == 2u ? 0u : 8u)",
+        [IQT_MMA_WORD] = " + 4u * own",
+        [IQT_MMA_PAIR] = " + own / 2u * 4u",
+        [IQT_MMA_ENDS] = " + (own == 2u ? 0u : 8u)",
     };
 
-    iqt_emit_line(e, "uint q[%u];", lane->loads);
+    iqt_emit_line(e, "uint q[PARTS][%u];", lane->loads);
+    open_parts(e);
+    iqt_emit_line(e, "(void)own;");
     for (uint32_t i = 0; i < lane->loads; i++)
-        iqt_emit_line(e, "q[%u] = *(const uint *)(own_row%s + at + %uu);", i,
+        iqt_emit_line(e, "q[j][%u] = *(const uint *)(own_row%s + at + %uu);", i,
                       places[lane->load[i].place], 4u * lane->load[i].word);
+    iqt_emit_close(e);
 }
 
-/* Bytes of the lane's row, as its decoder takes them. Where its two words are of two halves, both. */
+/* Bytes of the lane's row, as its decoder takes them. Where a part's two words are of two halves, both. */
 static void emit_shifts(struct iqt_emit *e, const struct iqt_tile *t,
                         const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
 {
-    const bool both = lane->x != IQT_MMA_X_EIGHT && iqt_tile_halves(t) == 2;
+    const bool halves = iqt_tile_halves(t) == 2,
+               both = lane->x != IQT_MMA_X_EIGHT && halves;
 
     iqt_emit_line(e, "uint bits[2] = { 0u, 0u };");
     if (t->family == IQT_TILE_KT1)
         iqt_emit_line(e, "bits[0] = own_shifts[at];");
     for (uint32_t h = 0; v->shift_byte && h < (both ? 2u : 1u); h++) {
-        iqt_emit_line(e, "bits[%u] = own_shifts[at + %uu * b + %uu];", h,
-                      4u * iqt_tile_halves(t), 4u * h);
+        iqt_emit_line(e, "bits[%u] = own_shifts[at + %uu * b + %uu%s];", h,
+                      4u * iqt_tile_halves(t), 4u * h,
+                      halves && !both ? " + own / 2u * 4u" : "");
         if (t->family == IQT_TILE_Q6) /* 0x65fb, one more in a shifted block, twice */
             iqt_emit_line(e, "bits[%u] = PERM(bits[%u], 0x65656565u, 0x04000400u);", h,
                           h);
         else if (t->format->trellis) /* the seed's bit 15 */
             iqt_emit_line(e, "bits[%u] = bits[%u] << 8;", h, h);
-        else
+        else if (!v->adds_shift)
             iqt_emit_line(e, "bits[%u] = REPEAT(bits[%u], 0u);", h, h);
     }
 }
@@ -218,28 +194,46 @@ static void emit_shifts(struct iqt_emit *e, const struct iqt_tile *t,
 static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
                           const struct iqt_mma_values *v)
 {
+    const uint32_t halves = iqt_tile_halves(t);
+
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", iqt_tile_halves(t));
-    iqt_emit_line(e, "ivec4 c = magic;");
+    iqt_emit_open(e, "for (uint h = 0u; h < %uu; h++)", halves);
+    iqt_emit_line(e, "ivec c = magic;");
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint j = 0u; j < %uu; j++)", v->parts);
-    iqt_emit_line(e,
-                  "    c = mfma(c, v[j], v[%uu + j], x[b][2u * h], x[b][2u * h + 1u]);",
-                  v->parts);
-    if (v->adds_shift)
-        iqt_emit_line(e,
-                      "c = mfma(c, bits[0], bits[0], x[b][2u * h], x[b][2u * h + 1u]);");
-    iqt_emit_line(e, "vec4 four = *(const vec4 *)(scales + at + 16u * (%uu * b + h));",
-                  iqt_tile_halves(t));
+    iqt_emit_line(e, "for (uint j = 0u; j < TERMS; j++)");
+    iqt_emit_line(e, "    c = products(c, v + j, TERMS, x[b], h);");
+    if (v->adds_shift) {
+        iqt_emit_line(e, "if (!LIFTED)");
+        iqt_emit_line(e, "    c = products(c, shift, 1u, x[b], h);");
+    }
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint d = 0u; d < QUADS; d++)");
+    iqt_emit_line(
+        e,
+        "vec4 four = *(const vec4 *)(scales + d * GROUP_STEP + at + 16u * (%uu * b + h));",
+        halves);
     iqt_emit_line(e, "float scale[R] = { four.x, four.y, four.z, four.w };");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
-    iqt_emit_line(e, "float whole = FLOAT_OF((uint)c[r]) - 12582912.0f;");
-    iqt_emit_line(e,
-                  "%s_sum[R * m + r] = FMA(scale[r] * dx[b], whole, %s_sum[R * m + r]);",
-                  e->prefix, e->prefix);
+    iqt_emit_line(e, "float whole = FLOAT_OF((uint)c[R * d + r]) - 12582912.0f;");
+    iqt_emit_line(e, "uint to = (QUADS * m + d) * R + r;");
+    iqt_emit_line(e, "%s_sum[to] = FMA(scale[r] * dx[b], whole, %s_sum[to]);", e->prefix,
+                  e->prefix);
     iqt_emit_close(e);
     iqt_emit_close(e);
+    iqt_emit_close(e);
+}
+
+/* The shift is one more product, or in the values. */
+static void emit_own_table(struct iqt_emit *e, const struct iqt_mma_values *v)
+{
+    if (!v->adds_shift)
+        return;
+    iqt_emit_line(e, "shift[2u * j] = shift[2u * j + 1u] = REPEAT(bits[0], 0u);");
+    iqt_emit_line(e, "uint own_t[TABLE];");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint w = 0u; w < TABLE; w++)");
+    iqt_emit_line(e, "    own_t[w] = LIFTED && bits[0] != 0u ? lifted[w] : t[w];");
 }
 
 static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
@@ -247,13 +241,22 @@ static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
 {
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint m = 0u; m < SETS; m++)");
+    iqt_emit_line(e, "if (PARTS > 1u)");
+    iqt_emit_line(
+        e, "    asm volatile(\"\" ::: \"memory\"); // this span's loads stay here");
     iqt_emit_line(e, "uint at = 4u * m * GROUP_STEP + (4u * s + i) * STEP;");
     emit_words(e, lane);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
-    iqt_emit_line(e, "uint v[%u];", 2u * v->parts);
+    iqt_emit_line(e, "uint v[2u * TERMS * PARTS];");
+    if (v->adds_shift)
+        iqt_emit_line(e, "uint shift[2u * PARTS];");
+    open_parts(e);
     emit_shifts(e, t, v, lane);
-    iqt_emit_line(e, "values(q, b, part, bits, 0u, t, v);");
+    emit_own_table(e, v);
+    iqt_emit_line(e, "values(q[j], b, own, bits, 0u, %s, v + 2u * TERMS * j);",
+                  v->adds_shift ? "own_t" : "t");
+    iqt_emit_close(e);
     emit_products(e, t, v);
     iqt_emit_close(e);
     iqt_emit_close(e);
@@ -262,58 +265,47 @@ static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
 /* ---- The loop ---- */
 
 static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
-                       const struct iqt_mma_values *v, const struct iqt_mma_lane *lane)
+                       const struct iqt_mma_values *v)
 {
-    const struct iqt_mfma_shape s = shape_of(e);
-    const bool of_half = lane->x == IQT_MMA_X_EIGHT && iqt_tile_halves(t) == 2;
+    const struct iqt_mfma_shape s = iqt_mfma_shape_of(e->plan, IQT_MFMA_WAVE);
 
     iqt_emit_line(e, "uint supers = p.k / 256u;");
     iqt_emit_line(
         e, "uint c = column < p.cols ? column : p.cols - 1u; // or the last one again");
-    iqt_emit_line(
-        e,
-        "const uchar *xq = (const uchar *)(xq4 + c * (p.k / 16u)) + wave * SUPERS * 256u + "
-        "part * %uu;",
-        lane->x == IQT_MMA_X_EIGHT ? 8u : 4u);
+    iqt_emit_line(e, "const uchar *xq = (const uchar *)(xq4 + c * (p.k / 16u)) + wave * "
+                     "SUPERS * 256u;");
     iqt_emit_line(e, "const uvec2 *xs = xs2 + c * (p.k / 32u) + wave * SUPERS * 8u;");
     iqt_emit_line(e, "uchar *copies = (uchar *)stage + wave * WAVE_STEP;");
     iqt_emit_line(
         e, "uchar *put = copies + lane / LANES * GROUP_STEP + lane %% LANES * STEP;");
-    iqt_emit_line(e, "const uchar *own_tile = copies + column / R * GROUP_STEP;");
-    iqt_emit_line(e, "const uchar *own_row = own_tile + column %% R * %uu;",
-                  4u * t->words);
-    iqt_emit_line(e, "const uchar *scales = copies + part * GROUP_STEP + %uu;",
+    iqt_emit_line(e, "const uchar *own_tile = copies + OWN_GROUP * GROUP_STEP;");
+    iqt_emit_line(e, "const uchar *own_row = own_tile + OWN_ROW * %uu;", 4u * t->words);
+    iqt_emit_line(e, "const uchar *scales = copies + quad * GROUP_STEP + %uu;",
                   s.scales_at);
     if (has_bytes(t, v))
-        iqt_emit_line(e, "const uchar *own_shifts = own_tile + %uu + column %% R%s;",
-                      s.shifts_at, of_half ? " + part / 2u * 4u" : "");
-    if (t->family == IQT_TILE_KT1)
-        iqt_emit_mma_seed_masks(e);
-    iqt_emit_line(
-        e, "const ivec4 magic = { 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000 };");
+        iqt_emit_line(e, "const uchar *own_shifts = own_tile + %uu + OWN_ROW;",
+                      s.shifts_at);
+    iqt_emit_line(e, "const ivec magic = (ivec){ 0 } + 0x4b400000;");
 }
 
 void iqt_emit_mfma_spans(struct iqt_emit *e, const struct iqt_tile *t,
                          const struct iqt_mma_values *v)
 {
     const struct iqt_mma_lane *lane = iqt_mma_lane_of(t->format, e->plan->dialect);
-    const struct iqt_mfma_shape s = shape_of(e);
 
     iqt_emit_line(e, "float %s_sum[EACH];", e->prefix);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (uint i = 0u; i < EACH; i++)");
     iqt_emit_line(e, "    %s_sum[i] = 0.0f;", e->prefix);
     iqt_emit_scope(e);
-    emit_start(e, t, v, lane);
+    emit_start(e, t, v);
     iqt_emit_open(e, "for (uint u = wave * SUPERS; u < supers; u += CHUNKS * SUPERS)");
     emit_own_tile(e, t, v);
     iqt_emit_line(e, "SYNC_WAVE;");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint s = 0u; s < SUPERS; s++)");
-    if (supers(&s) > 1) {
-        iqt_emit_line(e, "if (u + s >= supers) // all lanes");
-        iqt_emit_line(e, "    break;");
-    }
+    iqt_emit_line(e, "if (s > 0u && u + s >= supers) // all lanes");
+    iqt_emit_line(e, "    break;");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint i = 0u; i < 4u; i++)");
     emit_columns(e, t, lane);
@@ -340,8 +332,8 @@ void iqt_emit_mfma_finish(struct iqt_emit *e)
     iqt_emit_close(e);
     iqt_emit_line(e, "BARRIER;");
     iqt_emit_open(e, "for (uint i = wave; i < EACH; i += CHUNKS)");
-    iqt_emit_line(
-        e, "uint r = i %% R, c = column, own = first_row + i / R * 16u + part * R;");
+    iqt_emit_line(e, "uint r = i %% R, c = column, group = quad + i / R %% QUADS;");
+    iqt_emit_line(e, "uint own = first_row + i / R / QUADS * 16u + group * R;");
     iqt_emit_line(e, "uint row = own + r - p.skip; // wraps in front of the first row");
     iqt_emit_parts(e, "own * p.row_bytes", "j", "lane");
     iqt_emit_close(e);

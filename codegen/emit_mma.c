@@ -76,11 +76,12 @@ static uint32_t value_words(const struct iqt_mma_values *v)
     return v->states ? 8u : 2u * v->parts;
 }
 
-void iqt_emit_mma_functions(struct iqt_emit *e)
+void iqt_emit_mma_functions(struct iqt_emit *e, const struct iqt_tile *t)
 {
+    (void)t;
     iqt_emit_line(e, "#define TILES %uu // of eight columns", tiles_of(e));
     iqt_emit_line(e, "#define CHUNKS (T / 4u) // warps that share rows");
-    iqt_emit_line(e, "#define EACH %uu // sums of a lane", iqt_mma_sums(e->plan));
+    iqt_emit_line(e, "#define EACH %uu // sums of a lane", iqt_mma_sums(e->plan, 32));
     iqt_emit_line(e, "%s float w_parts[%u][EACH][32];", e->spell->shared,
                   iqt_plan_threads(e->plan) / 32u);
     iqt_buf_printf(e->out, "%s", primitives);
@@ -343,9 +344,8 @@ static void emit_four(struct iqt_emit *e, const char *name, uint32_t value)
 
 /* 13-bit seeds: the last two lanes' ones of the second block are put together from rests. What comes out of
  * a shuffle is not computed again in each iteration. */
-void iqt_emit_mma_seed_masks(struct iqt_emit *e)
+static void emit_seed_masks(struct iqt_emit *e)
 {
-    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
     static const char *const words[] = {
         "part == 0u ? 0u : part == 1u ? 19u : 13u",
         "part < 2u ? 0x1fffu : 63u",
@@ -355,10 +355,8 @@ void iqt_emit_mma_seed_masks(struct iqt_emit *e)
         "part == 2u ? 4u : 11u",
     };
 
-    for (uint32_t i = 0; i < (cuda ? 6u : 4u);
-         i++) /* AMD's lanes have the field itself */
-        iqt_emit_line(e, cuda ? "t[%u] = FROM_LANE(%s, part);" : "t[%u] = %s;", 4 + i,
-                      words[i]);
+    for (uint32_t i = 0; i < IQT_COUNT(words); i++)
+        iqt_emit_line(e, "t[%u] = FROM_LANE(%s, part);", 4 + i, words[i]);
 }
 
 static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
@@ -397,7 +395,7 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_close(e);
     iqt_emit_mma_stage_start(e, lane);
     if (t->family == IQT_TILE_KT1)
-        iqt_emit_mma_seed_masks(e);
+        emit_seed_masks(e);
     if (t->family == IQT_TILE_Q6)
         iqt_emit_line(e, "t[0] = FROM_LANE(0x64006400u, part);");
     emit_four(e, "magic", 0x4b400000u);

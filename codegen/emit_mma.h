@@ -1,5 +1,5 @@
-/* Kernels over tiles on the matrix units. CUDA: mma.sync of int8, a warp 32 rows (emit_mma*.c); HIP: mfma of
- * int8, a wave 16 rows or more (emit_mfma*.c). */
+/* Kernels over tiles on the matrix units. CUDA: mma.sync of int8, a warp 32 rows (emit_mma*.c); HIP: mfma or
+ * wmma of int8, a wave 16 rows or more (emit_mfma*.c). */
 #ifndef IQT_CODEGEN_EMIT_MMA_H
 #define IQT_CODEGEN_EMIT_MMA_H
 
@@ -20,7 +20,7 @@ void iqt_mma_use_shift(const struct iqt_tile *tile, struct iqt_mma_values *out);
 /* Decoder `values()`; primitives and shared memory. */
 void iqt_emit_mma_values(struct iqt_emit *e, const struct iqt_tile *tile,
                          struct iqt_mma_values *out);
-void iqt_emit_mma_functions(struct iqt_emit *e);
+void iqt_emit_mma_functions(struct iqt_emit *e, const struct iqt_tile *tile);
 /* How a lane comes to its words of codes: emit_mma_stage.c. Shared memory; before the loop; for span i the
  * copy, the lane's words q, and after their use. */
 void iqt_emit_mma_stage_functions(struct iqt_emit *e);
@@ -40,13 +40,15 @@ void iqt_emit_mma_finish(struct iqt_emit *e);
 void iqt_emit_mma_own(struct iqt_emit *e, const struct iqt_tile *tile,
                       const struct iqt_mma_values *values);
 
-/* Before it, 13-bit seeds: how a lane puts its seed together, in the table. */
-void iqt_emit_mma_seed_masks(struct iqt_emit *e);
-
-/* The same for HIP. */
+/* The same for HIP. Waves of 32 have values in one word, with the shift in them: what their units would add
+ * costs them more. Macro TERMS: words for the same four weights; LIFTED: shifted blocks have a table. */
+bool iqt_mfma_lifts(const struct iqt_tile *tile);
+/* Words t[] of each generation, lifted[] of shifted blocks. */
+void iqt_emit_mfma_table(struct iqt_emit *e, const struct iqt_tile *tile,
+                         const uint32_t *word, uint32_t n);
 void iqt_emit_mfma_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_mma_values *out);
-void iqt_emit_mfma_functions(struct iqt_emit *e);
+void iqt_emit_mfma_functions(struct iqt_emit *e, const struct iqt_tile *tile);
 void iqt_emit_mfma_threads(struct iqt_emit *e);
 void iqt_emit_mfma_spans(struct iqt_emit *e, const struct iqt_tile *tile,
                          const struct iqt_mma_values *values);

@@ -4,7 +4,7 @@
 
 #include "codegen/emit_block.h"
 #include "codegen/emit_call.h"
-#include "kernels/tile_mma.h"
+#include "codegen/emit_mma.h"
 
 #include <stdio.h>
 
@@ -25,11 +25,6 @@ static const char spare_fields[] =
     "    return (q[4u * b] >> 15 & 0x03u) | (q[4u * b + 1u] >> 13 & 0x0cu) |\n"
     "           (q[4u * b + 2u] >> 11 & 0x30u) | (q[4u * b + 3u] >> 9 & 0xc0u);\n"
     "}\n";
-
-static bool in_words(const struct iqt_tile *t)
-{
-    return iqt_tile_scales_in_words(t->family);
-}
 
 static bool has_shift(const struct iqt_tile *t)
 {
@@ -126,7 +121,7 @@ void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
                              const struct iqt_tile_values *v)
 {
     iqt_emit_line(e, "#define MAGIC %d // of the table's words", IQT_TILE_TABLE_WORDS);
-    if (in_words(t)) {
+    if (iqt_tile_scales_in_words(t->family)) {
         iqt_buf_printf(e->out, "%s",
                        t->family == IQT_TILE_KT4 ? spare_fields : gray_fields);
     } else {
@@ -210,7 +205,7 @@ void iqt_emit_tile_record(struct iqt_emit *e, const struct iqt_tile *t)
 
 void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *t)
 {
-    if (in_words(t))
+    if (iqt_tile_scales_in_words(t->family))
         iqt_emit_line(e, "uint f = fields(q + %uu * r, b), g = f;", t->words);
     else if (t->split < t->row_bits)
         iqt_emit_line(e, "uint f = bits(e, %uu * r), g = bits(e, %uu + %uu * r);",
@@ -442,19 +437,31 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "(void)%s_record;", p);
 }
 
+void iqt_emit_tile_words(struct iqt_emit *e, const uint32_t *word, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        iqt_emit_line(e, "t[%u] = 0x%08xu ^ zero;", i, word[i]);
+}
+
 /* Words that stay in registers: known to the compiler, or uniform, they would be moved to one anew for
  * each permute. A launch has fewer than 2^26 rows: a binding is below 4 GiB. */
 void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *t)
 {
+    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
+    const bool mma = e->plan->compute == IQT_COMPUTE_MMA;
     uint32_t word[IQT_TILE_TABLE_WORDS];
-    const uint32_t n = iqt_tile_table(t, e->plan->dialect, iqt_emit_tile_merges(e), word);
+    const uint32_t n =
+        cuda || mma ? iqt_tile_table(t, e->plan->dialect, iqt_emit_tile_merges(e), word)
+                    : iqt_tile_table_both(t, 0, word);
 
     iqt_emit_line(
         e, "uint zero = first >> 31; // always 0, but no constant and not uniform");
     iqt_emit_line(e, "uint t[MAGIC + 1];");
     iqt_emit_line(e, "t[MAGIC] = 0x4b000000u ^ zero; // 2^23");
-    for (uint32_t i = 0; i < n; i++)
-        iqt_emit_line(e, "t[%u] = 0x%08xu ^ zero;", i, word[i]);
+    if (!cuda && mma)
+        iqt_emit_mfma_table(e, t, word, n);
+    else
+        iqt_emit_tile_words(e, word, n);
     emit_positions(e, t, "scale_at", t->scale_bit);
     emit_positions(e, t, "shift_at", t->shift_bit);
     iqt_emit_line(e, "(void)scale_at; (void)shift_at; (void)t;");

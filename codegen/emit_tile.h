@@ -25,6 +25,14 @@
     "        v[" to " + 1u] = BLEND(m, PERM(" t "[2], " t "[3], hi), PERM(" t "[6], " t \
     "[7], hi));\n"
 
+/* The value in one word: what a permute yields for foreign selectors is in the entries of the other
+ * (iqt_tile_table_both()). */
+#define IQT_TILE_HIP_BOTH(t) \
+    "PERM(" t "[0], " t "[1], c) ^ PERM(" t "[2], " t "[3], c ^ 0x08080808u)"
+#define IQT_TILE_HIP_FIFTH "        uint m = PERM(0u, 0u, g & 0x80808080u);\n"
+#define IQT_TILE_HIP_BLEND(low, high) \
+    "BLEND(m, " IQT_TILE_HIP_BOTH(low) ", " IQT_TILE_HIP_BOTH(high) ");\n"
+
 /* How a decoder hands over 32 weights of a row. */
 struct iqt_tile_values {
     uint8_t parts; /* words of four int8 for the same four weights, whose sum counts */
@@ -51,8 +59,9 @@ bool iqt_emit_tile_counts(const struct iqt_emit *e);
 /* Functions beside it: scales; for a decoder of whole tiles (else NULL) its shift bits. */
 void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *tile,
                              const struct iqt_tile_values *values);
-/* Body: table words; offsets inside a group of rows. */
+/* Body: table words t[], or only these; offsets inside a group of rows. */
 void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *tile);
+void iqt_emit_tile_words(struct iqt_emit *e, const uint32_t *word, uint32_t n);
 void iqt_emit_tile_geometry(struct iqt_emit *e, const struct iqt_tile *tile);
 /* Pieces of the loop. q: all words of a tile, from `at` behind the pointer to codes (NULL: 0); e and d: its
  * fields and superblock scales; f and g: fields of row r, block b. */
@@ -63,9 +72,14 @@ void iqt_emit_tile_fields(struct iqt_emit *e, const struct iqt_tile *tile);
 void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *tile,
                          const struct iqt_tile_values *values);
 
-/* Words of the table that the kernel keeps in registers. */
+/* Words of the table that the kernel keeps in registers. Merged: the values; else what is added up. */
 enum { IQT_TILE_TABLE_WORDS = 16 };
 uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool merged,
                         uint32_t out[IQT_TILE_TABLE_WORDS]);
+
+/* The same for AMD, but not for matrix units of waves of 64: sixteen entries are two permutes whose exclusive or
+ * counts; of blocks that are shifted by so much. */
+uint32_t iqt_tile_table_both(const struct iqt_tile *tile, int shift,
+                             uint32_t out[IQT_TILE_TABLE_WORDS]);
 
 #endif

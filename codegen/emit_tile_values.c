@@ -168,21 +168,23 @@ static const char hip_q3[] = VALUES UNUSED LOOP(
     "        w ^= w >> 1;\n"                               \
     "        uint c = w >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
 #define HIP_CODE "        uint c = q[4u * b + i / 2u] >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
-#define HIP_Q4                                                      \
-    "        v[2u * i] = PERM(t[0], t[1], c);\n"                    \
-    "        v[2u * i + 1u] = PERM(t[2], t[3], c ^ 0x08080808u);\n" \
-    "    }\n}\n"
+#define HIP_Q4 "        v[i] = " IQT_TILE_HIP_BOTH("t") ";\n    }\n}\n"
 static const char hip_q4[] = VALUES UNUSED LOOP("i", "8") HIP_CODE HIP_Q4;
 static const char hip_gray[] = VALUES UNUSED LOOP("i", "8") HIP_GRAY HIP_Q4;
 
-static const char hip_q5[] = VALUES UNUSED LOOP("i", "8") HIP_CODE
-    "        uint g = q[8u + b] << i;\n" IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES(
-        "t", "2u * i") "    }\n}\n";
-static const char hip_pairs[] = VALUES UNUSED LOOP(
-    "i", "4") "        uint c = q[2u * b + i / 2u] >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
-              "        uint g = q[4] << (4u * b + i);\n"
-              "        const uint *u = t + 8;\n" IQT_TILE_HIP_SELECT IQT_TILE_HIP_HALVES(
-                  "t", "4u * i") IQT_TILE_HIP_HALVES("u", "4u * i + 2u") "    }\n}\n";
+static const char hip_q5[] =
+    VALUES UNUSED "    const uint *high = t + 4;\n" LOOP("i", "8") HIP_CODE
+    "        uint g = q[8u + b] << i;\n" IQT_TILE_HIP_FIFTH
+    "        v[i] = " IQT_TILE_HIP_BLEND("t", "high") "    }\n}\n";
+static const char hip_pairs[] =
+    VALUES UNUSED "    const uint *u = t + 8, *t_high = t + 4, *u_high = t + 12;\n" LOOP(
+        "i",
+        "4") "        uint c = q[2u * b + i / 2u] >> 4u * (i % 2u) & 0x0f0f0f0fu;\n"
+             "        uint g = q[4] << (4u * b + i);\n" IQT_TILE_HIP_FIFTH
+             "        v[2u * i] = " IQT_TILE_HIP_BLEND(
+                 "t",
+                 "t_high") "        v[2u * i + 1u] = " IQT_TILE_HIP_BLEND("u",
+                                                                          "u_high") "    }\n}\n";
 
 /* ---- Trellis ---- */
 
@@ -324,19 +326,19 @@ static const struct {
                       hip_q4,
                       { 2, false, 0, false },
                       { 1, false, 0, false },
-                      { 2, false, 0, false } },
+                      { 1, false, 0, false } },
     [IQT_TILE_Q4_GRAY] = { cuda_gray,
                            cuda_gray_merged,
                            hip_gray,
                            { 2, false, 0, false },
                            { 1, false, 0, false },
-                           { 2, false, 0, false } },
+                           { 1, false, 0, false } },
     [IQT_TILE_Q5] = { cuda_q5,
                       cuda_q5_merged,
                       hip_q5,
                       { 4, false, 0, false },
                       { 1, false, 0, false },
-                      { 2, false, 0, false } },
+                      { 1, false, 0, false } },
     [IQT_TILE_Q6] = { cuda_q6,
                       cuda_q6,
                       hip_q6,
@@ -348,7 +350,7 @@ static const struct {
                          hip_pairs,
                          { 4, false, 3, false },
                          { 1, false, 0, false },
-                         { 2, false, 0, false } },
+                         { 1, false, 0, false } },
     [IQT_TILE_KT1] = { values_states,
                        values_sums,
                        values_states,

@@ -124,3 +124,73 @@ uint32_t iqt_tile_table(const struct iqt_tile *tile, enum iqt_dialect d, bool me
         return 0;
     }
 }
+
+/* ---- AMD: values in one word ---- */
+
+/* What a permute yields for selector 8 + i. */
+static uint8_t foreign(const int8_t eight[8], uint32_t i)
+{
+    const bool ones = i < 4 ? eight[2 * i + 1] < 0 : i > 4;
+
+    return ones ? 0xff : 0;
+}
+
+/* Sixteen entries for two permutes, of code c and of c ^ 8, whose exclusive or is the value, whatever the values: each
+ * entry is turned around where the foreign permute yields ones. Those are signs of entries that come before. */
+static uint32_t table_both(const int8_t v[16], uint32_t *out)
+{
+    static const uint8_t order[8] = { 4, 5, 6, 7, 2, 3, 1, 0 };
+    int8_t value[16];
+
+    for (uint32_t n = 0; n < 8; n++) {
+        const uint32_t i = order[n];
+
+        value[i] = (int8_t)((uint8_t)v[i] ^ foreign(value + 8, i));
+        value[8 + i] = (int8_t)((uint8_t)v[8 + i] ^ foreign(value, i));
+    }
+    return put(out, value, 16);
+}
+
+static void add_shift(const struct iqt_codebook *c, int shift, uint32_t count,
+                      int8_t *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        assert(c->value[i] + shift >= -128 && c->value[i] + shift < 128);
+        out[i] = (int8_t)(c->value[i] + shift);
+    }
+}
+
+static uint32_t table_32_both(const int8_t v[32], uint32_t *out)
+{
+    const uint32_t n = table_both(v, out);
+
+    return n + table_both(v + 16, out + n);
+}
+
+uint32_t iqt_tile_table_both(const struct iqt_tile *tile, int shift,
+                             uint32_t out[IQT_TILE_TABLE_WORDS])
+{
+    const struct iqt_codebook *c = tile->format->codebook;
+    int8_t value[32];
+    uint32_t n;
+
+    switch (tile->family) {
+    case IQT_TILE_Q3:
+        add_shift(c, shift, 8, value);
+        return put(out, value, 8);
+    case IQT_TILE_Q4:
+    case IQT_TILE_Q4_GRAY:
+        add_shift(c, shift, 16, value);
+        return table_both(value, out);
+    case IQT_TILE_Q5:
+        add_shift(c, shift, 32, value);
+        return table_32_both(value, out);
+    case IQT_TILE_PAIRS:
+        pair_values(c, 0, value);
+        n = table_32_both(value, out);
+        pair_values(c, 1, value);
+        return n + table_32_both(value, out + n);
+    default:
+        return iqt_tile_table(tile, IQT_DIALECT_HIP, false, out);
+    }
+}

@@ -284,7 +284,7 @@ static enum iqt_status check_tile(const struct iqt_plan *p)
     return IQT_OK;
 }
 
-static enum iqt_status check_mma(const struct iqt_plan *p)
+static enum iqt_status check_mma(const struct iqt_plan *p, uint32_t wave)
 {
     RULE(p->layout == IQT_LAYOUT_PACKED && iqt_mma_lane_of(p->format, p->dialect),
          "compute kind mma does not go with %s in dialect %s, layout %s", p->format->name,
@@ -296,22 +296,28 @@ static enum iqt_status check_mma(const struct iqt_plan *p)
     RULE(p->rows_group % iqt_mma_rows(p->dialect) == 0,
          "g%u: compute kind mma has g%u or multiples", p->rows_group,
          iqt_mma_rows(p->dialect));
-    RULE(
-        p->dialect != IQT_DIALECT_HIP || p->rows_group <= 4 * IQT_MFMA_ROWS,
-        "g%u: compute kind mma has up to %u rows in dialect hip, whose waves have them all",
-        p->rows_group, 4u * IQT_MFMA_ROWS);
-    RULE(p->threads >= iqt_mma_threads(p),
-         "g%u.t%u: compute kind mma has t%u or multiples", p->rows_group, p->threads,
-         iqt_mma_threads(p));
+    RULE(p->rows_group <= iqt_mma_most_rows(p->dialect, wave),
+         "g%u: compute kind mma has up to g%u in waves of %u, which have all rows",
+         p->rows_group, iqt_mma_most_rows(p->dialect, wave), wave);
+    RULE(p->threads >= iqt_mma_threads(p, wave),
+         "g%u.t%u: compute kind mma has t%u or multiples in waves of %u", p->rows_group,
+         p->threads, iqt_mma_threads(p, wave), wave);
     RULE(p->reduce == IQT_REDUCE_SHMEM,
          "compute kind mma adds in shared memory, not by %s", reduce_names[p->reduce]);
-    RULE(iqt_mma_shared(p) <= iqt_mma_most_shared(p->dialect),
-         "%u bytes of shared memory, compute kind mma has at most %u", iqt_mma_shared(p),
-         iqt_mma_most_shared(p->dialect));
+    RULE(iqt_mma_shared(p, wave) <= iqt_mma_most_shared(p->dialect),
+         "%u bytes of shared memory, compute kind mma has at most %u",
+         iqt_mma_shared(p, wave), iqt_mma_most_shared(p->dialect));
     return IQT_OK;
 }
 
-static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
+/* Lanes of a device's waves; 0: no device is asked about. */
+static uint32_t wave_of(const struct iqt_limits *l)
+{
+    return l ? l->subgroup_min : 0;
+}
+
+static enum iqt_status check_gpu(const struct iqt_plan *p, const struct iqt_limits *l,
+                                 uint32_t unit)
 {
     const uint32_t groups = p->rows_thread ? p->rows_group / p->rows_thread : 0;
     const uint32_t sums =
@@ -335,7 +341,7 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
          p->format->name, iqt_layout_name(p->layout), vec);
     RULE(p->unroll == 1 || p->unroll == 2, "u%u: expected 1 or 2", p->unroll);
     if (p->compute == IQT_COMPUTE_MMA)
-        IQT_TRY(check_mma(p));
+        IQT_TRY(check_mma(p, iqt_mma_wave(p, wave_of(l))));
     RULE(sums <= 64 || p->compute == IQT_COMPUTE_MMA,
          "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread, sums);
     RULE((p->threads == 1) == (p->reduce == IQT_REDUCE_NONE),
@@ -345,10 +351,10 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, uint32_t unit)
 }
 
 /* Sums of all threads on their way, and what matrix units read codes from. */
-static uint32_t reduction_bytes(const struct iqt_plan *p)
+static uint32_t reduction_bytes(const struct iqt_plan *p, const struct iqt_limits *l)
 {
     if (p->compute == IQT_COMPUTE_MMA)
-        return iqt_mma_shared(p);
+        return iqt_mma_shared(p, iqt_mma_wave(p, wave_of(l)));
     return p->reduce == IQT_REDUCE_SHMEM ? 4 * iqt_plan_threads(p) : 0;
 }
 
@@ -358,7 +364,7 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
     const uint32_t table =
         p->lookup == IQT_LOOKUP_SHMEM ? 4u * p->format->codebook->count : 0;
     const uint32_t scales = iqt_plan_shared_scales(p) ? 4 * 16 : 0;
-    const uint32_t shared = reduction_bytes(p) + table + scales;
+    const uint32_t shared = reduction_bytes(p, l) + table + scales;
 
     RULE(threads <= l->max_threads, "%u threads per workgroup, the device allows %u",
          threads, l->max_threads);
@@ -424,7 +430,7 @@ enum iqt_status iqt_plan_check_unit(const struct iqt_plan *p,
          compute_names[p->compute], p->format->name, dialect_names[p->dialect], p->split);
     if (p->dialect == IQT_DIALECT_HOST)
         return check_host(p);
-    IQT_TRY(check_gpu(p, unit));
+    IQT_TRY(check_gpu(p, limits, unit));
     RULE(iqt_plan_threads(p) <= 1024, "%u threads per workgroup, at most 1024",
          iqt_plan_threads(p));
     return limits ? check_limits(p, limits) : IQT_OK;

@@ -14,7 +14,7 @@
  *           every k-th share of t spans; the last one to finish adds the parts in their order
  *
  * Compute kind mma (tiles): on CUDA a warp has 32 rows, t / 4 warps share them over k; on HIP a wave
- * of 64 has all g rows, t g / 256 waves share them.
+ * has all g rows, t g / 256 waves of 64 share them, or twice as many of 32.
  * Workgroup size is t * g / r. The dialect host has t = 1 and v = 32 (lanes). */
 #ifndef IQT_KERNELS_PLAN_H
 #define IQT_KERNELS_PLAN_H

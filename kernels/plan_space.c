@@ -55,11 +55,14 @@ static void add_gpu(struct listing *l, struct iqt_plan plan)
                 }
 }
 
-/* Warps that share rows. CUDA's have 32 of them, AMD's waves 16 to 64. */
+/* Warps that share rows. CUDA's have 32 of them, AMD's waves 16 to as many as they have lanes. */
 static void add_mma(struct listing *l, struct iqt_plan plan)
 {
     static const uint16_t waves[] = { 1, 2, 4, 8 };
     const bool hip = plan.dialect == IQT_DIALECT_HIP;
+    const uint32_t device = l->limits ? l->limits->subgroup_min : 0,
+                   wave =
+                       hip && device == 0 ? IQT_MFMA_WAVE : iqt_mma_wave(&plan, device);
 
     plan.compute = IQT_COMPUTE_MMA;
     plan.rows_thread = IQT_TILE_ROWS;
@@ -70,7 +73,7 @@ static void add_mma(struct listing *l, struct iqt_plan plan)
     for (uint32_t sets = 1; sets <= (hip ? 4u : 1u); sets *= 2)
         for (size_t w = 0; w < IQT_COUNT(waves); w++) {
             plan.rows_group = (uint16_t)(sets * iqt_mma_rows(plan.dialect));
-            plan.threads = (uint16_t)(waves[w] * iqt_mma_threads(&plan));
+            plan.threads = (uint16_t)(waves[w] * iqt_mma_threads(&plan, wave));
             add(l, &plan);
         }
 }
@@ -183,16 +186,18 @@ double iqt_plan_operations(const struct iqt_plan *p)
 double iqt_plan_cost(const struct iqt_plan *p, const struct iqt_limits *limits, size_t m,
                      size_t k)
 {
-    const uint32_t units = limits && limits->compute_units ? limits->compute_units : 16;
+    const uint32_t units = limits && limits->compute_units ? limits->compute_units : 16,
+                   wave = limits ? limits->subgroup_min : 0;
     const double spans = ceil((double)k / p->span),
                  passes = ceil(spans / (p->threads * p->split));
     const double idle =
         passes * p->threads * p->split / spans; /* threads that wait at the row's end */
     const double per_step = p->reduce == IQT_REDUCE_SHMEM ? 24.0 : 8.0;
     const double steps = p->threads > 1 ? log2(p->threads) : 0;
-    const double reduction = p->compute == IQT_COMPUTE_MMA
-                                 ? per_step * p->n * p->threads / iqt_mma_threads(p)
-                                 : steps * per_step * p->n * p->threads;
+    const double reduction =
+        p->compute == IQT_COMPUTE_MMA
+            ? per_step * p->n * p->threads / iqt_mma_threads(p, iqt_mma_wave(p, wave))
+            : steps * per_step * p->n * p->threads;
     const double threads = iqt_plan_threads(p);
     /* Parts are written, and read again by one workgroup that waits for all. */
     const double parts = p->split > 1 ? 4.0 * p->n * p->split + 256.0 : 0;

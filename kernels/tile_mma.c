@@ -97,9 +97,28 @@ uint32_t iqt_mma_rows(enum iqt_dialect d)
     return d == IQT_DIALECT_HIP ? IQT_MFMA_ROWS : IQT_MMA_QUADS * IQT_TILE_ROWS;
 }
 
-uint32_t iqt_mma_threads(const struct iqt_plan *p)
+uint32_t iqt_mma_most_rows(enum iqt_dialect d, uint32_t wave)
 {
-    return p->dialect == IQT_DIALECT_HIP ? iqt_mfma_shape_of(p).lanes : IQT_MMA_LANES;
+    if (d != IQT_DIALECT_HIP)
+        return 1024;
+    return wave == IQT_MFMA_WAVE   ? 4 * IQT_MFMA_ROWS
+           : wave == IQT_WMMA_WAVE ? IQT_MFMA_ROWS
+                                   : 0;
+}
+
+uint32_t iqt_mma_wave(const struct iqt_plan *p, uint32_t device)
+{
+    if (p->dialect != IQT_DIALECT_HIP)
+        return 32;
+    if (device != 0)
+        return device;
+    return iqt_plan_threads(p) >= IQT_MFMA_WAVE ? IQT_MFMA_WAVE : IQT_WMMA_WAVE;
+}
+
+uint32_t iqt_mma_threads(const struct iqt_plan *p, uint32_t wave)
+{
+    return p->dialect == IQT_DIALECT_HIP ? iqt_mfma_shape_of(p, wave).lanes
+                                         : IQT_MMA_LANES;
 }
 
 static uint32_t column_tiles(const struct iqt_plan *p)
@@ -107,17 +126,17 @@ static uint32_t column_tiles(const struct iqt_plan *p)
     return (p->n + IQT_MMA_COLUMNS - 1u) / IQT_MMA_COLUMNS;
 }
 
-uint32_t iqt_mma_sums(const struct iqt_plan *p)
+uint32_t iqt_mma_sums(const struct iqt_plan *p, uint32_t wave)
 {
-    if (p->dialect == IQT_DIALECT_HIP)
-        return IQT_TILE_ROWS * iqt_mfma_shape_of(p).sets;
+    if (p->dialect == IQT_DIALECT_HIP) /* 16 x 16 of a wave */
+        return IQT_MFMA_ROWS * IQT_MFMA_ROWS / wave * iqt_mfma_shape_of(p, wave).sets;
     return IQT_TILE_ROWS * (p->n == 1 ? 1 : 2 * column_tiles(p));
 }
 
 /* For the sums of a workgroup's lanes, of one matrix. */
-static uint32_t parts_bytes(const struct iqt_plan *p)
+static uint32_t parts_bytes(const struct iqt_plan *p, uint32_t wave)
 {
-    return iqt_mma_sums(p) * 4 * iqt_plan_threads(p);
+    return iqt_mma_sums(p, wave) * 4 * iqt_plan_threads(p);
 }
 
 uint32_t iqt_mma_staged_words(const struct iqt_tile *t)
@@ -138,7 +157,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
 struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p)
 {
     static const struct iqt_mma_stage ways[] = { { 4, 512, 0, 0 }, { 2, 320, 0, 0 } };
-    const uint32_t warps = iqt_plan_threads(p) / 32, parts = parts_bytes(p);
+    const uint32_t warps = iqt_plan_threads(p) / 32, parts = parts_bytes(p, 32);
     struct iqt_tile tile;
     struct iqt_mma_stage s = { 0 };
 
@@ -160,12 +179,12 @@ struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p)
 
 /* An odd number of vectors: lanes that copy tiles side by side store to all banks. One more for each group: the lanes
  * that read what four of them have in one place do not meet in a bank. */
-struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p)
+struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p, uint32_t wave)
 {
     const uint32_t groups = p->rows_group / IQT_TILE_ROWS;
     struct iqt_tile tile;
     struct iqt_mfma_shape s = { .sets = p->rows_group / IQT_MFMA_ROWS,
-                                .lanes = groups ? IQT_MFMA_WAVE / groups : 0 };
+                                .lanes = groups ? wave / groups : 0 };
     bool bytes;
 
     iqt_tile_init(&tile, p->format, p->dialect);
@@ -180,18 +199,25 @@ struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p)
 }
 
 /* The sums take the place of the tiles. */
-static uint32_t mfma_shared(const struct iqt_plan *p)
+static uint32_t mfma_shared(const struct iqt_plan *p, uint32_t wave)
 {
     const uint32_t matrices = p->op == IQT_OP_GATED ? 2 : 1;
+    const struct iqt_mfma_shape s = iqt_mfma_shape_of(p, wave);
 
-    const struct iqt_mfma_shape s = iqt_mfma_shape_of(p);
-
-    return larger(s.wave * s.waves, parts_bytes(p) * matrices);
+    return larger(s.wave * s.waves, parts_bytes(p, wave) * matrices);
 }
 
-uint32_t iqt_mma_shared(const struct iqt_plan *p)
+uint32_t iqt_mma_shared(const struct iqt_plan *p, uint32_t wave)
 {
-    return p->dialect == IQT_DIALECT_HIP ? mfma_shared(p) : iqt_mma_stage_of(p).shared;
+    return p->dialect == IQT_DIALECT_HIP ? mfma_shared(p, wave)
+                                         : iqt_mma_stage_of(p).shared;
+}
+
+bool iqt_mma_fits_wave(const struct iqt_plan *p, uint32_t wave)
+{
+    return p->rows_group <= iqt_mma_most_rows(p->dialect, wave) &&
+           p->threads >= iqt_mma_threads(p, wave) &&
+           iqt_mma_shared(p, wave) <= iqt_mma_most_shared(p->dialect);
 }
 
 uint32_t iqt_mma_most_shared(enum iqt_dialect d)
@@ -213,8 +239,8 @@ double iqt_mma_lane_bytes(const struct iqt_plan *p)
     if (f->super.at == IQT_AT_SUPERBLOCK)
         bytes += 2 * IQT_TILE_ROWS;
     /* Of a block eight bytes of x in one column, and the scales of two, or of the only one. On HIP a wave has
-     * blocks of x for each set. */
+     * blocks of x for each set; least is what RDNA4's does, sixteen bytes and two scales in half as many lanes. */
     if (p->dialect == IQT_DIALECT_HIP)
-        return bytes + (double)BLOCKS / iqt_mfma_shape_of(p).sets * 4 * (8 + 8);
+        return bytes + (double)BLOCKS * IQT_MFMA_ROWS / p->rows_group * 2 * (16 + 8);
     return bytes + column_tiles(p) * BLOCKS * (8 + (p->n == 1 ? 1 : 2) * 4);
 }

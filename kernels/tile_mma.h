@@ -1,4 +1,4 @@
-/* Tiles on matrix units (CUDA's mma.sync, AMD's mfma): which words of a tile a lane loads.
+/* Tiles on matrix units (CUDA's mma.sync, AMD's mfma and wmma): which words of a tile a lane loads.
  *
  * CUDA. A warp takes 32 rows: its quads, four lanes each, have a group of four rows each. The lanes of a
  * quad share a span; lane `part` has a quarter of each of its blocks, eight weights of 32 or four
@@ -9,11 +9,12 @@
  * step * j + 128 * i + 16 * (g ^ 2 i) of the warp's bytes: eight lanes store to all banks, and so do
  * the eight quads that read a vector each.
  *
- * HIP. A product has 16 rows, 16 columns and a block of 32. Of 16 m rows of a workgroup each of its waves
- * of 64 takes as many tiles at a time, one a lane: 16 / m tiles side by side of each of its 4 m groups of
- * rows, 4 / m superblocks. A lane copies its tile's codes to shared memory as they are, and behind them
- * its block scales and shift bits. Lane 16 part + 4 g + r then reads, for each set of four groups,
- * what row r of group g has in quarter `part` of a block; sums of four rows come back together. */
+ * HIP. A product has 16 rows and 16 columns. Of 16 m rows of a workgroup each of its waves takes as many tiles
+ * at a time as it has lanes: of 64, 16 / m tiles side by side of each of its 4 m groups of rows, 4 / m
+ * superblocks; of 32, two superblocks of 16 rows (with 32 rows registers would be spilled). A lane copies
+ * its tile's codes to shared memory as they are, and behind them its block scales and shift bits. Then it
+ * reads, for each set of four groups, what its row of A has in its quarters of a block, one of four with mfma,
+ * two with wmma; sums of a group's rows come back together. */
 #ifndef IQT_KERNELS_TILE_MMA_H
 #define IQT_KERNELS_TILE_MMA_H
 
@@ -27,6 +28,7 @@ enum {
     IQT_MMA_SHARED = 49152, /* most of static shared memory */
     IQT_MFMA_ROWS = 16,     /* of a product, and its columns */
     IQT_MFMA_WAVE = 64,
+    IQT_WMMA_WAVE = 32,
     IQT_MFMA_SHARED = 65536
 };
 
@@ -61,15 +63,21 @@ const struct iqt_mma_lane *iqt_mma_lane_of(const struct iqt_format *f,
                                            enum iqt_dialect d);
 /* Fewer are not worth the unit: but for states of a trellis, whose four bytes CUDA's adds besides. */
 uint32_t iqt_mma_least_columns(const struct iqt_format *f, enum iqt_dialect d);
+/* Lanes of the waves that a plan is for: the device's, or 0 where none is known. Then 64 on HIP, where threads
+ * of the rows fill that. */
+uint32_t iqt_mma_wave(const struct iqt_plan *p, uint32_t device);
 /* Sums of a lane of one matrix. CUDA: of four rows, two of each eight columns, of a single column one. HIP: of
- * one column, four rows of each set. */
-uint32_t iqt_mma_sums(const struct iqt_plan *p);
-/* Rows of a workgroup: multiples of so many; threads that a row has at least. */
+ * one column, four rows of each set, eight in a wave of 32. */
+uint32_t iqt_mma_sums(const struct iqt_plan *p, uint32_t wave);
+/* Rows of a workgroup: multiples of so many, up to; threads that a row has at least. */
 uint32_t iqt_mma_rows(enum iqt_dialect d);
-uint32_t iqt_mma_threads(const struct iqt_plan *p);
+uint32_t iqt_mma_most_rows(enum iqt_dialect d, uint32_t wave);
+uint32_t iqt_mma_threads(const struct iqt_plan *p, uint32_t wave);
 /* Shared memory of a workgroup, and the most that it may have. */
-uint32_t iqt_mma_shared(const struct iqt_plan *p);
+uint32_t iqt_mma_shared(const struct iqt_plan *p, uint32_t wave);
 uint32_t iqt_mma_most_shared(enum iqt_dialect d);
+/* Whether rows, threads and shared memory are right for such waves. */
+bool iqt_mma_fits_wave(const struct iqt_plan *p, uint32_t wave);
 /* Whether block scales lie between the codes, so that a lane loads a span's codes for them. */
 bool iqt_tile_scales_in_words(enum iqt_tile_family family);
 /* Copying to shared memory. Sums of the lanes are in shared memory, too; of a gated product, those of the
@@ -92,7 +100,7 @@ struct iqt_mfma_shape {
     uint32_t step, group, wave;
     uint32_t scales_at, shifts_at;
 };
-struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p);
+struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p, uint32_t wave);
 /* Bytes that a lane loads for a superblock of four rows. */
 double iqt_mma_lane_bytes(const struct iqt_plan *p);
 

@@ -24,10 +24,17 @@ static bool is_name(const char *text)
     return *text == '\0';
 }
 
-/* Turing brought int8 to tensor cores; AMD's CDNA3 and 4 have the product that plans know. */
+uint32_t iqt_target_wave(const char *name)
+{
+    return strncmp(name, "gfx9", 4) == 0 ? 64 : 32;
+}
+
+/* Turing brought int8 to tensor cores; AMD's CDNA3 and 4 and RDNA3 and 4 have the products that plans know. */
 bool iqt_target_has_mma(const char *name)
 {
-    static const char *const amd[] = { "gfx942", "gfx950" };
+    static const char *const amd[] = { "gfx942",  "gfx950",  "gfx1100", "gfx1101",
+                                       "gfx1102", "gfx1103", "gfx1150", "gfx1151",
+                                       "gfx1152", "gfx1153", "gfx1200", "gfx1201" };
 
     for (size_t i = 0; i < IQT_COUNT(amd); i++) {
         const size_t length = strlen(amd[i]);

@@ -18,6 +18,8 @@ IQT_MUST_USE enum iqt_status iqt_target_parse(const char *name, struct iqt_targe
 
 /* Whether a target of this name has matrix units that plans use. */
 bool iqt_target_has_mma(const char *name);
+/* Lanes of a wave of a CUDA or HIP target as kernels are compiled for it. */
+uint32_t iqt_target_wave(const char *name);
 
 /* Compiles NUL-terminated text for a target and appends the binary to out (PTX with its NUL).
  * IQT_ERR_UNSUPPORTED: no compiler found (the text says which names and places were tried and

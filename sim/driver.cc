@@ -64,11 +64,11 @@ const std::vector<sim::Device> &sim::devices()
         for (size_t at = 0; at <= names.size() && list.size() < 16;) {
             const size_t end = std::min(names.find(',', at), names.size());
             const std::string arch = names.substr(at, end - at);
-            const bool wave64 = arch.compare(0, 4, "gfx9") == 0;
+            const bool amd = arch.compare(0, 3, "gfx") == 0,
+                       wave64 = arch.compare(0, 4, "gfx9") == 0;
 
             list.push_back({ arch, "simulated " + arch, wave64 ? 64u : 32u, 1024,
-                             wave64 ? 65536u : 49152u, 4, 1000000, 4u << 20,
-                             4ull << 30 });
+                             amd ? 65536u : 49152u, 4, 1000000, 4u << 20, 4ull << 30 });
             at = end + 1;
         }
         return list;

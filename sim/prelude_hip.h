@@ -38,6 +38,17 @@ SIM unsigned sim_bpermute(int line, unsigned address, unsigned x)
     SIM_DOES(SHUFFLE);
     return (unsigned)sim_rt->shuffle(line, ~0ull, x, (int)(address / 4u % sim_rt->warp));
 }
+/* v_permlanex16_b32: from the other sixteen lanes, of which four bits of the selectors name one. */
+#define __builtin_amdgcn_permlanex16(old, x, low, high, fi, bound) \
+    sim_permlanex16(__LINE__, (unsigned)(x), low, high)
+SIM unsigned sim_permlanex16(int line, unsigned x, unsigned low, unsigned high)
+{
+    const unsigned i = (unsigned)sim_lane() % 16u,
+                   from = (i < 8u ? low : high) >> 4u * (i % 8u) & 15u;
+    SIM_DOES(SHUFFLE);
+    return (unsigned)sim_rt->shuffle(line, ~0ull, x,
+                                     (int)((((unsigned)sim_lane() & ~15u) ^ 16u) + from));
+}
 #define __builtin_amdgcn_sdot4(a, b, c, clamp) sim_dp4a((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_udot4(a, b, c, clamp) sim_dp4a_u((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_sudot4(sa, a, sb, b, c, clamp) \
@@ -108,5 +119,56 @@ SIM T sim_mfma_16x16x32(int line, unsigned long a, unsigned long b, T c)
                            *column = words + 8u * (16u * k + i);
             c[r] = sim_dp4a(row[1], column[3], sim_dp4a(row[0], column[2], c[r]));
         }
+    return c;
+}
+/* The same by waves of 32, 16 deep: AMD Matrix Instruction Calculator, RDNA3 and RDNA4, v_wmma_i32_16x16x16_iu8.
+ * Of signed operands only; without clamping, which sums of that many never need. */
+template <unsigned count, class A>
+SIM const unsigned *sim_wmma_words(int line, bool both_signed, A a, A b)
+{
+    unsigned own[2 * count];
+    for (unsigned k = 0; k < count; k++) {
+        own[k] = (unsigned)a[k];
+        own[count + k] = (unsigned)b[k];
+    }
+    if (sim_rt->warp != 32 || !both_signed)
+        sim_rt->shuffle(line, ~0ull, 0, 64);
+    return sim_rt->gather(line, own, 2 * count);
+}
+/* RDNA4: lane 16 h + i has elements 8 h .. 8 h + 7 of row i of A and of column i of B, and rows 8 h .. 8 h + 7 of
+ * column i of C and D. */
+#define __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32_gfx12(sa, a, sb, b, c, clamp) \
+    sim_wmma_gfx12(__LINE__, (sa) && (sb), a, b, c)
+template <class A, class T>
+SIM T sim_wmma_gfx12(int line, bool both_signed, A a, A b, T c)
+{
+    const unsigned *words = sim_wmma_words<2>(line, both_signed, a, b);
+    const unsigned i = (unsigned)sim_lane() % 16u, half = (unsigned)sim_lane() / 16u;
+    for (unsigned r = 0; r < 8; r++)
+        for (unsigned k = 0; k < 32; k += 16) {
+            const unsigned *row = words + 8u * (k + 8u * half + r),
+                           *column = words + 8u * (k + i);
+            c[r] = sim_dp4a(row[1], column[3], sim_dp4a(row[0], column[2], c[r]));
+        }
+    return c;
+}
+/* RDNA3: lanes i and 16 + i have the whole row i of A and column i of B; lane 16 h + i has rows h, 2 + h .. 14 + h of
+ * column i of C and D. What the unit makes of lanes that differ is not said: they ask for a lane that is not there. */
+#define __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32(sa, a, sb, b, c, clamp) \
+    sim_wmma_gfx11(__LINE__, (sa) && (sb), a, b, c)
+template <class A, class T>
+SIM T sim_wmma_gfx11(int line, bool both_signed, A a, A b, T c)
+{
+    const unsigned *words = sim_wmma_words<4>(line, both_signed, a, b);
+    const unsigned i = (unsigned)sim_lane() % 16u, half = (unsigned)sim_lane() / 16u;
+    bool same = true;
+    for (unsigned k = 0; k < 128; k++)
+        same &= words[k] == words[128u + k];
+    if (!same)
+        sim_rt->shuffle(line, ~0ull, 0, 64);
+    for (unsigned r = 0; r < 8; r++)
+        for (unsigned k = 0; k < 4; k++)
+            c[r] =
+                sim_dp4a(words[8u * (2u * r + half) + k], words[8u * i + 4u + k], c[r]);
     return c;
 }

@@ -7,9 +7,10 @@
 
 enum iqt_isa {
     IQT_ISA_SASS,
-    IQT_ISA_GCN,  /* gfx9: waves of 64 on 16 lanes */
-    IQT_ISA_CDNA, /* gfx90a, gfx94x, gfx950: the same with full-rate 64-bit operations */
-    IQT_ISA_RDNA, /* gfx10, gfx11, gfx12 */
+    IQT_ISA_GCN,   /* gfx9: waves of 64 on 16 lanes */
+    IQT_ISA_CDNA,  /* gfx90a, gfx94x, gfx950: the same with full-rate 64-bit operations */
+    IQT_ISA_RDNA,  /* gfx10, gfx11 */
+    IQT_ISA_RDNA4, /* gfx12: the same with faster matrix units */
     IQT_ISAS,
 };
 

@@ -8,12 +8,29 @@
 
 #include <string.h>
 
-/* How many cycles a kind of operation issues for, on gfx9, gfx90a and later gfx9, and gfx10 on. */
-enum rate { NONE, FULL, WIDE, SLOW, CVT, PASS2, PASS4, PASS8, PASS16, PASS32, RATES };
+/* How many cycles a kind of operation issues for, on gfx9, gfx90a and later gfx9, gfx10 and gfx11, and gfx12. */
+enum rate {
+    NONE,
+    FULL,
+    WIDE,
+    SLOW,
+    CVT,
+    PASS2,
+    PASS4,
+    PASS8,
+    PASS16,
+    WMMA4,
+    WMMA8,
+    WMMA16,
+    RATES
+};
 static const uint8_t cycles_of[RATES][IQT_ISAS] = {
-    [FULL] = { 0, 1, 1, 1 },  [WIDE] = { 0, 2, 1, 2 },      [SLOW] = { 0, 4, 4, 4 },
-    [CVT] = { 0, 4, 4, 1 },   [PASS2] = { 0, 2, 2, 2 },     [PASS4] = { 0, 4, 4, 4 },
-    [PASS8] = { 0, 8, 8, 8 }, [PASS16] = { 0, 16, 16, 16 }, [PASS32] = { 0, 32, 32, 32 },
+    [FULL] = { 0, 1, 1, 1, 1 },       [WIDE] = { 0, 2, 1, 2, 2 },
+    [SLOW] = { 0, 4, 4, 4, 4 },       [CVT] = { 0, 4, 4, 1, 1 },
+    [PASS2] = { 0, 2, 2, 2, 2 },      [PASS4] = { 0, 4, 4, 4, 4 },
+    [PASS8] = { 0, 8, 8, 8, 8 },      [PASS16] = { 0, 16, 16, 16, 16 },
+    [WMMA4] = { 0, 16, 16, 16, 8 },   [WMMA8] = { 0, 32, 32, 32, 8 },
+    [WMMA16] = { 0, 32, 32, 32, 16 },
 };
 
 /* The first entry that fits; '*' at the end stands for any rest. */
@@ -42,15 +59,16 @@ static const struct {
     { "v_rcp_*", IQT_CLASS_CONVERT, SLOW },         { "v_rsq_*", IQT_CLASS_CONVERT, SLOW },
     { "v_sqrt_*", IQT_CLASS_CONVERT, SLOW },        { "v_sin_*", IQT_CLASS_CONVERT, SLOW },
     { "v_cos_*", IQT_CLASS_CONVERT, SLOW },
-    /* matrix units: passes of a wave of 64 as gfx940 has them; 32 cycles a wave of 32 on gfx11,
-     * 16 of 4-bit integers */
+    /* matrix units: passes of a wave of 64 as gfx940 has them; of a wave of 32 cycles that no other vector
+     * instruction uses (AMD Matrix Instruction Calculator, rdna3 and rdna4, "Execution cycles") */
     { "v_mfma_*_4x4x*", IQT_CLASS_MMA, PASS2 },     { "v_mfma_*_16x16x16*", IQT_CLASS_MMA, PASS4 },
     { "v_mfma_*_16x16x32*", IQT_CLASS_MMA, PASS4 }, { "v_mfma_*_16x16x8*", IQT_CLASS_MMA, PASS4 },
     { "v_mfma_*_16x16x*", IQT_CLASS_MMA, PASS8 },   { "v_mfma_*_32x32x16*", IQT_CLASS_MMA, PASS8 },
     { "v_mfma_*_32x32x8*", IQT_CLASS_MMA, PASS8 },  { "v_mfma_*", IQT_CLASS_MMA, PASS16 },
     { "v_smfmac_*_16x16x*", IQT_CLASS_MMA, PASS4 }, { "v_smfmac_*", IQT_CLASS_MMA, PASS8 },
-    { "v_wmma_*_iu4", IQT_CLASS_MMA, PASS16 },      { "v_wmma_*", IQT_CLASS_MMA, PASS32 },
-    { "v_swmmac_*", IQT_CLASS_MMA, PASS32 },
+    { "v_wmma_*_iu4", IQT_CLASS_MMA, WMMA4 },       { "v_wmma_*_iu8", IQT_CLASS_MMA, WMMA8 },
+    { "v_wmma_*", IQT_CLASS_MMA, WMMA16 },          { "v_swmmac_*_iu*", IQT_CLASS_MMA, WMMA8 },
+    { "v_swmmac_*", IQT_CLASS_MMA, WMMA16 },
     /* float */
     { "v_pk_*_f*", IQT_CLASS_FLOAT, FULL },         { "v_pk_*_bf*", IQT_CLASS_FLOAT, FULL },
     { "v_fma*", IQT_CLASS_FLOAT, FULL },            { "v_mac_*", IQT_CLASS_FLOAT, FULL },

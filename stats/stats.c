@@ -40,8 +40,9 @@ static enum iqt_isa isa_of(const char *arch)
         const char *prefix;
         enum iqt_isa isa;
     } isas[] = {
-        { "sm_", IQT_ISA_SASS },    { "gfx90a", IQT_ISA_CDNA }, { "gfx94", IQT_ISA_CDNA },
-        { "gfx950", IQT_ISA_CDNA }, { "gfx9", IQT_ISA_GCN },
+        { "sm_", IQT_ISA_SASS },   { "gfx90a", IQT_ISA_CDNA },
+        { "gfx94", IQT_ISA_CDNA }, { "gfx950", IQT_ISA_CDNA },
+        { "gfx9", IQT_ISA_GCN },   { "gfx12", IQT_ISA_RDNA4 },
     };
 
     for (size_t i = 0; i < IQT_COUNT(isas); i++)

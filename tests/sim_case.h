@@ -8,6 +8,7 @@
 #include "kernels/packer.h"
 #include "kernels/plan_space.h"
 #include "kernels/quantized.h"
+#include "runtime/compile.h"
 #include "runtime/verify.h"
 #include "sim/simt.h"
 #include "tests/check.h"
@@ -164,18 +165,17 @@ static inline void sim_case_forget(const struct sim_case *c)
     memset(c->y, 0xff, c->m * c->n * sizeof *c->y);
 }
 
-/* False, and a failure, when it does not compile. */
-static inline bool sim_case_compile(struct sim_program *out, const struct iqt_plan *plan,
-                                    const char *text, uint32_t warp, bool checked)
+/* For a device of this kind. False, and a failure, when it does not compile. */
+static inline bool sim_case_compile_on(const char *arch, struct sim_program *out,
+                                       const struct iqt_plan *plan, const char *text,
+                                       bool checked)
 {
-    const bool cuda = plan->dialect == IQT_DIALECT_CUDA;
-    const char *arch = cuda ? "sm_90" : warp == 64 ? "gfx942" : "gfx1100";
     char symbol[IQT_PLAN_NAME_BYTES], *image, *log;
     size_t bytes;
 
-    *out = (struct sim_program){ .warp = warp };
-    if (!sim_compile(cuda ? SIM_CUDA : SIM_HIP, text, arch, checked, &image, &bytes,
-                     &log)) {
+    *out = (struct sim_program){ .warp = iqt_target_wave(arch) };
+    if (!sim_compile(plan->dialect == IQT_DIALECT_CUDA ? SIM_CUDA : SIM_HIP, text, arch,
+                     checked, &image, &bytes, &log)) {
         check_fail("does not compile: %.300s", log);
         free(log);
         return false;
@@ -188,6 +188,18 @@ static inline bool sim_case_compile(struct sim_program *out, const struct iqt_pl
     if (out->kernel == NULL)
         check_fail("no kernel %s in the image", symbol);
     return out->kernel != NULL;
+}
+
+/* For one with warps of so many lanes. */
+static inline bool sim_case_compile(struct sim_program *out, const struct iqt_plan *plan,
+                                    const char *text, uint32_t warp, bool checked)
+{
+    const bool cuda = plan->dialect == IQT_DIALECT_CUDA;
+
+    return sim_case_compile_on(cuda         ? "sm_90"
+                               : warp == 64 ? "gfx942"
+                                            : "gfx1100",
+                               out, plan, text, checked);
 }
 
 /* malloc. */

@@ -283,7 +283,7 @@ static void check_activations(const struct iqt_stats *s, const struct iqt_plan *
     } kinds[] = { { IQT_COMPUTE_I8, 1.125 },
                   { IQT_COMPUTE_F16, 2.125 },
                   { IQT_COMPUTE_F32, 4 } };
-    const double slots = iqt_estimate_slots(toy.kind, i8);
+    const double slots = iqt_estimate_slots(toy.kind, toy.target, i8);
 
     for (size_t i = 0; i < IQT_COUNT(kinds); i++) {
         const struct iqt_plan plan = iqt_plan_of_floats(*i8, kinds[i].kind);
@@ -296,10 +296,10 @@ static void check_activations(const struct iqt_stats *s, const struct iqt_plan *
         check_true(fabs(p.part_us[IQT_MODEL_MEMORY] - want) < 1e-6,
                    "%s: memory %.9g us, expected %.9g", iqt_compute_name(plan.compute),
                    p.part_us[IQT_MODEL_MEMORY], want);
-        check_true((iqt_estimate_slots(toy.kind, &plan) > slots) ==
+        check_true((iqt_estimate_slots(toy.kind, toy.target, &plan) > slots) ==
                        iqt_plan_is_asked_for(&plan),
                    "%s: %g slots, %g of int8", iqt_compute_name(plan.compute),
-                   iqt_estimate_slots(toy.kind, &plan), slots);
+                   iqt_estimate_slots(toy.kind, toy.target, &plan), slots);
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MOST = 4096 };
@@ -207,6 +208,7 @@ static void check_mfma(void)
     if (!check_begin("mfma"))
         return;
     l.shared_bytes = 65536;
+    l.subgroup_min = l.subgroup_max = 64;
     for (size_t i = 0; i < IQT_COUNT(bad); i++) {
         check_true(iqt_plan_parse(bad[i].plan, &p) == IQT_OK, "%s", iqt_last_error());
         check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED, "%s is legal",
@@ -228,6 +230,42 @@ static void check_mfma(void)
                                             IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED)
                                .compute == iqt_compute_default(f),
                        "%s n%u: the default takes matrix units", f->name, n);
+    check_end();
+}
+
+/* Waves of 64 or 32 have the rows of a plan for AMD's matrix units, or do not. */
+static void check_waves(void)
+{
+    static const struct {
+        const char *shape, *not_64, *not_32; /* NULL: legal */
+    } cases[] = {
+        { "g16.r4.t8", "t16", NULL },   { "g16.r4.t16", NULL, NULL },
+        { "g16.r4.t4", "t16", "t8" },   { "g32.r4.t4", "t8", "g16" },
+        { "g32.r4.t32", NULL, "g16" },  { "g64.r4.t4", NULL, "g16" },
+        { "g128.r4.t4", "g64", "g16" },
+    };
+    struct iqt_limits l = wide_limits;
+
+    if (!check_begin("waves"))
+        return;
+    l.shared_bytes = 65536;
+    for (size_t i = 0; i < IQT_COUNT(cases); i++)
+        for (uint32_t wave = 32; wave <= 64; wave += 32) {
+            const char *expect = wave == 64 ? cases[i].not_64 : cases[i].not_32;
+            char name[IQT_PLAN_NAME_BYTES];
+            struct iqt_plan p;
+
+            snprintf(name, sizeof name,
+                     "matvec.iq2_k.hip.n4.%s.s64.v16.u1.k1.packed.mma.perm.shmem",
+                     cases[i].shape);
+            l.subgroup_min = l.subgroup_max = wave;
+            check_true(iqt_plan_parse(name, &p) == IQT_OK, "%s", iqt_last_error());
+            const enum iqt_status status = iqt_plan_check(&p, &l);
+            check_true((status == IQT_OK) == (expect == NULL), "%s: %d in waves of %u",
+                       name, (int)status, wave);
+            check_true(expect == NULL || strstr(iqt_last_error(), expect) != NULL,
+                       "%s: '%s' in: %s", name, expect, iqt_last_error());
+        }
     check_end();
 }
 
@@ -358,6 +396,7 @@ int main(int argc, char **argv)
     check_defaults(IQT_DIALECT_HOST, (struct iqt_limits){ 0 });
     check_dot();
     check_mfma();
+    check_waves();
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ 0 });
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .dot4 = true });
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .software = true });

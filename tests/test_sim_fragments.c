@@ -25,6 +25,21 @@ static const char mfma[] =
     "    ivec4 d = { 3, 3, 3, 3 };\n"
     "    c[lane] = __builtin_amdgcn_mfma_i32_16x16x32_i8(a[lane], b[lane], d, 0, 0, 0);\n"
     "}\n";
+/* The same, --architecture rdna3 and rdna4 --instruction v_wmma_i32_16x16x16_iu8, waves of 32. */
+#define WMMA(words, sums, builtin)                                                                    \
+    "typedef int vec __attribute__((vector_size(" words ")));\n"                                      \
+    "typedef int sums __attribute__((vector_size(" sums ")));\n"                                      \
+    "#define KERNEL extern \"C\" __attribute__((global, amdgpu_flat_work_group_size(32, 32))) void\n" \
+    "KERNEL fragments(const vec *a, const vec *b, sums *c)\n"                                         \
+    "{\n"                                                                                             \
+    "    unsigned lane = __builtin_amdgcn_workitem_id_x();\n"                                         \
+    "    sums d = { 3, 3, 3, 3, 3, 3, 3, 3 };\n"                                                      \
+    "    c[lane] = " builtin "(true, a[lane], true, b[lane], d, false);\n"                            \
+    "}\n"
+static const char wmma_gfx11[] =
+    WMMA("16", "32", "__builtin_amdgcn_wmma_i32_16x16x16_iu8_w32");
+static const char wmma_gfx12[] =
+    WMMA("8", "32", "__builtin_amdgcn_wmma_i32_16x16x16_iu8_w32_gfx12");
 static const char k32[] =
     "    asm volatile(\"mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, \"\n"
     "        \"{%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};\"\n"
@@ -78,6 +93,30 @@ static void mfma_c_place(uint32_t lane, uint32_t i, uint32_t *row, uint32_t *col
     *column = lane % 16;
 }
 
+static void wmma_a_place(uint32_t lane, uint32_t i, uint32_t *row, uint32_t *k)
+{
+    *row = lane % 16;
+    *k = i;
+}
+
+static void wmma_b_place(uint32_t lane, uint32_t i, uint32_t *k, uint32_t *column)
+{
+    *k = i;
+    *column = lane % 16;
+}
+
+static void wmma_c_place(uint32_t lane, uint32_t i, uint32_t *row, uint32_t *column)
+{
+    *row = 2 * i + lane / 16;
+    *column = lane % 16;
+}
+
+static void wmma12_c_place(uint32_t lane, uint32_t i, uint32_t *row, uint32_t *column)
+{
+    *row = 8 * (lane / 16) + i;
+    *column = lane % 16;
+}
+
 typedef void (*place_fn)(uint32_t lane, uint32_t i, uint32_t *first, uint32_t *second);
 
 /* A unit: bytes of a lane's A and B, sums of a lane, all of which `depth` products are added to 3. */
@@ -94,7 +133,17 @@ static const struct unit units[] = {
     { "m8n8k16", m8, SIM_CUDA, "sm_90", 32, 16, 8, 2, 16, a_place, b_place, c_place },
     { "mfma16x16x32", mfma, SIM_HIP, "gfx942", 64, 8, 8, 4, 32, mfma_a_place,
       mfma_b_place, mfma_c_place },
+    { "wmma_gfx11", wmma_gfx11, SIM_HIP, "gfx1100", 32, 16, 16, 8, 16, wmma_a_place,
+      wmma_b_place, wmma_c_place },
+    { "wmma_gfx12", wmma_gfx12, SIM_HIP, "gfx1201", 32, 8, 8, 8, 16, mfma_a_place,
+      mfma_b_place, wmma12_c_place },
 };
+
+/* Sums of a lane that the texts store. */
+static uint32_t stride(const struct unit *u)
+{
+    return u->sums > 4 ? u->sums : 4;
+}
 
 struct matrices {
     int8_t a[16][32], b[32][16], own_a[64 * 16], own_b[64 * 8];
@@ -104,14 +153,19 @@ static void fill(const struct unit *u, struct matrices *m)
 {
     uint32_t row, k, column;
 
+    for (row = 0; row < 16; row++)
+        for (k = 0; k < 32; k++) {
+            m->a[row][k] = (int8_t)check_rand();
+            m->b[k][row] = (int8_t)check_rand();
+        }
     for (uint32_t lane = 0; lane < u->lanes; lane++) {
         for (uint32_t i = 0; i < u->a_bytes; i++) {
             u->a(lane, i, &row, &k);
-            m->own_a[lane * u->a_bytes + i] = m->a[row][k] = (int8_t)check_rand();
+            m->own_a[lane * u->a_bytes + i] = m->a[row][k];
         }
         for (uint32_t i = 0; i < u->b_bytes; i++) {
             u->b(lane, i, &k, &column);
-            m->own_b[lane * u->b_bytes + i] = m->b[k][column] = (int8_t)check_rand();
+            m->own_b[lane * u->b_bytes + i] = m->b[k][column];
         }
     }
 }
@@ -128,14 +182,14 @@ static void compare(const struct unit *u, const struct matrices *m, const int *c
             u->c(lane, i, &row, &column);
             for (uint32_t k = 0; k < u->depth; k++)
                 want += m->a[row][k] * m->b[k][column];
-            wrong_sums += c[4 * lane + i] != want;
+            wrong_sums += c[stride(u) * lane + i] != want;
         }
     check_true(wrong_sums == 0, "%zu sums are not the product of the matrices",
                wrong_sums);
 }
 
-/* In warps of `warp` lanes; the unit's own size must give the product, another one a fault. */
-static void run(const struct unit *u, const struct matrices *m, uint32_t warp)
+/* In warps of `warp` lanes: what is right must give the product, the rest a fault. */
+static void run(const struct unit *u, const struct matrices *m, uint32_t warp, bool right)
 {
     const uint32_t grid[3] = { 1, 1, 1 }, block[3] = { u->lanes, 1, 1 };
     char text[4096], *image, *log;
@@ -143,7 +197,7 @@ static void run(const struct unit *u, const struct matrices *m, uint32_t warp)
     size_t bytes;
     void *da = sim_case_device(m->own_a, u->lanes * u->a_bytes),
          *db = sim_case_device(m->own_b, u->lanes * u->b_bytes);
-    int *c = sim_alloc(u->lanes * 4 * sizeof *c, 0);
+    int *c = sim_alloc(u->lanes * stride(u) * sizeof *c, 0);
     void *args[] = { &da, &db, &c };
 
     snprintf(text, sizeof text, u->language == SIM_CUDA ? fragments : "%s",
@@ -154,9 +208,9 @@ static void run(const struct unit *u, const struct matrices *m, uint32_t warp)
         const enum sim_result result =
             sim_run(sim_module_kernel(module, "fragments"), grid, block, warp, args);
 
-        check_true((result == SIM_OK) == (warp == u->lanes), "warp of %u: result %d, %s",
-                   warp, (int)result, iqt_sim_fault_text());
-        if (warp == u->lanes)
+        check_true((result == SIM_OK) == right, "warp of %u: result %d, %s", warp,
+                   (int)result, iqt_sim_fault_text());
+        if (right)
             compare(u, m, c);
         sim_module_unload(module);
     }
@@ -174,9 +228,25 @@ static void check_unit(const struct unit *u)
     if (!check_begin("fragments.%s", u->name))
         return;
     fill(u, &m);
-    run(u, &m, u->lanes);
-    if (u->lanes == 64)
-        run(u, &m, 32);
+    run(u, &m, u->lanes, true);
+    if (u->language == SIM_HIP) /* of the other generation */
+        run(u, &m, 96 - u->lanes, false);
+    check_end();
+}
+
+/* Lanes 16 and up of RDNA3's operands must be copies. */
+static void check_copies(const struct unit *u)
+{
+    struct matrices m;
+
+    if (!check_begin("fragments.%s.copies", u->name))
+        return;
+    fill(u, &m);
+    m.own_a[u->a_bytes * (16 + check_rand() % 16)] ^= 1;
+    run(u, &m, 32, false);
+    fill(u, &m);
+    m.own_b[u->b_bytes * (check_rand() % 16) + 15] ^= 1;
+    run(u, &m, 32, false);
     check_end();
 }
 
@@ -188,5 +258,8 @@ int main(int argc, char **argv)
     setenv("IQT_SIM_QUIET", "1", 1);
     for (size_t i = 0; i < IQT_COUNT(units); i++)
         check_unit(&units[i]);
+    for (size_t i = 0; i < IQT_COUNT(units); i++)
+        if (units[i].instruction == wmma_gfx11)
+            check_copies(&units[i]);
     return check_done();
 }

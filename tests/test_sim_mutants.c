@@ -1,100 +1,6 @@
 /* Emitted CUDA and HIP kernels on the simulated machine: right and clean as they are, and caught, by a
  * fault or by wrong numbers, when one thing in their text is changed. */
-#include "tests/sim_case.h"
-
-#include <math.h>
-#include <stdio.h>
-
-/* Rows that fill neither the groups of four nor a workgroup's; the first of them is not the first of
- * its group. */
-enum { ROWS = 11, FIRST = 1, M = ROWS - FIRST, K = 1024, N = 3 };
-
-/* ---- One product in simulated memory ---- */
-
-struct world {
-    struct sim_case c;
-    struct iqt_model model;   /* of all rows */
-    struct iqt_params params; /* of the launch */
-};
-
-static void world_open(struct world *w, const char *name)
-{
-    struct iqt_rng rng = { check_seed() };
-    struct iqt_plan plan;
-    float *x = calloc(N, K * sizeof *x);
-    void *q = calloc(N, K * sizeof(uint16_t));
-    struct iqt_xs *s = calloc(N, K / IQT_X_BLOCK * sizeof *s);
-    uint8_t *native;
-
-    if (iqt_plan_parse(name, &plan) != IQT_OK || iqt_plan_check(&plan, NULL) != IQT_OK) {
-        check_fail("%s: %s", name, iqt_last_error());
-        abort();
-    }
-    native = calloc(ROWS, iqt_layout_row_bytes(plan.format, IQT_LAYOUT_NATIVE, K));
-    iqt_random_rows(plan.format, K, ROWS, IQT_FILL_RANDOM, IQT_MAGNITUDE_PLAIN, &rng,
-                    native);
-    for (size_t i = 0; i < (size_t)N * K; i++)
-        x[i] = check_gauss();
-    if (plan.compute == IQT_COMPUTE_F16)
-        iqt_halve_ref(x, (size_t)N * K, q, s);
-    else
-        iqt_quantize_ref(x, (size_t)N * K, q, s);
-    if (iqt_model_run_as(plan.format, plan.compute, native, ROWS, K, x, 0, N,
-                         &w->model) != IQT_OK)
-        abort();
-    sim_case_open(&w->c, &plan, ROWS, K, N, native, q, s);
-    w->params = sim_case_range(&w->c, FIRST, M);
-    w->params.flags = IQT_FLAG_BIAS;
-    free(native);
-    free(x);
-    free(q);
-    free(s);
-}
-
-static void world_close(struct world *w)
-{
-    sim_case_close(&w->c);
-    iqt_model_free(&w->model);
-}
-
-/* ---- Running a text ---- */
-
-static bool value_right(const struct world *w, size_t row, size_t column)
-{
-    const size_t i = column * ROWS + row;
-    const double bias = (double)w->c.bias[row];
-
-    if (row < FIRST || column >= w->params.cols) /* not the launch's: still NaN */
-        return isnan(w->c.y[i]);
-    return fabs((double)w->c.y[i] - bias - w->model.y[i]) <=
-           1e-5 * w->model.bound[i] + 1e-6 * bias;
-}
-
-static bool right(const struct world *w)
-{
-    for (size_t row = 0; row < ROWS; row++)
-        for (size_t column = 0; column < N; column++)
-            if (!value_right(w, row, column))
-                return false;
-    return true;
-}
-
-/* Whether any order of threads gives a fault or wrong numbers; also when it does not compile. */
-static bool wrong(const struct world *w, const char *text, uint32_t warp)
-{
-    struct sim_program program;
-    bool caught = false;
-
-    if (!sim_case_compile(&program, &w->c.plan, text, warp, true))
-        return true;
-    for (int order = IQT_SIM_FORWARD; order <= IQT_SIM_RANDOM && !caught; order++) {
-        iqt_sim_set_order(order, check_seed());
-        sim_case_forget(&w->c);
-        caught = sim_case_launch(&w->c, &program, &w->params, 0) != SIM_OK || !right(w);
-    }
-    sim_module_unload(program.module);
-    return caught;
-}
+#include "tests/sim_mutants.h"
 
 /* ---- The mutants ---- */
 
@@ -134,19 +40,7 @@ static bool wrong(const struct world *w, const char *text, uint32_t warp)
 #define MMA_ONE "matvec.iq2_kt.cuda.n1.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
 #define MMA_KT1 MMA("iq1_kt", "16", "none")
 
-#define MFMA(format, g, t, lookup) \
-    "matvec." format ".hip.n4.g" g ".r4.t" t ".s64.v16.u1.k1.packed.mma." lookup ".shmem"
-#define MFMA3 MFMA("iq3_ks", "32", "16", "perm")
-#define MFMA4 MFMA("iq4_k", "64", "8", "perm") /* two waves, two superblocks each */
-#define MFMA5 MFMA("iq5_ks", "16", "16", "perm")
-#define MFMA6 MFMA("iq6_k", "32", "8", "perm")
-#define MFMA_KT1 MFMA("iq1_kt", "16", "16", "none")
-#define MFMA_KT3 MFMA("iq3_kt", "64", "4", "none")
-#define MFMA_KT4 MFMA("iq4_kt", "32", "16", "none")
-
-static const struct mutant {
-    const char *name, *plan, *find, *put;
-} mutants[] = {
+static const struct mutant mutants[] = {
     { "no_barrier_in_tree", SHMEM, "        BARRIER;\n        if (tid % T < off)",
       "        if (tid % T < off)" },
     { "no_barrier_between_trees", MANY,
@@ -199,7 +93,8 @@ static const struct mutant {
     /* Tiles. */
     { "tile.table_swapped", TILE4, "PERM(t[0], t[1], c)", "PERM(t[1], t[0], c)" },
     { "tile.table_entry", TILE4, "t[2] = 0x271a0e02u", "t[2] = 0x271a0e03u" },
-    { "tile.table_hip", TILE4_HIP, "t[1] = 0xf7ebdecfu", "t[1] = 0xf6eaddcfu" },
+    { "tile.table_hip", TILE4_HIP, "PERM(t[0], t[1], c) ^", "PERM(t[1], t[0], c) ^" },
+    { "tile.both_hip", TILE4_HIP, "PERM(t[0], t[1], c) ^", "PERM(t[0], t[1], c) +" },
     { "tile.foreign_selector", TILE4, "c ^ 0x88888888u", "c ^ 0x88888880u" },
     { "tile.foreign_selector_hip", TILE4_HIP, "c ^ 0x08080808u", "c" },
     { "tile.high_half", TILE4, "PERM(t[0], t[1], HIGH(c))", "PERM(t[0], t[1], c)" },
@@ -322,96 +217,13 @@ static const struct mutant {
     { "mma.one.column", MMA_ONE, "c = part;", "c = 0u;" },
     { "mma.not_all_lanes", MMA4, "    for (uint m = 0u; m < 2u; m++) {",
       "    for (uint m = THREAD % 32u == 5u ? 1u : 0u; m < 2u; m++) {" },
-    { "mfma.words_of_a", MFMA5, "a1 << 32 | a0", "a0 << 32 | a1" },
-    { "mfma.words_of_b", MFMA5, "b1 << 32 | b0", "b0 << 32 | b1" },
-    { "mfma.group_of_a", MFMA5, "copies + column / R", "copies + column % R" },
-    { "mfma.row_of_a", MFMA5, "own_tile + column % R", "own_tile + column / R" },
-    { "mfma.quarter_of_a", MFMA5, "own_row + 4u * part", "own_row + 4u * (part ^ 1u)" },
-    { "mfma.quarter_of_x", MFMA5, "+ part * 8u;", "+ (part ^ 1u) * 8u;" },
-    { "mfma.rows_of_d", MFMA5, "copies + part *", "copies + column / R *" },
-    { "mfma.own_superblock", MFMA5, "u + lane % LANES / 4u", "u" },
-    { "mfma.own_span", MFMA5, "lane % 4u * 16u;", "0u;" },
-    { "mfma.superblock", MFMA3, "(4u * s + i) * STEP", "i * STEP" },
-    { "mfma.top_bit", MFMA3, "5u - 2u * part - w", "4u - 2u * part - w" },
-    { "mfma.lower_half", MFMA4, "x0 & ~upper", "x0" },
-    { "mfma.upper_half", MFMA4, "x1 & upper", "x1" },
-    { "mfma.half_of_scale", MFMA4, "(2u * b + h));", "(2u * b));" },
-    { "mfma.scale_of_row", MFMA4, "scale[r] * dx[b]", "scale[r ^ 1u] * dx[b]" },
-    { "mfma.block_of_dx", MFMA5, "FLOAT_OF(xs_two.z)", "FLOAT_OF(xs_two.x)" },
-    { "mfma.shift", MFMA4, "c = mfma(c, bits[0], bits[0]",
-      "(void)mfma(c, bits[0], bits[0]" },
-    { "mfma.shift_of_row", MFMA4, "192u + column % R", "192u + column / R" },
-    { "mfma.shift_of_half", MFMA4, " + part / 2u * 4u;", ";" },
-    { "mfma.fifth_bit", MFMA5, "<< 2u * part + w", "<< 2u * part" },
-    { "mfma.word_of_half", MFMA6, "x[b][1] = x[b][2] = 0u", "x[b][1] = x[b][2] = x0" },
-    { "mfma.rest_of_seed", MFMA_KT1, "q[2] >> 7", "q[2] >> 6" },
-    { "mfma.field_of_seed", MFMA_KT1, "part == 2u ? 12u : 5u", "part == 2u ? 12u : 4u" },
-    { "mfma.bytes_of_seeds", MFMA_KT1, "PERM(e[0], e[1], 0x06040200u), 0u",
-      "PERM(e[0], e[1], 0x07050301u), 0u" },
-    { "mfma.sign", MFMA_KT3, "q[2u + b] << 2u * part + w", "q[2u + b] << part + w" },
-    { "mfma.magnitude", MFMA_KT3, "v[2u * w + 1u] = turn & 0x01010101u",
-      "v[2u * w + 1u] = 0u" },
-    { "mfma.bit_of_seed", MFMA_KT4, "bits[0] << 8", "bits[0] << 7" },
-    { "mfma.magic", MFMA4, "- 12582912.0f", "- 12582900.0f" },
-    { "mfma.no_copy_sync", MFMA4, "            SYNC_WAVE;\n", "" },
-    { "mfma.no_sync_before_copy", MFMA4, "SYNC_WAVE; // before", "; // before" },
-    { "mfma.no_barrier", MFMA4, "BARRIER; // the sums", "; // the sums" },
-    { "mfma.no_barrier_of_sums", MFMA4, "    BARRIER;\n    for (uint i = wave",
-      "    for (uint i = wave" },
-    { "mfma.chunk", MFMA4, "u += CHUNKS * SUPERS)", "u += SUPERS)" },
-    { "mfma.step_of_x", MFMA4, "xq += CHUNKS * SUPERS", "xq += SUPERS" },
-    { "mfma.step_of_dx", MFMA4, "xs += CHUNKS * SUPERS", "xs += SUPERS" },
-    { "mfma.first_of_x", MFMA4, "wave * SUPERS * 256u", "0u" },
-    { "mfma.column", MFMA4, "column < p.cols ? column : p.cols - 1u", "column" },
-    { "mfma.parts", MFMA4, "j < CHUNKS; j++", "j + 1u < CHUNKS; j++" },
-    { "mfma.row", MFMA4, "i / R * 16u + part * R", "i / R * 16u + part" },
-    { "mfma.rows_unguarded", MFMA4, "if (row < p.rows && c < p.cols)",
-      "if (c < p.cols)" },
-    { "mfma.columns_unguarded", MFMA4, "if (row < p.rows && c < p.cols)",
-      "if (row < p.rows)" },
-    { "mfma.not_all_lanes", MFMA4, "for (uint m = 0u; m < SETS; m++)",
-      "for (uint m = lane == 5u ? 1u : 0u; m < SETS; m++)" },
 };
 
 _Static_assert(IQT_COUNT(mutants) >= 20, "at least 20 planted faults are kept");
 
-static void check_mutant(const struct mutant *m)
+static const char *arch_of(const char *plan, uint32_t warp)
 {
-    struct world w;
-    char *text, *changed;
-
-    if (!check_begin("mutant.%s", m->name))
-        return;
-    world_open(&w, m->plan);
-    text = sim_case_text(&w.c.plan);
-    changed = sim_case_mutate(text, m->find, m->put);
-    if (changed == NULL)
-        check_fail("the text of %s has no '%s' any more: write the mutant anew", m->plan,
-                   m->find);
-    else
-        check_true(wrong(&w, changed, w.c.plan.dialect == IQT_DIALECT_HIP ? 64 : 32),
-                   "%s: '%s' for '%s' was not noticed", m->plan, m->put, m->find);
-    free(changed);
-    free(text);
-    world_close(&w);
-    check_end();
-}
-
-static void check_clean(const char *plan, uint32_t warp)
-{
-    struct world w;
-    char *text;
-
-    if (!check_begin("clean.%s.warp%u", plan, warp))
-        return;
-    world_open(&w, plan);
-    text = sim_case_text(&w.c.plan);
-    iqt_sim_faults_reset();
-    check_true(!wrong(&w, text, warp), "is not right in every order: %s",
-               iqt_sim_fault_text());
-    free(text);
-    world_close(&w);
-    check_end();
+    return strstr(plan, ".hip.") == NULL ? "sm_90" : warp == 64 ? "gfx942" : "gfx1100";
 }
 
 int main(int argc, char **argv)
@@ -419,26 +231,24 @@ int main(int argc, char **argv)
     static const struct {
         const char *plan;
         uint32_t warp;
-    } clean[] = {
-        { SHMEM, 32 },      { SHMEM_HIP, 32 },   { SHMEM_HIP, 64 },   { MANY, 32 },
-        { SHUFFLE, 32 },    { SHUFFLE_HIP, 32 }, { SHUFFLE_HIP, 64 }, { TABLE, 32 },
-        { TRELLIS, 32 },    { TRELLIS, 64 },     { PACKED, 32 },      { TILE4, 32 },
-        { TILE4_MANY, 32 }, { TILE4_HIP, 64 },   { TILE4_T8, 32 },    { TILE4_TREE, 32 },
-        { TILE5, 32 },      { TILE5_HIP, 32 },   { TILE6, 32 },       { TILE_PAIRS, 32 },
-        { TILE_KT, 64 },    { TILE_KT3, 32 },    { SPLIT, 32 },       { SPLIT_HIP, 64 },
-        { MMA4, 32 },       { MMA5, 32 },        { MMA_KT1, 32 },     { MFMA3, 64 },
-        { MFMA4, 64 },      { MFMA5, 64 },       { MFMA6, 64 },       { MFMA_KT1, 64 },
-        { MFMA_KT3, 64 },   { MFMA_KT4, 64 },    { HALF, 32 },        { HALF_HIP, 32 },
-        { HALF_HIP, 64 }
-    };
+    } clean[] = { { SHMEM, 32 },       { SHMEM_HIP, 32 },  { SHMEM_HIP, 64 },
+                  { MANY, 32 },        { SHUFFLE, 32 },    { SHUFFLE_HIP, 32 },
+                  { SHUFFLE_HIP, 64 }, { TABLE, 32 },      { TRELLIS, 32 },
+                  { TRELLIS, 64 },     { PACKED, 32 },     { TILE4, 32 },
+                  { TILE4_MANY, 32 },  { TILE4_HIP, 64 },  { TILE4_T8, 32 },
+                  { TILE4_TREE, 32 },  { TILE5, 32 },      { TILE5_HIP, 32 },
+                  { TILE6, 32 },       { TILE_PAIRS, 32 }, { TILE_KT, 64 },
+                  { TILE_KT3, 32 },    { SPLIT, 32 },      { SPLIT_HIP, 64 },
+                  { MMA4, 32 },        { MMA5, 32 },       { MMA_KT1, 32 },
+                  { HALF, 32 },        { HALF_HIP, 32 },   { HALF_HIP, 64 } };
 
     check_init(argc, argv);
     if (!sim_case_can())
         return check_done();
     setenv("IQT_SIM_QUIET", "1", 1);
     for (size_t i = 0; i < IQT_COUNT(clean); i++)
-        check_clean(clean[i].plan, clean[i].warp);
+        check_clean(arch_of(clean[i].plan, clean[i].warp), clean[i].plan);
     for (size_t i = 0; i < IQT_COUNT(mutants); i++)
-        check_mutant(&mutants[i]);
+        check_mutant(arch_of(mutants[i].plan, 64), &mutants[i]);
     return check_done();
 }

@@ -217,6 +217,9 @@ static void check_classes(void)
         { IQT_ISA_RDNA, "v_exp_f32_e32", IQT_CLASS_CONVERT, 0, 4 },
         { IQT_ISA_CDNA, "v_mfma_i32_16x16x32_i8", IQT_CLASS_MMA, 0, 4 },
         { IQT_ISA_RDNA, "v_wmma_i32_16x16x16_iu8", IQT_CLASS_MMA, 0, 32 },
+        { IQT_ISA_RDNA4, "v_wmma_i32_16x16x16_iu8", IQT_CLASS_MMA, 0, 8 },
+        { IQT_ISA_RDNA4, "v_wmma_f32_16x16x16_f16", IQT_CLASS_MMA, 0, 16 },
+        { IQT_ISA_RDNA4, "v_lshlrev_b64", IQT_CLASS_ALU, 0, 2 },
         { IQT_ISA_CDNA, "v_lshl_add_u64", IQT_CLASS_ALU, 0, 1 },
         { IQT_ISA_GCN, "v_lshlrev_b64", IQT_CLASS_ALU, 0, 2 },
         { IQT_ISA_RDNA, "ds_load_2addr_b64", IQT_CLASS_SHARED, 16, 1 },
@@ -426,16 +429,17 @@ static void check_targets(void)
     check_end();
 }
 
-/* Matrix units that kernels know: of Turing and later, of CDNA3 and 4. */
+/* Matrix units that kernels know: of Turing and later, of CDNA3 and 4, of RDNA3 and 4. */
 static void check_units(void)
 {
     static const struct {
         const char *target;
         bool has;
-    } cases[] = { { "sm_70", false },  { "sm_75", true },    { "sm_120", true },
-                  { "gfx90a", false }, { "gfx942", true },   { "gfx942:xnack-", true },
-                  { "gfx950", true },  { "gfx9420", false }, { "gfx94", false },
-                  { "gfx1100", false } };
+    } cases[] = { { "sm_70", false },   { "sm_75", true },    { "sm_120", true },
+                  { "gfx90a", false },  { "gfx942", true },   { "gfx942:xnack-", true },
+                  { "gfx950", true },   { "gfx9420", false }, { "gfx94", false },
+                  { "gfx1100", true },  { "gfx1151", true },  { "gfx1201", true },
+                  { "gfx1030", false }, { "gfx1250", false } };
 
     if (!check_begin("stats.units"))
         return;

@@ -159,17 +159,24 @@ def check_plans(program):
 
 def check_amd_units(program):
     """Plans for AMD's matrix units, which are no defaults: counted, as the tuner expects, without spills."""
-    for name in ("matvec.iq4_ks.hip.n16.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem",
-                 "matvec.iq2_k.hip.n8.g32.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem",
-                 "gated.iq5_k.hip.n16.g64.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem",
-                 "matvec.iq6_k.hip.n2.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem",
-                 "matvec.iq1_kt.hip.n5.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"):
-        done = program.run("stats", "--target", "gfx942", "--plan", name, "--csv")
+    for target, name in (("gfx942", "matvec.iq4_ks.hip.n16.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx942", "matvec.iq2_k.hip.n8.g32.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx942", "gated.iq5_k.hip.n16.g64.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx942", "matvec.iq6_k.hip.n2.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx942", "matvec.iq1_kt.hip.n5.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"),
+                         ("gfx1100", "matvec.iq2_k.hip.n16.g16.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx1100", "matvec.iq5_k.hip.n8.g16.r4.t16.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx1201", "matvec.iq6_k.hip.n2.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"),
+                         ("gfx1201", "gated.iq4_k.hip.n16.g16.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem")):
+        done = program.run("stats", "--target", target, "--plan", name, "--csv")
         rows = list(csv.DictReader(io.StringIO(done.stdout)))
         expect(done.returncode == 0 and len(rows) == 1, f"stats --plan {name}: {done.stderr}")
         for row in rows:
             check_row(row)
             expect(row["spill_bytes"] == "0", f"{name}: {row['spill_bytes']} bytes spilled")
+    done = program.run("stats", "--target", "gfx1100", "--plan",
+                       "matvec.iq4_k.hip.n4.g64.r4.t8.s64.v16.u1.k1.packed.mma.perm.shmem")
+    expect(done.returncode != 0 and "no matrix unit" in done.stderr, f"64 rows in waves of 32: {done.stderr}")
 
 
 def check_floats(program):

@@ -15,16 +15,18 @@ static const struct kind {
     uint32_t n;
     enum iqt_compute compute;
     bool drawn;
-} kinds[] = { { 1, IQT_COMPUTE_I8, false },
-              { 2, IQT_COMPUTE_I8, false },
-              { 16, IQT_COMPUTE_I8, true },
-              { 4, IQT_COMPUTE_MMA, true },
-              { 16, IQT_COMPUTE_MMA, false } };
+    const char *amd; /* on this one of AMD's only; NULL: on both makers' */
+} kinds[] = {
+    { 1, IQT_COMPUTE_I8, false, NULL },       { 2, IQT_COMPUTE_I8, false, NULL },
+    { 16, IQT_COMPUTE_I8, true, NULL },       { 4, IQT_COMPUTE_MMA, true, NULL },
+    { 16, IQT_COMPUTE_MMA, false, NULL },     { 16, IQT_COMPUTE_MMA, false, "gfx1100" },
+    { 16, IQT_COMPUTE_MMA, false, "gfx1201" }
+};
 static const enum iqt_dialect dialects[] = { IQT_DIALECT_CUDA, IQT_DIALECT_HIP };
 
-static uint32_t warp_of(enum iqt_dialect d)
+static const char *arch_of(enum iqt_dialect d)
 {
-    return d == IQT_DIALECT_CUDA ? 32 : 64;
+    return d == IQT_DIALECT_CUDA ? "sm_90" : "gfx942";
 }
 
 /* ---- Rows that have everything ---- */
@@ -332,16 +334,17 @@ static void check_exact(const struct iqt_format *f, enum iqt_dialect d,
     struct sums m;
     char *text;
 
-    if (iqt_plan_check(&plan, NULL) != IQT_OK ||
+    if (iqt_plan_check(&plan, NULL) != IQT_OK || (kind->amd && d != IQT_DIALECT_HIP) ||
         (kind->drawn && !drawn(f->name, kind->n)) ||
-        !check_begin("exact.%s.%s.n%u.%s", f->name, iqt_dialect_name(d), kind->n,
-                     iqt_compute_name(kind->compute)))
+        !check_begin("exact.%s.%s.n%u.%s", f->name, kind->amd ? kind->amd : arch_of(d),
+                     kind->n, iqt_compute_name(kind->compute)))
         return;
     m = sums_new(f);
     check_coverage(f, m.native, m.rows);
     sim_case_open(&c, &plan, m.rows, K, COLUMNS, m.native, m.q, m.s);
     text = sim_case_text(&plan);
-    if (sim_case_compile(&program, &plan, text, warp_of(d), false)) {
+    if (sim_case_compile_on(kind->amd ? kind->amd : arch_of(d), &program, &plan, text,
+                            false)) {
         check_all_rows(&c, &program, &m);
         check_ranges(&c, &program, &m);
         sim_module_unload(program.module);
@@ -363,8 +366,8 @@ static struct iqt_plan native_of(struct iqt_plan plan)
 }
 
 /* y: 3 columns, in launches of n. */
-static void run_bits(const struct iqt_plan *plan, const uint8_t *native, const int8_t *q,
-                     const struct iqt_xs *s, float *y)
+static void run_bits(const char *arch, const struct iqt_plan *plan, const uint8_t *native,
+                     const int8_t *q, const struct iqt_xs *s, float *y)
 {
     struct sim_program program;
     struct sim_case c;
@@ -372,7 +375,7 @@ static void run_bits(const struct iqt_plan *plan, const uint8_t *native, const i
 
     sim_case_open(&c, plan, BITS_ROWS, BITS_K, 3, native, q, s);
     sim_case_forget(&c);
-    if (sim_case_compile(&program, plan, text, warp_of(plan->dialect), false)) {
+    if (sim_case_compile_on(arch, &program, plan, text, false)) {
         for (uint32_t column = 0; column < 3; column += plan->n) {
             struct iqt_params p = sim_case_range(&c, 0, BITS_ROWS);
 
@@ -387,11 +390,15 @@ static void run_bits(const struct iqt_plan *plan, const uint8_t *native, const i
     sim_case_close(&c);
 }
 
-static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t n)
+/* A kernel and the device that runs it. */
+struct side {
+    struct iqt_plan plan;
+    const char *arch;
+};
+
+static void check_same(const struct iqt_format *f, const struct side side[2],
+                       const char *name)
 {
-    const struct iqt_plan packed =
-        iqt_plan_default(f, d, IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED);
-    const struct iqt_plan native = native_of(packed);
     float x[BITS_K], y[2][3 * BITS_ROWS];
     int8_t q[3 * BITS_K];
     struct iqt_xs s[3 * BITS_K / IQT_X_BLOCK];
@@ -399,7 +406,7 @@ static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t 
     uint8_t *rows;
     size_t differ = 0;
 
-    if (!check_begin("bits.%s.%s.n%u", f->name, iqt_dialect_name(d), n))
+    if (!check_begin("%s", name))
         return;
     rows = calloc(BITS_ROWS, iqt_layout_row_bytes(f, IQT_LAYOUT_NATIVE, BITS_K));
     iqt_random_rows(f, BITS_K, BITS_ROWS, IQT_FILL_RANDOM, IQT_MAGNITUDE_PLAIN, &rng,
@@ -409,14 +416,46 @@ static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t 
             x[i] = check_gauss();
         iqt_quantize_ref(x, BITS_K, q + c * BITS_K, s + c * BITS_K / IQT_X_BLOCK);
     }
-    run_bits(&packed, rows, q, s, y[0]);
-    run_bits(&native, rows, q, s, y[1]);
+    for (size_t i = 0; i < 2; i++)
+        run_bits(side[i].arch, &side[i].plan, rows, q, s, y[i]);
     for (size_t i = 0; i < 3 * BITS_ROWS; i++)
         differ += memcmp(&y[0][i], &y[1][i], sizeof y[0][i]) != 0 || isnan(y[0][i]);
-    check_true(differ == 0, "%zu of %d sums have other bits; %.9g packed, %.9g native",
-               differ, 3 * BITS_ROWS, (double)y[0][0], (double)y[1][0]);
+    check_true(differ == 0, "%zu of %d sums have other bits; %.9g and %.9g", differ,
+               3 * BITS_ROWS, (double)y[0][0], (double)y[1][0]);
     free(rows);
     check_end();
+}
+
+static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t n)
+{
+    const struct iqt_plan packed =
+        iqt_plan_default(f, d, IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED);
+    const struct side sides[2] = { { packed, arch_of(d) },
+                                   { native_of(packed), arch_of(d) } };
+    char name[64];
+
+    snprintf(name, sizeof name, "bits.%s.%s.n%u", f->name, iqt_dialect_name(d), n);
+    check_same(f, sides, name);
+}
+
+/* AMD's generations: one wave takes a row's weights from left to right, whatever its size. */
+static void check_generations(const struct iqt_format *f)
+{
+    static const char *const others[] = { "gfx1100", "gfx1201" };
+    const struct kind kind = { 3, IQT_COMPUTE_MMA, false, NULL };
+    struct side sides[2] = { { plan_of(f, IQT_DIALECT_HIP, &kind), "gfx942" } };
+    char name[64];
+
+    sides[0].plan.threads = 16;
+    sides[1].plan = sides[0].plan;
+    sides[1].plan.threads = 8;
+    if (iqt_plan_check(&sides[0].plan, NULL) != IQT_OK)
+        return;
+    for (size_t i = 0; i < IQT_COUNT(others); i++) {
+        sides[1].arch = others[i];
+        snprintf(name, sizeof name, "bits.%s.%s", f->name, others[i]);
+        check_same(f, sides, name);
+    }
 }
 
 int main(int argc, char **argv)
@@ -432,6 +471,8 @@ int main(int argc, char **argv)
                     check_exact(f, dialects[d], &kinds[n]);
                 check_bits(f, dialects[d], 1);
                 check_bits(f, dialects[d], 2);
+                if (dialects[d] == IQT_DIALECT_HIP)
+                    check_generations(f);
             }
     return check_done();
 }

@@ -55,7 +55,8 @@ static void cell_estimated(const struct iqt_stats_row *r, char out[CELL_BYTES])
     const enum iqt_gpu_kind kind =
         r->target->isa == IQT_ISA_SASS ? IQT_GPU_NVIDIA_HBM : IQT_GPU_AMD_HBM;
 
-    snprintf(out, CELL_BYTES, "%.4f", r->plan ? iqt_estimate_slots(kind, r->plan) : 0.0);
+    snprintf(out, CELL_BYTES, "%.4f",
+             r->plan ? iqt_estimate_slots(kind, r->target->arch, r->plan) : 0.0);
 }
 
 static void cell_plan(const struct iqt_stats_row *r, char out[CELL_BYTES])

@@ -6,6 +6,7 @@
 #include "kernels/tile_mma.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Of tiles: a weight of one column in blocks of 32, and what each further column adds. Counted by `iqtile
  * stats --format all` for sm_90 and gfx942, -n 1 and 8 (docs/kernels.md). */
@@ -16,11 +17,11 @@ static const struct family {
     [IQT_TILE_NONE] = { { 0, 0 }, { 0, 0 } },
     [IQT_TILE_Q2] = { { 1.20, 0.46 }, { 1.38, 0.20 } },
     [IQT_TILE_Q3] = { { 1.34, 0.45 }, { 1.83, 0.23 } },
-    [IQT_TILE_Q4] = { { 1.79, 0.50 }, { 2.05, 0.34 } },
-    [IQT_TILE_Q4_GRAY] = { { 2.63, 0.54 }, { 2.84, 0.36 } },
-    [IQT_TILE_Q5] = { { 3.52, 0.47 }, { 4.15, 0.34 } },
+    [IQT_TILE_Q4] = { { 1.79, 0.50 }, { 2.05, 0.23 } },
+    [IQT_TILE_Q4_GRAY] = { { 2.63, 0.54 }, { 2.84, 0.25 } },
+    [IQT_TILE_Q5] = { { 3.52, 0.47 }, { 3.77, 0.23 } },
     [IQT_TILE_Q6] = { { 4.45, 0.40 }, { 4.54, 0.20 } },
-    [IQT_TILE_PAIRS] = { { 2.97, 0.46 }, { 3.25, 0.34 } },
+    [IQT_TILE_PAIRS] = { { 2.97, 0.46 }, { 3.06, 0.23 } },
     [IQT_TILE_KT1] = { { 4.14, 0.58 }, { 6.22, 0.72 } },
     [IQT_TILE_KT2] = { { 4.14, 0.58 }, { 5.98, 0.72 } },
     [IQT_TILE_KT3] = { { 5.95, 0.88 }, { 9.41, 0.72 } },
@@ -44,15 +45,53 @@ static const struct family half_on_mma = { 1.50, 0.80 };
 /* What a single column spares: -n 1, plans matvec.FORMAT.cuda.n1.g32.r4.t32.s64.v16.u1.k1.packed.mma.none.shmem. */
 static const double one_on_mma = 0.45;
 
-/* On AMD's, whose products have sixteen columns whatever n: `iqtile stats --target gfx942`, plans
- * matvec.FORMAT.hip.n16.g32.r4.t8.s64.v16.u1.k1.packed.mma.L.shmem. Q4: with and without shift bits. */
-static const double on_mfma[] = {
-    [IQT_TILE_Q2] = 2.89,      [IQT_TILE_Q3] = 4.11,  [IQT_TILE_Q4] = 4.20,
-    [IQT_TILE_Q4_GRAY] = 5.23, [IQT_TILE_Q5] = 6.62,  [IQT_TILE_Q6] = 5.60,
-    [IQT_TILE_PAIRS] = 5.02,   [IQT_TILE_KT1] = 9.43, [IQT_TILE_KT2] = 8.89,
-    [IQT_TILE_KT3] = 11.06,    [IQT_TILE_KT4] = 9.74,
+/* On AMD's, whose products have sixteen columns whatever n, by generation: `iqtile stats --target T`, plans
+ * matvec.FORMAT.hip.n16.G.s64.v16.u1.k1.packed.mma.L.shmem, of blocks of 16 the second scale besides. Q4: with and
+ * without shift bits. */
+static const struct amd_unit {
+    const char *target;
+    double half, slots[IQT_TILE_KT4 + 1];
+} amd_units[] = {
+    { "gfx9", /* gfx942, g32.r4.t8 */
+      2.6,
+      { [IQT_TILE_Q2] = 2.89,
+        [IQT_TILE_Q3] = 4.11,
+        [IQT_TILE_Q4] = 4.20,
+        [IQT_TILE_Q4_GRAY] = 5.23,
+        [IQT_TILE_Q5] = 6.62,
+        [IQT_TILE_Q6] = 5.60,
+        [IQT_TILE_PAIRS] = 5.02,
+        [IQT_TILE_KT1] = 9.43,
+        [IQT_TILE_KT2] = 8.89,
+        [IQT_TILE_KT3] = 11.06,
+        [IQT_TILE_KT4] = 9.74 } },
+    { "gfx12", /* gfx1201, g16.r4.t8 */
+      1.6,
+      { [IQT_TILE_Q2] = 3.39,
+        [IQT_TILE_Q3] = 3.97,
+        [IQT_TILE_Q4] = 4.44,
+        [IQT_TILE_Q4_GRAY] = 5.10,
+        [IQT_TILE_Q5] = 6.38,
+        [IQT_TILE_Q6] = 6.10,
+        [IQT_TILE_PAIRS] = 5.25,
+        [IQT_TILE_KT1] = 8.82,
+        [IQT_TILE_KT2] = 8.59,
+        [IQT_TILE_KT3] = 11.38,
+        [IQT_TILE_KT4] = 9.41 } },
+    { "", /* gfx1100, g16.r4.t8 */
+      1.6,
+      { [IQT_TILE_Q2] = 7.45,
+        [IQT_TILE_Q3] = 8.02,
+        [IQT_TILE_Q4] = 8.25,
+        [IQT_TILE_Q4_GRAY] = 9.16,
+        [IQT_TILE_Q5] = 10.28,
+        [IQT_TILE_Q6] = 10.19,
+        [IQT_TILE_PAIRS] = 9.51,
+        [IQT_TILE_KT1] = 12.75,
+        [IQT_TILE_KT2] = 12.46,
+        [IQT_TILE_KT3] = 15.25,
+        [IQT_TILE_KT4] = 13.32 } },
 };
-static const double half_on_mfma = 2.6;
 
 /* What a weight and column of float products costs beyond int8 ones: a conversion to float and a multiply-add in
  * place of a quarter of a dot product, of float16 another conversion. Means of n1 and n4 of four formats, native
@@ -72,21 +111,31 @@ static bool nvidia(enum iqt_gpu_kind kind)
     return kind == IQT_GPU_NVIDIA_HBM || kind == IQT_GPU_NVIDIA_GDDR;
 }
 
-static double slots_on_mma(const struct iqt_plan *p)
+static const struct amd_unit *amd_unit_of(const char *target)
+{
+    const struct amd_unit *u = amd_units;
+
+    while (strncmp(target, u->target, strlen(u->target)) != 0)
+        u++;
+    return u;
+}
+
+static double slots_on_mma(const char *target, const struct iqt_plan *p)
 {
     const enum iqt_tile_family family = iqt_tile_family_of(p->format, p->dialect);
     const struct family *f = &on_mma[family];
     const double half = p->format->block == 16 ? 1 : 0;
 
     if (p->dialect == IQT_DIALECT_HIP)
-        return on_mfma[family] + half * half_on_mfma;
+        return amd_unit_of(target)->slots[family] + half * amd_unit_of(target)->half;
     const double more = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS - 1;
 
     return f->slots - (p->n == 1 ? one_on_mma : 0) + half * half_on_mma.slots +
            more * (f->column + half * half_on_mma.column);
 }
 
-double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan)
+double iqt_estimate_slots(enum iqt_gpu_kind kind, const char *target,
+                          const struct iqt_plan *plan)
 {
     const uint32_t vendor = nvidia(kind) ? 0 : 1;
     const enum iqt_tile_family family =
@@ -97,7 +146,7 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan)
     const double half = plan->format->block == 16 ? 1 : 0;
 
     if (plan->compute == IQT_COMPUTE_MMA)
-        return slots_on_mma(plan);
+        return slots_on_mma(target, plan);
     if (iqt_plan_is_asked_for(plan))
         return iqt_plan_operations(plan) + plan->n * of_floats[plan->compute][vendor];
     if (family == IQT_TILE_NONE)
@@ -109,7 +158,8 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan)
 }
 
 /* A thread's share of a row's weights, its idle turns and what it does once. */
-static double whole_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan, uint64_t k)
+static double whole_slots(const struct iqt_gpu *gpu, const struct iqt_plan *plan,
+                          uint64_t k)
 {
     const double threads = (double)plan->threads * plan->split;
     const double share = (double)plan->rows_thread * (double)k / threads;
@@ -117,7 +167,8 @@ static double whole_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan, u
     const double steps = plan->threads > 1 ? log2(plan->threads) : 0;
     const double once = ONCE + A_STEP * steps * plan->rows_thread * plan->n;
 
-    return (turns * plan->span * plan->rows_thread * iqt_estimate_slots(kind, plan) +
+    return (turns * plan->span * plan->rows_thread *
+                iqt_estimate_slots(gpu->kind, gpu->target, plan) +
             once) /
            share;
 }
@@ -145,7 +196,7 @@ static double groups_of_unit(const struct iqt_plan *plan)
 
     if (plan->compute != IQT_COMPUTE_MMA || plan->dialect != IQT_DIALECT_HIP)
         return most;
-    return fmin(most, IQT_MFMA_SHARED / iqt_mma_shared(plan));
+    return fmin(most, IQT_MFMA_SHARED / iqt_mma_shared(plan, iqt_mma_wave(plan, 0)));
 }
 
 void iqt_estimate(const struct iqt_gpu *gpu, const struct iqt_plan *plan,
@@ -154,7 +205,7 @@ void iqt_estimate(const struct iqt_gpu *gpu, const struct iqt_plan *plan,
     struct iqt_model_input in;
 
     iqt_estimate_product(plan, product, &in);
-    in.slots = whole_slots(gpu->kind, plan, product->k);
+    in.slots = whole_slots(gpu, plan, product->k);
     in.groups_unit = groups_of_unit(plan);
     in.iterations = ceil((double)product->k / plan->span / plan->threads / plan->split) +
                     (plan->split > 1 ? WAITS : 0);

@@ -20,8 +20,10 @@ void iqt_estimate_product(const struct iqt_plan *plan,
                           const struct iqt_predict_product *product,
                           struct iqt_model_input *in);
 
-/* Slots (NVIDIA) or cycles (others) of a weight in the hot loop, as `iqtile stats` counts them. */
-double iqt_estimate_slots(enum iqt_gpu_kind kind, const struct iqt_plan *plan);
+/* Slots (NVIDIA) or cycles (others) of a weight in the hot loop, as `iqtile stats` counts them for the target, which
+ * says the generation of AMD's matrix units. */
+double iqt_estimate_slots(enum iqt_gpu_kind kind, const char *target,
+                          const struct iqt_plan *plan);
 
 void iqt_estimate(const struct iqt_gpu *gpu, const struct iqt_plan *plan,
                   const struct iqt_predict_product *product, struct iqt_prediction *out);

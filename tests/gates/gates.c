@@ -1,6 +1,7 @@
 /* The compile gates: options, the order of the work, the report. See gates.h. */
 #include "tests/gates/gates.h"
 
+#include "kernels/tile_mma.h"
 #include "runtime/compile.h"
 
 #include <fnmatch.h>
@@ -196,7 +197,9 @@ static bool is_usable(const struct run *r, uint32_t target, const struct gate_ke
     const struct gate_target *t = &gate_targets[target];
 
     return t->dialect == k->plan.dialect && *r->compiler[target] != '\0' &&
-           (k->plan.compute != IQT_COMPUTE_MMA || iqt_target_has_mma(t->name));
+           (k->plan.compute != IQT_COMPUTE_MMA ||
+            (iqt_target_has_mma(t->name) &&
+             iqt_mma_fits_wave(&k->plan, iqt_target_wave(t->name))));
 }
 
 /* The target that must be done for a kernel: of default plans their dialect's reference, where it is
