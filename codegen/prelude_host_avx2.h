@@ -28,6 +28,13 @@ FN v32 load16_16(const uint8_t *a, const uint8_t *b)
                                    _mm_loadu_si128((const __m128i *)(const void *)b), 1);
 }
 
+/* The top bits of a vector's eight elements of 16 bits. */
+FN uint32_t tops(const uint8_t *p)
+{
+    const __m128i v = _mm_loadu_si128((const __m128i *)p);
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(v, v)) & 255u;
+}
+
 /* Bytes shifted right by a (first half) and b (second half), masked, then shifted left by to. */
 FN v32 field(v32 x, int a, int b, int mask, int to)
 {

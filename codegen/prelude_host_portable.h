@@ -40,6 +40,14 @@ FN v32 load16(const uint8_t *p)
     return load16_16(p, p);
 }
 
+/* The top bits of a vector's eight elements of 16 bits. */
+FN uint32_t tops(const uint8_t *p)
+{
+    uint32_t bits = 0;
+    LANES(8, i) bits |= (uint32_t)p[2 * i + 1] >> 7 << i;
+    return bits;
+}
+
 FN v32 field(v32 x, int a, int b, int mask, int to)
 {
     LANES(16, i) x.b[i] = (uint8_t)((x.b[i] >> a & mask) << to);
