@@ -103,14 +103,16 @@ static uint32_t emit_low(struct iqt_emit *e, uint32_t i)
     return 15;
 }
 
-/* The code, and above it the shift bit where its share of a seed is the next power of two. */
-static struct iqt_field seed_field(const struct iqt_format *f, bool *whole)
+/* The code, and above it the shift bit where its share of a seed is the next power of two. Not in C++, whose
+ * compilers add it in the same instruction as the constant. */
+static struct iqt_field seed_field(const struct iqt_plan *p, bool *whole)
 {
+    const struct iqt_format *f = p->format;
     struct iqt_field seed = f->code;
     uint32_t n = 0;
 
     *whole = f->trellis->shift_add == 0;
-    if (f->trellis->shift_add != iqt_seed_count(f))
+    if (f->trellis->shift_add != iqt_seed_count(f) || p->dialect != IQT_DIALECT_GLSL)
         return seed;
     *whole = true;
     while (seed.plane[n].width)
@@ -126,7 +128,7 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
     const struct iqt_trellis *t = f->trellis;
     char expr[IQT_EXPR_BYTES], args[32];
     bool whole;
-    const struct iqt_field seed = seed_field(f, &whole);
+    const struct iqt_field seed = seed_field(e->plan, &whole);
 
     iqt_expr_field(e, &seed, i, expr);
     if (e->plan->compute == IQT_COMPUTE_DOT) /* its states add the constant */
