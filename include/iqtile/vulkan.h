@@ -28,6 +28,8 @@ struct iqt_vulkan_features {
     bool subgroup_size;
     /* shaderIntegerDotProduct, in Vulkan 1.3 or by VK_KHR_shader_integer_dot_product */
     bool integer_dot_product;
+    /* shaderStorageBufferArrayDynamicIndexing: matrices of one format are one dispatch */
+    bool storage_buffer_indexing;
 };
 
 /* A caller's device. Zero-initialise, then fill in. */
