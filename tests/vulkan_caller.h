@@ -195,7 +195,9 @@ static inline enum iqt_status upload(struct caller *c, const char *format, size_
     status = iqt_matrix_upload(c->dev, f, M, k, bytes, row * M, layout, out);
     free(bytes);
     IQT_TRY(status);
-    return iqt_prepare(c->dev, *out, N);
+    /* Kernels of a caller without sets are made when they are needed: few are. */
+    return c->given.enabled.storage_buffer_indexing ? iqt_prepare(c->dev, *out, N)
+                                                    : IQT_OK;
 }
 
 static inline enum iqt_status make_matrices(struct caller *c)
