@@ -290,6 +290,25 @@ static void glsl_accessors(struct iqt_emit *e, const char *m)
             m, m);
 }
 
+/* Each member of a set has buffers of its own: an element of an array. Its name stands for the member's, but y:
+ * that is a component of vectors, too. */
+static void glsl_view(struct iqt_emit *e, size_t i)
+{
+    const struct view *v = &views[i];
+    const char *access = v->written ? "writeonly" : "readonly";
+
+    if (e->plan->covers != IQT_COVERS_SET || !iqt_binding_of_member(v->binding)) {
+        iqt_emit_line(e, "layout(set = 0, binding = %d) %s buffer B%zu { %s %s[]; };",
+                      v->binding, access, i, v->type, v->name);
+        return;
+    }
+    iqt_emit_line(e,
+                  "layout(set = 0, binding = %d) %s buffer B%zu { %s v[]; } %s_of[%u];",
+                  v->binding, access, i, v->type, v->name, IQT_SHORT_SET_JOBS);
+    if (!v->written)
+        iqt_emit_line(e, "#define %s %s_of[member].v", v->name, v->name);
+}
+
 static void glsl_interface(struct iqt_emit *e)
 {
     static const char *const names[] = { "rows",   "k",         "row0", "row_bytes",
@@ -315,9 +334,7 @@ static void glsl_interface(struct iqt_emit *e)
             e, "layout(set = 0, binding = %d) coherent buffer BW { uint work[]; };",
             IQT_BIND_WORK);
     for (size_t i = 0; i < IQT_COUNT(views); i++)
-        iqt_emit_line(e, "layout(set = 0, binding = %d) %s buffer B%zu { %s %s[]; };",
-                      views[i].binding, views[i].written ? "writeonly" : "readonly", i,
-                      views[i].type, views[i].name);
+        glsl_view(e, i);
     glsl_accessors(e, "w");
     if (e->plan->op == IQT_OP_GATED)
         glsl_accessors(e, "gate");

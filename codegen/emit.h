@@ -55,6 +55,10 @@ enum { IQT_EXPR_BYTES = 768 };
 /* The field's value for weight i of the span, as uint. */
 void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                     char out[IQT_EXPR_BYTES]);
+/* The field's lowest byte where it stands in a vector's word, if that is at bit 8 to 16: at which bit.
+ * Otherwise 0, and no text. */
+uint32_t iqt_expr_low_byte(const struct iqt_emit *e, const struct iqt_field *f,
+                           uint32_t i, char out[IQT_EXPR_BYTES]);
 /* Four codes of consecutive elements in the bytes of a uint; elements are weights apart. */
 void iqt_expr_codes(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                     uint32_t weights, char out[IQT_EXPR_BYTES]);

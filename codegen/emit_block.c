@@ -56,63 +56,92 @@ static uint32_t parts(const struct iqt_plan *p)
                : 1;
 }
 
-/* Words of the group of seed for a dot product instruction. The magnitude gets the sign bit's sign: it
- * is turned around, (s ^ m) + (m & 1), where the signs of the sum and of the bit differ. */
-static void emit_trellis_dot(struct iqt_emit *e, uint32_t i)
+/* Words of the group of seed for a dot product instruction; args: what state() takes. The magnitude gets
+ * the sign bit's sign: it is turned around, (s ^ m) + (m & 1), where the signs of the sum and of the bit
+ * differ. */
+static void emit_trellis_dot(struct iqt_emit *e, uint32_t i, const char *args)
 {
     const struct iqt_format *f = e->plan->format;
     const uint32_t group = f->trellis->group;
     char expr[IQT_EXPR_BYTES];
 
     for (uint32_t n = 0; n < group && has_states(e->plan); n++)
-        iqt_emit_line(e, "dot0 = dot4(state%u(seed, low), xr[%u], dot0);", n, i % 32 + n);
+        iqt_emit_line(e, "dot0 = dot4(state%u(%s), xr[%u], dot0);", n, args, i % 32 + n);
     for (uint32_t j = 0; j < group / 4 && !has_states(e->plan); j++) {
         const uint32_t word = i % 32 / 4 + j;
 
         if (!f->trellis->magnitude) {
-            iqt_emit_line(e, "v[r * 8u + %uu] = sums%u(seed, low);", word, j);
+            iqt_emit_line(e, "v[r * 8u + %uu] = sums%u(%s);", word, j, args);
             continue;
         }
         iqt_expr_tops(e, &f->sign, i + 4 * j, expr);
-        iqt_emit_line(e, "sum = sums%u(seed, low);", j);
+        iqt_emit_line(e, "sum = sums%u(%s);", j, args);
         iqt_emit_line(e, "turn = (sum ^ %s) & 0x80808080u;", expr);
         iqt_emit_line(e, "v[r * 16u + %uu] = sum ^ (turn << 1) - (turn >> 7);", 2 * word);
         iqt_emit_line(e, "v[r * 16u + %uu] = turn >> 7;", 2 * word + 1);
     }
 }
 
-/* The seed's lowest byte, 15 bits up: where it is stored as a byte, it is shorter to start from that. */
-static void emit_low(struct iqt_emit *e, uint32_t i)
+/* The seed's lowest byte, as it stands in its word or 15 bits up; returns at which bit. Where it is stored as
+ * a byte, it is shorter to start from that. */
+static uint32_t emit_low(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_field byte = { .plane = { e->plan->format->code.plane[0] } };
     char expr[IQT_EXPR_BYTES];
+    const uint32_t at = iqt_expr_low_byte(e, &e->plan->format->code, i, expr);
 
+    if (at) {
+        iqt_emit_line(e, "low = %s;", expr);
+        return at;
+    }
     if (byte.plane[0].width != 8) {
         iqt_emit_line(e, "low = seed << 15 & 0x7f8000u;");
-        return;
+        return 15;
     }
     iqt_expr_field(e, &byte, i, expr);
     iqt_emit_line(e, "low = (%s) << 15;", expr);
+    return 15;
+}
+
+/* The code, and above it the shift bit where its share of a seed is the next power of two. Not in C++, whose
+ * compilers add it in the same instruction as the constant. */
+static struct iqt_field seed_field(const struct iqt_plan *p, bool *whole)
+{
+    const struct iqt_format *f = p->format;
+    struct iqt_field seed = f->code;
+    uint32_t n = 0;
+
+    *whole = f->trellis->shift_add == 0;
+    if (f->trellis->shift_add != iqt_seed_count(f) || p->dialect != IQT_DIALECT_GLSL)
+        return seed;
+    *whole = true;
+    while (seed.plane[n].width)
+        n++;
+    seed.plane[n] = f->shift.plane[0];
+    seed.plane[n].to = (uint8_t)iqt_field_width(&f->code);
+    return seed;
 }
 
 static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
     const struct iqt_trellis *t = f->trellis;
-    char expr[IQT_EXPR_BYTES];
+    char expr[IQT_EXPR_BYTES], args[32];
+    bool whole;
+    const struct iqt_field seed = seed_field(e->plan, &whole);
 
-    iqt_expr_field(e, &f->code, i, expr);
+    iqt_expr_field(e, &seed, i, expr);
     if (e->plan->compute == IQT_COMPUTE_DOT) /* its states add the constant */
         iqt_emit_line(e, "seed = %s;", expr);
     else
         iqt_emit_line(e, "seed = (%s) + %uu;", expr, t->seed_add);
-    if (t->shift_add) {
+    if (!whole) {
         iqt_expr_field(e, &f->shift, i, expr);
         iqt_emit_line(e, "seed += (%s) * %uu;", expr, t->shift_add);
     }
     if (e->plan->compute == IQT_COMPUTE_DOT) {
-        emit_low(e, i);
-        emit_trellis_dot(e, i);
+        snprintf(args, sizeof args, "seed, low, %uu", 24 - emit_low(e, i));
+        emit_trellis_dot(e, i, args);
         return;
     }
     for (uint32_t j = 0; j < t->group / 4u; j++) {

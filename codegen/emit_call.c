@@ -57,7 +57,7 @@ void iqt_emit_call_types(struct iqt_emit *e)
         e->indent--;
         iqt_emit_line(e, "};");
     }
-    if (p->covers == IQT_COVERS_SET)
+    if (p->covers == IQT_COVERS_SET && p->dialect != IQT_DIALECT_GLSL)
         iqt_buf_printf(e->out, cxx_set, IQT_SET_JOBS);
     if (p->split == 1)
         return;
@@ -66,6 +66,14 @@ void iqt_emit_call_types(struct iqt_emit *e)
     iqt_emit_line(e, "#define STEP (T * K) // spans");
     iqt_emit_line(e, "%s uint arrived;", e->spell->shared);
 }
+
+/* struct iqt_short_set. */
+static const char glsl_set[] =
+    "struct Job { uint rows, row0, bases, y_stride, y_base, flags; float limit; };\n"
+    "layout(push_constant) uniform Launch\n"
+    "{ uint k, row_bytes, cols, members; Job member[%u]; } launch;\n"
+    "Params p;\n"
+    "uint member; // of the set\n";
 
 /* GLSL's parameters cannot be written to: the body works on a copy. */
 void iqt_emit_glsl_launch(struct iqt_emit *e, const char *const *names, size_t count)
@@ -76,6 +84,10 @@ void iqt_emit_glsl_launch(struct iqt_emit *e, const char *const *names, size_t c
     iqt_emit_line(e, "float limit;");
     e->indent--;
     iqt_emit_line(e, "};");
+    if (e->plan->covers == IQT_COVERS_SET) {
+        iqt_buf_printf(e->out, glsl_set, IQT_SHORT_SET_JOBS);
+        return;
+    }
     iqt_emit_open(e, "layout(push_constant) uniform Launch");
     iqt_emit_line(e, "Params p;");
     for (size_t i = 0; i < IQT_COUNT(more_params); i++)
@@ -150,6 +162,30 @@ static void emit_set(struct iqt_emit *e)
     iqt_emit_line(e, "(void)launch; (void)gate_bytes; (void)gate_bias;");
 }
 
+/* The member depends on the workgroup alone. Surplus workgroups are behind the rows of the last one. */
+static const char *const glsl_set_lines[] = {
+    "member = 0u;",
+    "uint groups = (launch.member[0].rows + G - 1u) / G;",
+    "while (group >= groups && member + 1u < launch.members) {",
+    "    group -= groups;",
+    "    member++;",
+    "    groups = (launch.member[member].rows + G - 1u) / G;",
+    "}",
+    "Job job = launch.member[member];",
+    "p.rows = job.rows; p.row0 = job.row0;",
+    "p.k = launch.k; p.cols = launch.cols; p.row_bytes = launch.row_bytes;",
+    "p.w_base = job.bases & 0xffffu; p.gate_base = job.bases >> 16;",
+    "p.y_stride = job.y_stride; p.y_base = job.y_base;",
+    "p.flags = job.flags & 0xffu; p.act = job.flags >> 8;",
+    "p.skip = 0u; p.limit = job.limit;",
+};
+
+static void emit_glsl_set(struct iqt_emit *e)
+{
+    for (size_t i = 0; i < IQT_COUNT(glsl_set_lines); i++)
+        iqt_emit_line(e, "%s", glsl_set_lines[i]);
+}
+
 void iqt_emit_call_begin(struct iqt_emit *e)
 {
     const struct iqt_plan *p = e->plan;
@@ -158,7 +194,7 @@ void iqt_emit_call_begin(struct iqt_emit *e)
     if (p->split > 1)
         iqt_emit_line(e, "uint part = group %% K; group /= K;");
     if (p->covers == IQT_COVERS_SET)
-        emit_set(e);
+        (p->dialect == IQT_DIALECT_GLSL ? emit_glsl_set : emit_set)(e);
     else
         iqt_emit_line(e, p->dialect == IQT_DIALECT_GLSL ? "p = launch.p;"
                                                         : "Params p = launch;");

@@ -189,6 +189,9 @@ void iqt_emit_row_factor(struct iqt_emit *e, const char *row)
 
 void iqt_emit_store(struct iqt_emit *e)
 {
+    const bool set =
+        e->plan->covers == IQT_COVERS_SET && e->plan->dialect == IQT_DIALECT_GLSL;
+
     iqt_emit_line(e, "float value = FMA(w_total, w_factor, "
                      "(p.flags & 1u) != 0u ? bias[p.row0 + row] : 0.0f);");
     if (e->plan->op == IQT_OP_GATED) {
@@ -197,7 +200,8 @@ void iqt_emit_store(struct iqt_emit *e)
         iqt_emit_line(e, "value = gated(p.act, p.limit, gate, value);");
     }
     iqt_emit_line(e, "uint at_y = p.y_base + c * p.y_stride + row;");
-    iqt_emit_line(e, "y[at_y] = (p.flags & 4u) != 0u ? value + residual[at_y] : value;");
+    iqt_emit_line(e, "%s[at_y] = (p.flags & 4u) != 0u ? value + residual[at_y] : value;",
+                  set ? "y_of[member].v" : "y");
 }
 
 static uint32_t prefixes(const struct iqt_emit *e)

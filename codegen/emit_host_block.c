@@ -16,17 +16,37 @@ void iqt_host_address(const struct iqt_emit *e, struct iqt_place place, char out
         snprintf(out, 64, "at[r] + %u", place.bit / 8);
 }
 
+/* Bits on top of a vector's elements, from the element of `place` on. */
+static void scalar_tops(const struct iqt_emit *e, const struct iqt_plane *plane,
+                        struct iqt_place place, struct iqt_buf *out)
+{
+    const uint32_t element = place.bit / 16;
+    char where[64];
+
+    place.bit = 0;
+    iqt_host_address(e, place, where);
+    iqt_buf_printf(out, "(word_bits(%s, 15) >> %u & 0x%xu) << %u", where, element,
+                   (1u << plane->width) - 1, plane->to);
+}
+
 /* A field of one weight as a scalar: every plane from the smallest container. */
 static void scalar_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                          struct iqt_buf *out)
 {
     for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
-        const struct iqt_plane *plane = &f->plane[n];
+        iqt_buf_printf(out, "%s", n ? " | " : "");
+        const struct iqt_plane joined = iqt_place_joined(e->places, f, i, &n);
+        const struct iqt_plane *plane = &joined;
         struct iqt_place place = iqt_place_of(e->places, plane, i);
         const uint32_t shift = place.bit % 8;
         const uint32_t bytes = (shift + plane->width + 7) / 8,
                        load = bytes > 2 ? 4 : bytes;
         char where[64];
+
+        if (iqt_place_is_apart(e->places, plane)) {
+            scalar_tops(e, plane, place, out);
+            continue;
+        }
 
         /* Wide containers start early enough to end inside the superblock. */
         const uint32_t byte = place.bit / 8, last = iqt_place_base_bytes(e->places);
@@ -34,8 +54,8 @@ static void scalar_field(const struct iqt_emit *e, const struct iqt_field *f, ui
             !place.in_vec && byte + load > last ? byte + load - last : 0;
         place.bit -= 8 * back;
         iqt_host_address(e, place, where);
-        iqt_buf_printf(out, "%s(u%u(%s) >> %u & 0x%xu) << %u", n ? " | " : "", 8 * load,
-                       where, shift + 8 * back,
+        iqt_buf_printf(out, "(u%u(%s) >> %u & 0x%xu) << %u", 8 * load, where,
+                       shift + 8 * back,
                        plane->width < 32 ? (1u << plane->width) - 1 : ~0u, plane->to);
     }
 }
@@ -47,7 +67,8 @@ static bool is_word_bits(const struct iqt_emit *e, const struct iqt_field *f, ui
     const uint32_t width = iqt_field_width(f), skipped = 16 * (8 - width);
     struct iqt_place first = iqt_place_of(e->places, &f->plane[0], i);
 
-    if (width < 2 || width > 8 || first.bit % 8 != 0 || first.bit < skipped)
+    if (width < 2 || width > 8 || first.bit % 8 != 0 || first.bit < skipped ||
+        iqt_place_is_apart(e->places, &f->plane[0]))
         return false;
     for (uint32_t n = 0; n < width; n++) {
         const struct iqt_place place = iqt_place_of(e->places, &f->plane[n], i);
@@ -69,7 +90,7 @@ void iqt_emit_host_scalar(struct iqt_emit *e, const char *left, const struct iqt
     char where[64];
 
     if (is_word_bits(e, f, i, where))
-        iqt_buf_printf(&b, "word_bits(%s) >> %u", where, 8 - iqt_field_width(f));
+        iqt_buf_printf(&b, "word_bits(%s, 0) >> %u", where, 8 - iqt_field_width(f));
     else
         scalar_field(e, f, i, &b);
     iqt_emit_line(e, "%s%s%s", left, iqt_buf_text(&b), right);

@@ -31,7 +31,7 @@ static struct iqt_place place_of(const struct iqt_emit *e, const struct iqt_plan
 
 /* A load of 16 bytes that has a plane's bits of all lanes. */
 struct window {
-    int begin; /* of a load outside of vectors, from at[r] */
+    int begin; /* from at[r], or of the vector: 0 */
     char address[64];
 };
 
@@ -40,6 +40,7 @@ static bool find_window(const struct iqt_emit *e, const struct iqt_plane *plane,
                         struct iqt_lanes s, struct window *out)
 {
     struct iqt_place first = place_of(e, plane, s, 0);
+    const bool apart = iqt_place_is_apart(e->places, plane);
     const bool vectors_before =
         e->plan->layout == IQT_LAYOUT_PACKED && e->places->vecs > 0;
     const int last = first.in_vec ? WINDOW : (int)iqt_place_base_bytes(e->places);
@@ -61,34 +62,69 @@ static bool find_window(const struct iqt_emit *e, const struct iqt_plane *plane,
         iqt_host_address(e, first, out->address);
     else
         snprintf(out->address, sizeof(out->address), "at[r] + %d", out->begin);
-    return high < out->begin + WINDOW && (out->begin >= 0 || vectors_before);
+    return !apart && high < out->begin + WINDOW && (out->begin >= 0 || vectors_before);
+}
+
+/* ---- Lanes of 32 bits ---- */
+
+/* One load for all lanes, or one for each half of a wide vector. */
+struct windows {
+    struct window half[2];
+    bool same;
+};
+
+static bool find_windows(const struct iqt_emit *e, const struct iqt_plane *plane,
+                         struct iqt_lanes s, struct windows *out)
+{
+    const uint32_t middle = group_size(e) / 2;
+    const struct iqt_lanes low = { s.first, s.step, middle };
+    const struct iqt_lanes high = { s.first + s.step * middle, s.step, s.count - middle };
+
+    out->same = find_window(e, plane, s, &out->half[0]);
+    out->half[1] = out->half[0];
+    return out->same || (e->lanes == 64 && s.count > middle &&
+                         find_window(e, plane, low, &out->half[0]) &&
+                         find_window(e, plane, high, &out->half[1]));
 }
 
 static bool has_windows(const struct iqt_emit *e, const struct iqt_field *f,
                         struct iqt_lanes s)
 {
-    struct window w;
+    struct windows w;
 
-    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++)
-        if (!find_window(e, &f->plane[n], s, &w))
+    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
+        const struct iqt_plane plane = iqt_place_joined(e->places, f, s.first, &n);
+
+        if (!find_windows(e, &plane, s, &w))
             return false;
+    }
     return true;
 }
 
-/* ---- Lanes of 32 bits ---- */
+static void emit_windows(struct iqt_emit *e, const struct windows *w)
+{
+    if (!w->same)
+        iqt_emit_line(e, "const vbytes in = join(load16(%s), load16(%s));",
+                      w->half[0].address, w->half[1].address);
+    else
+        iqt_emit_line(e, "const vbytes in = %s(%s);",
+                      e->lanes == 64 ? "quarters" : "load16", w->half[0].address);
+}
 
 /* <name> becomes, or gets, the bits of one plane. */
 static void emit_plane(struct iqt_emit *e, const char *name,
                        const struct iqt_plane *plane, struct iqt_lanes s, bool more)
 {
+    const uint32_t size = group_size(e);
     struct iqt_buf from = { 0 }, by = { 0 };
-    struct window w;
+    struct windows w;
 
-    if (!find_window(e, plane, s, &w))
+    if (!find_windows(e, plane, s, &w))
         return;
-    for (uint32_t i = 0; i < group_size(e); i++) {
+    for (uint32_t i = 0; i < size; i++) {
         const struct iqt_place place = place_of(e, plane, s, i);
-        const uint32_t byte = (uint32_t)((int)(place.bit / 8) - w.begin);
+        const uint32_t byte =
+            (uint32_t)((int)(place.bit / 8) - w.half[2 * i / size].begin);
         const uint32_t shift = place.bit % 8;
         const uint32_t next = shift + plane->width > 8 ? byte + 1 : NOTHING;
         const uint32_t bytes = i < s.count ? byte | next << 8 : NOTHING * 0x101u;
@@ -99,7 +135,8 @@ static void emit_plane(struct iqt_emit *e, const char *name,
     iqt_emit_scope(e);
     iqt_emit_line(e, "static const uint32_t from[] = { %s};", iqt_buf_text(&from));
     iqt_emit_line(e, "static const uint32_t by[] = { %s};", iqt_buf_text(&by));
-    iqt_emit_line(e, "const vints bits = lanes(%s, from, by, 0x%x, %u);", w.address,
+    emit_windows(e, &w);
+    iqt_emit_line(e, "const vints bits = lanes(in, from, by, 0x%x, %u);",
                   (1u << plane->width) - 1, plane->to);
     if (more)
         iqt_emit_line(e, "%s = or_i(%s, bits);", name, name);
@@ -154,8 +191,12 @@ void iqt_emit_host_lanes(struct iqt_emit *e, const char *name, const struct iqt_
         emit_gather(e, name, f, s);
         return;
     }
-    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++)
-        emit_plane(e, name, &f->plane[n], s, n > 0);
+    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
+        const bool more = n > 0;
+        const struct iqt_plane plane = iqt_place_joined(e->places, f, s.first, &n);
+
+        emit_plane(e, name, &plane, s, more);
+    }
 }
 
 /* vints level: integer scales. */

@@ -214,10 +214,10 @@ static void emit_perm(struct iqt_emit *e)
     iqt_emit_line(e, "%suint lut1(uint c) { return lut0(c >> 16); }", e->spell->function);
 }
 
-/* With a dot product instruction: state<n>(seed, low), four bytes 0 .. 63. Where 32-bit
+/* With a dot product instruction: state<n>(seed, low, up), four bytes 0 .. 63. Where 32-bit
  * multiplications are slow, as on AMD, two of 24 bits do: a seed has 17 bits, low is its lowest byte,
- * 15 bits up, and TOP() is the power's highest byte, 9 bits up. (16 and 8 would be byte insertions, of which
- * NIR knows no bound.) sums<j>: four sums of bytes, less the centre, as bytes. */
+ * 24 - up bits up, and TOP() is the power's highest byte, up bits up. (A byte that is moved up by 8 or 16 would
+ * be an insertion, of which NIR knows no bound.) sums<j>: four sums of bytes, less the centre, as bytes. */
 static void emit_trellis_dot(struct iqt_emit *e)
 {
     const struct iqt_trellis *t = e->plan->format->trellis;
@@ -226,24 +226,36 @@ static void emit_trellis_dot(struct iqt_emit *e)
 
     /* Not known to the compiler, which would make one multiplication of 32 bits of the two, and an
      * addition of its own of what the seed lacks. */
-    iqt_emit_line(e, "#define HIDE(c) (c ^ p.rows >> 31)");
-    iqt_emit_line(e, "#define TOP(c) (HIDE(c) & 0x1fe00u)");
+    iqt_emit_line(e, "#define HIDE(c) ((c) ^ p.rows >> 31)");
+    iqt_emit_line(e, "#define TOP(c, up) (HIDE(c << up) & 0xffu << up)");
     for (uint32_t n = 0; n < t->group; n++) {
         power *= t->multiplier;
-        iqt_emit_open(e, "uint state%u(uint seed, uint low)", n);
+        iqt_emit_open(e, "uint state%u(uint seed, uint low, uint up)", n);
         iqt_emit_line(
-            e, "return seed * 0x%06xu + (low * TOP(0x%05xu) + HIDE(0x%08xu)) & 0x%08xu;",
-            power & 0xffffff, power >> 24 << 9, t->seed_add * power, t->mask);
+            e,
+            "return seed * 0x%06xu + (low * TOP(0x%02xu, up) + HIDE(0x%08xu)) & 0x%08xu;",
+            power & 0xffffff, power >> 24, t->seed_add * power, t->mask);
         iqt_emit_close(e);
     }
     for (uint32_t j = 0; j < t->group; j += 4) {
-        iqt_emit_open(e, "uint sums%u(uint seed, uint low)", j / 4);
+        iqt_emit_open(e, "uint sums%u(uint seed, uint low, uint up)", j / 4);
         for (uint32_t n = 0; n < 4; n++)
-            iqt_emit_line(e, "%s uint(dot4(state%u(seed, low), 0x01010101u, %d)) << %u;",
+            iqt_emit_line(e,
+                          "%s uint(dot4(state%u(seed, low, up), 0x01010101u, %d)) << %u;",
                           n == 0 ? "uint s =" : "s |=", j + n, less, 8 * n);
         iqt_emit_line(e, "return s ^ 0x80808080u;");
         iqt_emit_close(e);
     }
+}
+
+/* Bit n of a block's fields is on top of element n, 16 bits, of its vector; what is above bit 7 is any. */
+static void emit_tops(struct iqt_emit *e)
+{
+    iqt_emit_open(e, "%suint tops(uvec4 v)", e->spell->function);
+    iqt_emit_line(e, "uint t = (v.x >> 6 & 0x02000200u) | (v.y >> 4 & 0x08000800u);");
+    iqt_emit_line(e, "t |= (v.z >> 2 & 0x20002000u) | (v.w & 0x80008000u);");
+    iqt_emit_line(e, "return (t >> 15 | t) >> 9;");
+    iqt_emit_close(e);
 }
 
 /* Value words of a group: lut<j>(seed, signs) gives weights 4j .. 4j+3. State n is the seed times
@@ -318,6 +330,9 @@ void iqt_emit_lookup(struct iqt_emit *e)
                       "%suint degray(uint w) { return (w & 0xfffefffeu) ^ "
                       "(w >> 1 & 0x7fff7fffu); }",
                       e->spell->function);
+    if (e->plan->layout == IQT_LAYOUT_PACKED &&
+        iqt_packing_is_topped(&e->places->packing))
+        emit_tops(e);
     if (f->decode == IQT_DECODE_TRELLIS && e->plan->compute == IQT_COMPUTE_DOT)
         emit_trellis_dot(e);
     else if (f->decode == IQT_DECODE_TRELLIS)

@@ -142,6 +142,9 @@ static void put_bits(const struct iqt_emit *e, struct expr *x,
     put(x, "(");
     if (!place.in_vec) {
         put_memory_bits(e, x, plane, place);
+    } else if (iqt_place_is_apart(e->places, plane)) {
+        put(x, "tops(q[r * V + %uu]) >> %u & %uu", place.number, place.bit / 16,
+            (1u << plane->width) - 1u);
     } else {
         put_vec_word(e, x, place, gray);
         if (place.bit % 32)
@@ -190,12 +193,28 @@ void iqt_expr_field(const struct iqt_emit *e, const struct iqt_field *f, uint32_
 
     for (uint32_t n = 0; n < IQT_MAX_PLANES && f->plane[n].width; n++) {
         put(&x, n ? " | " : "");
-        if (f->plane[n].to && put_in_place(e, &x, &f->plane[n], i, is_gray(e, f)))
+        const struct iqt_plane plane = iqt_place_joined(e->places, f, i, &n);
+
+        if (plane.to && put_in_place(e, &x, &plane, i, is_gray(e, f)))
             continue;
-        put_bits(e, &x, &f->plane[n], i, is_gray(e, f));
-        if (f->plane[n].to)
-            put(&x, " << %u", f->plane[n].to);
+        put_bits(e, &x, &plane, i, is_gray(e, f));
+        if (plane.to)
+            put(&x, " << %u", plane.to);
     }
+}
+
+uint32_t iqt_expr_low_byte(const struct iqt_emit *e, const struct iqt_field *f,
+                           uint32_t i, char out[IQT_EXPR_BYTES])
+{
+    const struct iqt_place place = iqt_place_of(e->places, &f->plane[0], i);
+    const uint32_t at = place.bit % 32;
+    struct expr x = { out, 0 };
+
+    if (!place.in_vec || f->plane[0].width < 8 || at < 8 || at > 16)
+        return 0;
+    put_vec_word(e, &x, place, false);
+    put(&x, " & 0x%xu", 0xffu << at);
+    return at;
 }
 
 /* Whether four elements sit in one word, one per byte, at the same shift. */

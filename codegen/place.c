@@ -11,19 +11,18 @@ static uint32_t max_u32(uint32_t a, uint32_t b)
 static void place_plane(struct iqt_places *p, const struct iqt_vec_plane *v)
 {
     const struct iqt_format *f = p->packing.format;
-    const uint32_t width = v->plane->width, weights = v->element_weights;
+    const uint32_t weights = v->element_weights;
 
     for (uint32_t i = 0; i < f->superblock; i += weights) {
         const uint32_t unit = i / p->packing.unit, inside = i % p->packing.unit;
         const uint32_t e = inside % v->vec_weights / weights;
-        const uint32_t bit = width < 8 ? 8 * (e % 16) + width * (e / 16) : width * e;
 
-        for (uint32_t b = 0; b < width; b++)
-            p->of_bit[iqt_plane_bit(v->plane, i) + b] = (struct iqt_place){
+        for (uint32_t b = 0; b < v->width; b++)
+            p->of_bit[iqt_vec_plane_bit(v, i, b)] = (struct iqt_place){
                 .in_vec = true,
                 .number = (uint16_t)(unit * p->packing.vecs + v->first +
                                      inside / v->vec_weights),
-                .bit = bit + b,
+                .bit = iqt_vec_element_bit(v, e) + b,
             };
     }
 }
@@ -66,6 +65,35 @@ struct iqt_place iqt_place_of(const struct iqt_places *p, const struct iqt_plane
 {
     assert(i < p->plan->span);
     return place_at(p, iqt_plane_bit(plane, i % p->packing.format->superblock), i);
+}
+
+struct iqt_plane iqt_place_joined(const struct iqt_places *p, const struct iqt_field *f,
+                                  uint32_t i, uint32_t *n)
+{
+    struct iqt_plane all = f->plane[*n];
+    const struct iqt_place first = iqt_place_of(p, &all, i);
+
+    while (first.in_vec && *n + 1 < IQT_MAX_PLANES && f->plane[*n + 1].width) {
+        const struct iqt_plane *next = &f->plane[*n + 1];
+        const struct iqt_place place = iqt_place_of(p, next, i);
+
+        if (!place.in_vec || place.number != first.number ||
+            place.bit != first.bit + all.width ||
+            first.bit / 32 != (place.bit + next->width - 1) / 32 ||
+            next->to != all.to + all.width)
+            break;
+        all.width = (uint8_t)(all.width + next->width);
+        (*n)++;
+    }
+    return all;
+}
+
+bool iqt_place_is_apart(const struct iqt_places *p, const struct iqt_plane *plane)
+{
+    const struct iqt_place first = p->of_bit[iqt_plane_bit(plane, 0)];
+
+    return first.in_vec && iqt_packing_is_topped(&p->packing) &&
+           first.bit % 16 + plane->width > 16;
 }
 
 struct iqt_place iqt_place_of_byte(const struct iqt_places *p, uint32_t byte, uint32_t i)

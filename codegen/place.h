@@ -28,6 +28,11 @@ IQT_MUST_USE enum iqt_status iqt_places_check(const struct iqt_places *p);
 /* Place of a plane's lowest bit for weight i of the span (its first part). */
 struct iqt_place iqt_place_of(const struct iqt_places *p, const struct iqt_plane *plane,
                               uint32_t i);
+/* Plane *n of a field, and those behind it whose bits follow in the same word of a vector; *n: the last. */
+struct iqt_plane iqt_place_joined(const struct iqt_places *p, const struct iqt_field *f,
+                                  uint32_t i, uint32_t *n);
+/* Whether the plane's bits are apart from each other: on top of the elements of a block, one by one. */
+bool iqt_place_is_apart(const struct iqt_places *p, const struct iqt_plane *plane);
 /* Place of a byte of the superblock that holds weight i of the span. */
 struct iqt_place iqt_place_of_byte(const struct iqt_places *p, uint32_t byte, uint32_t i);
 /* What bit j of the part number adds to a plane's address outside vectors, in bits. */

@@ -121,11 +121,12 @@ FN vfloats add_f(vfloats a, vfloats b)
     return _mm256_add_ps(a, b);
 }
 
-/* Bit n: the lowest bit of word n of eight. */
-FN uint32_t word_bits(const uint8_t *p)
+/* Bit n: the given bit of word n of eight. */
+FN uint32_t word_bits(const uint8_t *p, int bit)
 {
     const __m128i words = _mm_loadu_si128((const __m128i *)(const void *)p);
-    const __m128i signs = _mm_packs_epi16(_mm_slli_epi16(words, 15), _mm_setzero_si128());
+    const __m128i signs =
+        _mm_packs_epi16(_mm_slli_epi16(words, 15 - bit), _mm_setzero_si128());
     return (uint32_t)_mm_movemask_epi8(signs);
 }
 
@@ -175,11 +176,11 @@ FN vfloats set_f(float a)
 
 /* ---- Block scales, a lane each ---- */
 
-/* For each lane bytes of p (from: a shuffle in its half), shifted right by `by`, masked, shifted left by to. */
-FN vints lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask,
-               int to)
+/* For each lane bytes of its half of `in` (from: a shuffle), shifted right by `by`, masked, shifted left by
+ * to. */
+FN vints lanes(vbytes in, const uint32_t *from, const uint32_t *by, int mask, int to)
 {
-    const vints bytes = _mm256_shuffle_epi8(load16(p), load32((const uint8_t *)from));
+    const vints bytes = _mm256_shuffle_epi8(in, load32((const uint8_t *)from));
     const vints low = _mm256_srlv_epi32(bytes, load32((const uint8_t *)by));
     const vints v = _mm256_and_si256(low, _mm256_set1_epi32(mask));
     return to ? _mm256_slli_epi32(v, to) : v;

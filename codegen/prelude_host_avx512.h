@@ -74,11 +74,11 @@ FN vbytes degray(vbytes w)
     return _mm512_xor_si512(v, _mm512_srli_epi16(v, 1));
 }
 
-/* Bit n: the lowest bit of word n of eight. */
-FN uint32_t word_bits(const uint8_t *p)
+/* Bit n: the given bit of word n of eight. */
+FN uint32_t word_bits(const uint8_t *p, int bit)
 {
     const __m128i words = _mm_loadu_si128((const __m128i *)(const void *)p);
-    return _cvtmask8_u32(_mm_test_epi16_mask(words, _mm_set1_epi16(1)));
+    return _cvtmask8_u32(_mm_test_epi16_mask(words, _mm_set1_epi16((short)(1 << bit))));
 }
 
 FN vbytes bias(vbytes v)
@@ -209,11 +209,11 @@ FN float sum_f(vfloats v)
 
 /* ---- Block scales and seeds, a lane each ---- */
 
-/* For each lane bytes of p (from: a shuffle in its quarter), shifted right by `by`, masked, shifted left by to. */
-FN vints lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask,
-               int to)
+/* For each lane bytes of its quarter of `in` (from: a shuffle), shifted right by `by`, masked, shifted left by
+ * to. */
+FN vints lanes(vbytes in, const uint32_t *from, const uint32_t *by, int mask, int to)
 {
-    const vints bytes = _mm512_shuffle_epi8(quarters(p), load64((const uint8_t *)from));
+    const vints bytes = _mm512_shuffle_epi8(in, load64((const uint8_t *)from));
     const vints low = _mm512_srlv_epi32(bytes, load64((const uint8_t *)by));
     const vints v = _mm512_and_si512(low, _mm512_set1_epi32(mask));
     return to ? _mm512_slli_epi32(v, to) : v;

@@ -124,10 +124,10 @@ FN vfloats add_f(vfloats a, vfloats b)
     return a;
 }
 
-FN uint32_t word_bits(const uint8_t *p)
+FN uint32_t word_bits(const uint8_t *p, int bit)
 {
     uint32_t bits = 0;
-    LANES(8, i) bits |= (p[2 * i] & 1u) << i;
+    LANES(8, i) bits |= (u16(p + 2 * i) >> bit & 1) << i;
     return bits;
 }
 
@@ -171,12 +171,12 @@ FN vfloats zero_f(void)
     return set_f(0.0f);
 }
 
-FN vints lanes(const uint8_t *p, const uint32_t *from, const uint32_t *by, int mask,
-               int to)
+FN vints lanes(vbytes in, const uint32_t *from, const uint32_t *by, int mask, int to)
 {
     vints v;
     LANES(8, i)
     {
+        const uint8_t *p = in.b + i / 4 * 16;
         const uint32_t low = from[i] & 0x80 ? 0 : p[from[i] & 15];
         const uint32_t high = from[i] >> 8 & 0x80 ? 0 : p[from[i] >> 8 & 15];
         v.i[i] = (int32_t)(((low | high << 8) >> by[i] & (uint32_t)mask) << to);

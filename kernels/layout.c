@@ -28,17 +28,32 @@ static void add_plane(struct iqt_packing *p, const struct iqt_plane *plane,
                       uint16_t weights)
 {
     const bool power_of_two = (plane->width & (plane->width - 1u)) == 0;
+    struct iqt_vec_plane *v = &p->plane[p->planes];
 
     if (!power_of_two || p->planes == IQT_MAX_PLANES)
         return;
     const uint32_t vec_weights = 128u / plane->width * weights;
     if (vec_weights > p->format->superblock)
         return;
-    p->plane[p->planes++] = (struct iqt_vec_plane){
-        .plane = plane,
+    p->planes++;
+    *v = (struct iqt_vec_plane){
+        .width = plane->width,
+        .pieces = 1,
+        .piece = { *plane },
         .element_weights = weights,
         .vec_weights = (uint16_t)vec_weights,
     };
+    v->piece[0].to = 0;
+}
+
+uint32_t iqt_vec_plane_bit(const struct iqt_vec_plane *v, uint32_t i, uint32_t b)
+{
+    const struct iqt_plane *s = v->piece;
+
+    while (b < s->to || b >= s->to + s->width)
+        s++;
+    assert(s < v->piece + v->pieces);
+    return iqt_plane_bit(s, i) + b - s->to;
 }
 
 static void mark_bits(const struct iqt_packing *p, uint32_t n, uint8_t bits[512])
@@ -46,8 +61,8 @@ static void mark_bits(const struct iqt_packing *p, uint32_t n, uint8_t bits[512]
     const struct iqt_vec_plane *v = &p->plane[n];
 
     for (uint32_t i = 0; i < p->format->superblock; i += v->element_weights)
-        for (uint32_t b = 0; b < v->plane->width; b++) {
-            const uint32_t at = iqt_plane_bit(v->plane, i) + b;
+        for (uint32_t b = 0; b < v->width; b++) {
+            const uint32_t at = iqt_vec_plane_bit(v, i, b);
 
             bits[at / 8] |= (uint8_t)(1u << (at % 8));
         }
@@ -64,7 +79,7 @@ static bool drop_partial(struct iqt_packing *p, uint8_t bits[512])
         const struct iqt_vec_plane *v = &p->plane[n];
 
         for (uint32_t i = 0; i < p->format->superblock; i += v->element_weights)
-            if (bits[iqt_plane_bit(v->plane, i) / 8] != 0xff) {
+            if (bits[iqt_plane_bit(&v->piece[0], i) / 8] != 0xff) {
                 memmove(&p->plane[n], &p->plane[n + 1], (p->planes - n - 1) * sizeof(*v));
                 p->planes--;
                 return false;
@@ -73,13 +88,63 @@ static bool drop_partial(struct iqt_packing *p, uint8_t bits[512])
     return true;
 }
 
+/* ---- Codes with a bit of their block's fields on top ---- */
+
+enum { TOPPED_BITS = 16, TOPPED_VECS = 4 };
+
+/* Bit n of a block's fields, a shift bit and the scale behind it, for element n. */
+static bool top_bits(const struct iqt_format *f, uint16_t weights, struct iqt_plane *top)
+{
+    const struct iqt_plane *shift = &f->shift.plane[0], *scale = &f->scale.raw.plane[0];
+    uint32_t elements = 1;
+
+    *top = *shift;
+    top->to = TOPPED_BITS - 1;
+    for (uint32_t j = 0; j < IQT_INDEX_BITS && 1u << j < f->block; j++)
+        if (1u << j >= weights) {
+            top->stride[j] = (uint16_t)elements;
+            elements *= 2;
+        }
+    return iqt_field_width(&f->code) == TOPPED_BITS - 1 && shift->width == 1 &&
+           scale->width == elements - 1 && scale->bit == shift->bit + 1 &&
+           iqt_field_width(&f->scale.raw) == scale->width &&
+           memcmp(shift->stride, scale->stride, sizeof(shift->stride)) == 0;
+}
+
+static bool add_topped(struct iqt_packing *p)
+{
+    const struct iqt_format *f = p->format;
+    const uint16_t weights = element_weights(f, false);
+    struct iqt_vec_plane v = { .width = TOPPED_BITS, .element_weights = weights };
+    struct iqt_plane top;
+
+    if (!top_bits(f, weights, &top))
+        return false;
+    while (f->code.plane[v.pieces].width) {
+        v.piece[v.pieces] = f->code.plane[v.pieces];
+        v.pieces++;
+        assert(v.pieces < IQT_VEC_PIECES);
+    }
+    v.piece[v.pieces++] = top;
+    v.vec_weights = (uint16_t)(128 / TOPPED_BITS * weights);
+    p->unit = (uint16_t)(TOPPED_VECS * v.vec_weights);
+    p->plane[p->planes++] = v;
+    return true;
+}
+
+bool iqt_packing_is_topped(const struct iqt_packing *p)
+{
+    return p->planes && p->plane[0].pieces > 1;
+}
+
 void iqt_packing_init(struct iqt_packing *p, const struct iqt_format *f)
 {
     uint8_t bits[512];
 
     assert(f->bytes <= sizeof(bits) && f->superblock <= 256);
     *p = (struct iqt_packing){ .format = f, .unit = 32 };
-    for (uint32_t n = 0; n < IQT_MAX_PLANES && f->code.plane[n].width; n++)
+    const bool topped = add_topped(p);
+    for (uint32_t n = 0; !topped && n < IQT_MAX_PLANES && f->code.plane[n].width; n++)
         add_plane(p, &f->code.plane[n], element_weights(f, false));
     for (uint32_t n = 0; n < IQT_MAX_PLANES && f->sign.plane[n].width; n++)
         add_plane(p, &f->sign.plane[n], 1);
@@ -131,10 +196,9 @@ static void or_bits(uint8_t *base, uint32_t bit, uint32_t width, uint32_t value)
     }
 }
 
-/* Bit of element e inside its vector. */
-static uint32_t element_bit(uint32_t width, uint32_t e)
+uint32_t iqt_vec_element_bit(const struct iqt_vec_plane *v, uint32_t e)
 {
-    return width < 8 ? 8 * (e % 16) + width * (e / 16) : width * e;
+    return v->width < 8 ? 8 * (e % 16) + v->width * (e / 16) : v->width * e;
 }
 
 /* ---- Packing: sixteen superblocks at a time ---- */
@@ -151,12 +215,10 @@ struct row_moves {
 static void add_vector(struct row_moves *m, const struct iqt_vec_plane *v, uint32_t first,
                        uint32_t word)
 {
-    const uint32_t width = v->plane->width;
-
-    for (uint32_t e = 0; e < 128 / width; e++)
-        for (uint32_t b = 0; b < width; b++)
-            iqt_moves_add(&m->moves, 32 * word + element_bit(width, e) + b,
-                          iqt_plane_bit(v->plane, first + e * v->element_weights) + b);
+    for (uint32_t e = 0; e < 128u / v->width; e++)
+        for (uint32_t b = 0; b < v->width; b++)
+            iqt_moves_add(&m->moves, 32 * word + iqt_vec_element_bit(v, e) + b,
+                          iqt_vec_plane_bit(v, first + e * v->element_weights, b));
 }
 
 static uint32_t vectors_of(const struct iqt_packing *p, uint32_t n)
@@ -252,15 +314,10 @@ struct row_copy {
     const uint8_t *packed; /* of one row */
 };
 
-static void unpack_vector(const uint8_t *vec, uint8_t *block, const uint16_t *bit_of,
-                          uint32_t width)
-{
-    for (uint32_t e = 0; e < 128 / width; e++)
-        or_bits(block, bit_of[e], width, get_bits(vec, element_bit(width, e), width));
-}
-
+/* Vector j of a unit: the bits of one piece of its elements, which are at bit_of[] in the superblock. */
 static void copy_vector(const struct row_copy *c, const struct iqt_vec_plane *v,
-                        const uint16_t *bit_of, size_t unit, uint32_t j)
+                        const struct iqt_plane *piece, const uint16_t *bit_of,
+                        size_t unit, uint32_t j)
 {
     const struct iqt_format *f = c->p->format;
     const size_t first = unit * c->p->unit + (size_t)j * v->vec_weights;
@@ -269,19 +326,22 @@ static void copy_vector(const struct row_copy *c, const struct iqt_vec_plane *v,
         c->packed + IQT_VEC_BYTES * ((size_t)(v->first + j) * c->units + unit);
     const uint32_t inside = (uint32_t)(first % f->superblock) / v->element_weights;
 
-    unpack_vector(vec, block, bit_of + inside, v->plane->width);
+    for (uint32_t e = 0; e < 128u / v->width; e++)
+        or_bits(block, bit_of[inside + e], piece->width,
+                get_bits(vec, iqt_vec_element_bit(v, e) + piece->to, piece->width));
 }
 
-static void copy_plane(const struct row_copy *c, const struct iqt_vec_plane *v)
+static void copy_piece(const struct row_copy *c, const struct iqt_vec_plane *v,
+                       const struct iqt_plane *piece)
 {
     uint16_t bit_of[256];
     const uint32_t elements = c->p->format->superblock / v->element_weights;
 
     for (uint32_t e = 0; e < elements; e++)
-        bit_of[e] = (uint16_t)iqt_plane_bit(v->plane, e * v->element_weights);
+        bit_of[e] = (uint16_t)iqt_plane_bit(piece, e * v->element_weights);
     for (size_t unit = 0; unit < c->units; unit++)
         for (uint32_t j = 0; j < v->count; j++)
-            copy_vector(c, v, bit_of, unit, j);
+            copy_vector(c, v, piece, bit_of, unit, j);
 }
 
 static void copy_side(const struct row_copy *c)
@@ -302,8 +362,9 @@ static void copy_side(const struct row_copy *c)
 
 static void copy_row(const struct row_copy *c)
 {
-    for (uint32_t n = 0; n < c->p->planes; n++)
-        copy_plane(c, &c->p->plane[n]);
+    for (const struct iqt_vec_plane *v = c->p->plane; v < c->p->plane + c->p->planes; v++)
+        for (uint32_t n = 0; n < v->pieces; n++)
+            copy_piece(c, v, &v->piece[n]);
     copy_side(c);
 }
 

@@ -394,8 +394,9 @@ static enum iqt_status check_covers(const struct iqt_plan *p)
          "host plans cover one matrix and have k1, not k%u", p->split);
     RULE(p->covers != IQT_COVERS_ROUTED || (p->n == 1 && p->split == 1),
          "routed plans have n1 and k1, not n%u and k%u", p->n, p->split);
-    RULE(p->covers != IQT_COVERS_SET || cxx, "dialect %s has no plans for sets",
-         dialect_names[p->dialect]);
+    RULE(p->covers != IQT_COVERS_SET || cxx || p->split == 1,
+         "dialect %s has plans for sets with k1, not k%u", dialect_names[p->dialect],
+         p->split);
     return IQT_OK;
 }
 

@@ -34,7 +34,7 @@ enum iqt_op { IQT_OP_MATVEC, IQT_OP_GATED, IQT_OPS };
 enum iqt_covers {
     IQT_COVERS_ONE,    /* rows of one matrix, or of a gate and its matrix */
     IQT_COVERS_ROUTED, /* experts whose numbers only the device knows */
-    IQT_COVERS_SET,    /* several matrices of one format that share x (CUDA, HIP) */
+    IQT_COVERS_SET,    /* several matrices of one format that share x */
     IQT_COVERS,
 };
 enum iqt_lookup {

@@ -85,6 +85,27 @@ struct iqt_params {
 /* Most products of a launch that covers several matrices (CUDA, HIP). */
 enum { IQT_SET_JOBS = 16 };
 
+/* The same in Vulkan, where each has bindings of its own; and the push constants of such a launch, 32 words, which
+ * every device has. A member's words are those of struct iqt_params; skip is 0. */
+enum { IQT_SHORT_SET_JOBS = 4 };
+struct iqt_short_set {
+    uint32_t k, row_bytes, cols, members;
+    struct iqt_short_job {
+        uint32_t rows, row0;
+        uint32_t bases; /* w_base, and gate_base from bit 16 on */
+        uint32_t y_stride, y_base;
+        uint32_t flags; /* and act from bit 8 on */
+        float limit;
+    } member[IQT_SHORT_SET_JOBS];
+};
+
+/* Whether each member of a set has a buffer of its own there. */
+static inline bool iqt_binding_of_member(enum iqt_binding b)
+{
+    return b == IQT_BIND_W || b == IQT_BIND_GATE || b == IQT_BIND_BIAS ||
+           b == IQT_BIND_GATE_BIAS || b == IQT_BIND_RESIDUAL || b == IQT_BIND_Y;
+}
+
 /* Parameters of the kernels that quantize or halve activations: XQ binding 2, XS binding 3 are written; the
  * float input [cols][x_stride] is bound at IQT_BIND_W. One thread per block of 32. */
 struct iqt_quantize_params {

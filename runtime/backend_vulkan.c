@@ -74,6 +74,7 @@ const struct iqt_backend iqt_backend_vulkan = {
     .build_helper = iqt_vk_build_helper,
     .drop = iqt_vk_drop,
     .launch = iqt_vk_stream_launch,
+    .launch_set = iqt_vk_stream_launch_set,
     .finish = iqt_vk_stream_finish,
     .max_binding = max_binding,
 };

@@ -305,6 +305,15 @@ enum iqt_status iqt_plan_choose_set(struct iqt_device *dev, const struct iqt_mat
                                     enum iqt_op op, uint32_t n,
                                     const struct iqt_built **out)
 {
+    /* Vulkan has no room for the parts of k in a set's parameters: short matrices go alone there. */
+    if (dev->backend->dialect == IQT_DIALECT_GLSL) {
+        const struct iqt_built *alone;
+
+        IQT_TRY(iqt_plan_choose(dev, w, op, n, &alone));
+        if (alone->plan.split > 1)
+            return iqt_fail(IQT_ERR_UNSUPPORTED,
+                            "%s has no plans for sets over parts of k", dev->info.spec);
+    }
     return choose_for(dev, w, op, n, IQT_COVERS_SET, out);
 }
 

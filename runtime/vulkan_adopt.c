@@ -43,6 +43,7 @@ enum iqt_status iqt_vulkan_features_query(const struct iqt_vulkan_device *device
     *out = (struct iqt_vulkan_features){
         .subgroup_size = gpu.has.subgroup_size,
         .integer_dot_product = gpu.has.dot_product,
+        .storage_buffer_indexing = gpu.has.buffer_index,
     };
     return IQT_OK;
 }
@@ -57,7 +58,8 @@ static enum iqt_status open_hw(struct iqt_context *ctx, const struct iqt_vulkan_
         .family = d->queue_family,
         .queue_index = d->queue_index,
         .enabled = { .subgroup_size = d->enabled.subgroup_size,
-                     .dot_product = d->enabled.integer_dot_product },
+                     .dot_product = d->enabled.integer_dot_product,
+                     .buffer_index = d->enabled.storage_buffer_indexing },
         .lock_queue = d->lock_queue,
         .unlock_queue = d->unlock_queue,
         .lock_user = d->lock_user,

@@ -2,6 +2,7 @@
  * device made here and for one adopted from a caller. */
 #include "runtime/vulkan_hw.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,8 +42,12 @@ static enum iqt_status create_device(struct iqt_hw *hw)
         .queueCount = 1,
         .pQueuePriorities = &priority,
     };
+    const VkPhysicalDeviceFeatures features = {
+        .shaderStorageBufferArrayDynamicIndexing = has->buffer_index,
+    };
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pEnabledFeatures = &features,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
         .ppEnabledExtensionNames = extensions,
@@ -64,12 +69,33 @@ static enum iqt_status create_device(struct iqt_hw *hw)
 
 /* ---- What every kernel shares ---- */
 
+static uint32_t descriptors_for(uint32_t members)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < IQT_BINDINGS; i++)
+        count += iqt_binding_of_member(i) ? members : 1;
+    return count;
+}
+
+static uint32_t members_of_sets(const struct iqt_vk_gpu *gpu)
+{
+    const VkPhysicalDeviceLimits *l = &gpu->props.limits;
+    const uint32_t need = descriptors_for(IQT_SHORT_SET_JOBS);
+
+    return gpu->has.buffer_index && l->maxPerStageDescriptorStorageBuffers >= need &&
+                   l->maxDescriptorSetStorageBuffers >= need &&
+                   l->maxPerStageResources >= need
+               ? IQT_SHORT_SET_JOBS
+               : 1;
+}
+
 static enum iqt_status create_layouts(struct iqt_hw *hw)
 {
     VkDescriptorSetLayoutBinding binding[IQT_BINDINGS];
     const VkPushConstantRange push = {
         .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
-        .size = sizeof(struct iqt_params),
+        .size = sizeof(struct iqt_short_set),
     };
     const VkDescriptorSetLayoutCreateInfo set = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
@@ -84,11 +110,15 @@ static enum iqt_status create_layouts(struct iqt_hw *hw)
         .pPushConstantRanges = &push,
     };
 
+    static_assert(sizeof(struct iqt_short_set) == 128 &&
+                      sizeof(struct iqt_params) <= sizeof(struct iqt_short_set),
+                  "push constants of every device");
+    hw->members = members_of_sets(&hw->gpu);
     for (uint32_t i = 0; i < IQT_BINDINGS; i++) {
         binding[i] = (VkDescriptorSetLayoutBinding){
             .binding = i,
             .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-            .descriptorCount = 1,
+            .descriptorCount = iqt_binding_of_member(i) ? hw->members : 1,
             .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
         };
     }

@@ -98,6 +98,7 @@ static void read_features(const struct iqt_vk *vk, const struct extensions *ext,
     gpu->has = (struct iqt_vk_features){
         .subgroup_size = size.subgroupSizeControl && size.computeFullSubgroups,
         .dot_product = dot.shaderIntegerDotProduct,
+        .buffer_index = all.features.shaderStorageBufferArrayDynamicIndexing,
         .int8 = f16i8.shaderInt8,
         .int16 = all.features.shaderInt16,
         .float16 = f16i8.shaderFloat16,
@@ -369,6 +370,7 @@ void iqt_vk_gpu_restrict(struct iqt_vk_gpu *gpu, const struct iqt_vk_features *e
 {
     gpu->has.subgroup_size = gpu->has.subgroup_size && enabled->subgroup_size;
     gpu->has.dot_product = gpu->has.dot_product && enabled->dot_product;
+    gpu->has.buffer_index = gpu->has.buffer_index && enabled->buffer_index;
     gpu->limits.subgroup_ops = gpu->limits.subgroup_ops && gpu->has.subgroup_size;
     gpu->limits.dot4 = gpu->limits.dot4 && gpu->has.dot_product;
 }

@@ -18,7 +18,8 @@ enum { IQT_VK_SLACK = 16 };
 struct iqt_vk_features {
     bool
         subgroup_size; /* subgroupSizeControl + computeFullSubgroups in the compute stage */
-    bool dot_product; /* shaderIntegerDotProduct */
+    bool dot_product;  /* shaderIntegerDotProduct */
+    bool buffer_index; /* shaderStorageBufferArrayDynamicIndexing */
     bool int8, int16, float16, storage8, storage16;
 };
 
@@ -63,9 +64,11 @@ struct iqt_hw {
     void (*lock_queue)(void *user); /* adopted queue: the caller's lock, or NULL */
     void (*unlock_queue)(void *user);
     void *lock_user;
-    VkDescriptorSetLayout
-        set_layout; /* one for all kernels: IQT_BINDINGS storage buffers */
-    VkPipelineLayout pipeline_layout; /* and struct iqt_params as push constants */
+    /* One for all kernels: IQT_BINDINGS storage buffers, or arrays of them where a set has one for each member
+     * (other kernels use the first). */
+    VkDescriptorSetLayout set_layout;
+    uint32_t members; /* of a set: IQT_SHORT_SET_JOBS, or 1 where there are no sets */
+    VkPipelineLayout pipeline_layout; /* and push constants */
     VkPipelineCache cache;
     uint64_t cache_hash; /* of the blob on disk; unchanged ones are not written again */
     char *cache_dir;     /* "" : none */
@@ -139,6 +142,9 @@ void iqt_vk_sets_free(struct iqt_hw *hw, struct iqt_vk_sets *s);
 /* Appends one launch with a set that no pending command uses. Cannot fail: nothing is allocated. */
 void iqt_vk_dispatch(struct iqt_hw *hw, VkCommandBuffer cmd, VkDescriptorSet set,
                      const struct iqt_launch *l);
+/* The same for 1 to hw->members launches of one kernel for sets, as one dispatch. */
+void iqt_vk_dispatch_set(struct iqt_hw *hw, VkCommandBuffer cmd, VkDescriptorSet set,
+                         const struct iqt_launch *l, size_t count);
 /* Earlier writes of shaders, copies and the host become visible to later shaders and copies. */
 void iqt_vk_barrier(struct iqt_hw *hw, VkCommandBuffer cmd);
 
@@ -155,6 +161,9 @@ IQT_MUST_USE enum iqt_status iqt_vk_stream_read(struct iqt_stream *s, struct iqt
                                                 uint64_t bytes);
 IQT_MUST_USE enum iqt_status iqt_vk_stream_launch(struct iqt_stream *s,
                                                   const struct iqt_launch *l);
+IQT_MUST_USE enum iqt_status iqt_vk_stream_launch_set(struct iqt_stream *s,
+                                                      const struct iqt_launch *l,
+                                                      size_t count);
 IQT_MUST_USE enum iqt_status iqt_vk_stream_finish(struct iqt_stream *s,
                                                   uint64_t *elapsed_ns);
 

@@ -1,7 +1,8 @@
-/* One launch as commands: descriptor sets, push constants, dispatch, barrier. Used by streams and
+/* One launch, or a set of them, as commands: descriptor sets, push constants, dispatch, barrier. Used by streams and
  * by calls recorded into a caller's command buffer; knows nothing of submission. */
 #include "runtime/vulkan_hw.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { SETS_PER_POOL = 64, MAX_GROUPS_X = 65535 };
@@ -29,7 +30,7 @@ static enum iqt_status create_pool(struct iqt_hw *hw, VkDescriptorPool *out)
 {
     const VkDescriptorPoolSize size = {
         .type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-        .descriptorCount = SETS_PER_POOL * IQT_BINDINGS,
+        .descriptorCount = SETS_PER_POOL * IQT_BINDINGS * hw->members,
     };
     const VkDescriptorPoolCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
@@ -101,30 +102,33 @@ static VkDescriptorBufferInfo binding_info(const struct iqt_hw *hw,
     };
 }
 
-static void write_set(struct iqt_hw *hw, VkDescriptorSet set, const struct iqt_launch *l)
+/* Members that a set does not have, and those of a kernel for one, show what the first one has. */
+static void write_set(struct iqt_hw *hw, VkDescriptorSet set, const struct iqt_launch *l,
+                      size_t count)
 {
-    VkDescriptorBufferInfo info[IQT_BINDINGS];
-    const VkWriteDescriptorSet write = {
-        .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-        .dstSet = set,
-        .descriptorCount = IQT_BINDINGS, /* runs on through the consecutive bindings */
-        .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-        .pBufferInfo = info,
-    };
+    VkDescriptorBufferInfo info[IQT_BINDINGS][IQT_SHORT_SET_JOBS];
+    VkWriteDescriptorSet write[IQT_BINDINGS];
 
-    for (uint32_t i = 0; i < IQT_BINDINGS; i++)
-        info[i] = binding_info(hw, &l->bind[i]);
-    hw->fn.UpdateDescriptorSets(hw->device, 1, &write, 0, NULL);
+    for (uint32_t i = 0; i < IQT_BINDINGS; i++) {
+        write[i] = (VkWriteDescriptorSet){
+            .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+            .dstSet = set,
+            .dstBinding = i,
+            .descriptorCount = iqt_binding_of_member(i) ? hw->members : 1,
+            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .pBufferInfo = info[i],
+        };
+        for (uint32_t j = 0; j < write[i].descriptorCount; j++)
+            info[i][j] = binding_info(hw, &l[j < count ? j : 0].bind[i]);
+    }
+    hw->fn.UpdateDescriptorSets(hw->device, IQT_BINDINGS, write, 0, NULL);
 }
 
-void iqt_vk_dispatch(struct iqt_hw *hw, VkCommandBuffer cmd, VkDescriptorSet set,
+static void dispatch(struct iqt_hw *hw, VkCommandBuffer cmd, VkDescriptorSet set,
                      const struct iqt_launch *l)
 {
     const uint32_t y = (l->groups + MAX_GROUPS_X - 1) / MAX_GROUPS_X;
 
-    if (l->groups == 0)
-        return;
-    write_set(hw, set, l);
     hw->fn.CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, l->kernel->pipeline);
     hw->fn.CmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, hw->pipeline_layout,
                                  0, 1, &set, 0, NULL);
@@ -132,6 +136,51 @@ void iqt_vk_dispatch(struct iqt_hw *hw, VkCommandBuffer cmd, VkDescriptorSet set
                             l->params_bytes, l->params);
     /* 65535 groups in a dimension is what every device has; kernels skip the surplus. */
     hw->fn.CmdDispatch(cmd, (l->groups + y - 1) / y, y, 1);
+}
+
+void iqt_vk_dispatch(struct iqt_hw *hw, VkCommandBuffer cmd, VkDescriptorSet set,
+                     const struct iqt_launch *l)
+{
+    if (l->groups == 0)
+        return;
+    write_set(hw, set, l, 1);
+    dispatch(hw, cmd, set, l);
+}
+
+static struct iqt_short_job job_of(const struct iqt_params *p)
+{
+    assert(p->skip == 0 && p->w_base < 1u << 16 && p->gate_base < 1u << 16);
+    return (struct iqt_short_job){
+        .rows = p->rows,
+        .row0 = p->row0,
+        .bases = p->w_base | p->gate_base << 16,
+        .y_stride = p->y_stride,
+        .y_base = p->y_base,
+        .flags = p->flags | p->act << 8,
+        .limit = p->limit,
+    };
+}
+
+void iqt_vk_dispatch_set(struct iqt_hw *hw, VkCommandBuffer cmd, VkDescriptorSet set,
+                         const struct iqt_launch *l, size_t count)
+{
+    const struct iqt_params *first = l->params;
+    struct iqt_short_set p = {
+        first->k, first->row_bytes, first->cols, (uint32_t)count, { { 0 } }
+    };
+    struct iqt_launch all = {
+        .kernel = l->kernel,
+        .params = &p,
+        .params_bytes = sizeof p,
+    };
+
+    assert(count >= 1 && count <= hw->members);
+    for (size_t i = 0; i < count; i++) {
+        p.member[i] = job_of(l[i].params);
+        all.groups += l[i].groups;
+    }
+    write_set(hw, set, l, count);
+    dispatch(hw, cmd, set, &all);
 }
 
 void iqt_vk_barrier(struct iqt_hw *hw, VkCommandBuffer cmd)

@@ -202,8 +202,13 @@ enum iqt_status iqt_vk_build(struct iqt_hw *hw, const struct iqt_plan *plan,
                              struct iqt_kernel **out)
 {
     struct source src = { .plan = plan, .helper = IQT_HELPER_QUANTIZE };
-    const enum iqt_status status = build(hw, &src, out);
+    enum iqt_status status;
 
+    if (plan != NULL && plan->covers == IQT_COVERS_SET && hw->members == 1)
+        return iqt_fail(IQT_ERR_UNSUPPORTED,
+                        "%s has no arrays of storage buffers for sets",
+                        hw->gpu.info.name);
+    status = build(hw, &src, out);
     iqt_buf_free(&src.text);
     return status;
 }

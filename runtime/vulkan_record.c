@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { QUANTIZE_THREADS = 64, CHUNK_GRANULE = 64 };
+enum { QUANTIZE_THREADS = 64, SOME = 64 };
 
 /* A call's arguments, checked. */
 struct call {
@@ -132,26 +132,9 @@ uint32_t iqt_vulkan_offset_alignment(const struct iqt_device *dev)
 
 /* ---- Sizes ---- */
 
-static size_t rows_of(const struct iqt_vulkan_product *p)
-{
-    return p->rows != 0 ? p->rows : p->w->m - p->row_begin;
-}
-
 static size_t stride_of(const struct iqt_vulkan_product *p)
 {
-    return p->stride != 0 ? p->stride : rows_of(p);
-}
-
-/* Rows of one launch: the weights within one binding, workgroups full. */
-static size_t chunk_of(const struct iqt_device *dev, const struct iqt_vulkan_product *p)
-{
-    /* A slice starts up to an alignment early and ends up to two vectors late. */
-    const uint64_t room = dev->max_binding - dev->offset_align - 2 * IQT_VK_SLACK;
-    size_t chunk = room / p->w->row_bytes;
-
-    if (chunk > CHUNK_GRANULE)
-        chunk -= chunk % CHUNK_GRANULE;
-    return chunk < rows_of(p) ? chunk : rows_of(p);
+    return p->stride != 0 ? p->stride : iqt_vk_rows_of(p);
 }
 
 static bool is_float(const struct iqt_matrix *w)
@@ -234,18 +217,12 @@ static enum iqt_status check_product(const struct call *c,
                         (double)p->limit);
     if (p->y.buffer == VK_NULL_HANDLE)
         return iqt_fail(IQT_ERR_ARG, "product: y is absent");
-    IQT_TRY(iqt_vk_check_buffer(c->r->dev, "y", &p->y, c->n, stride_of(p), rows_of(p)));
+    IQT_TRY(iqt_vk_check_buffer(c->r->dev, "y", &p->y, c->n, stride_of(p),
+                                iqt_vk_rows_of(p)));
     IQT_TRY(iqt_vk_check_buffer(c->r->dev, "residual", &p->residual, c->n, stride_of(p),
-                                rows_of(p)));
+                                iqt_vk_rows_of(p)));
     IQT_TRY(iqt_vk_check_buffer(c->r->dev, "bias", &p->bias, 1, 0, p->w->m));
     return iqt_vk_check_buffer(c->r->dev, "gate_bias", &p->gate_bias, 1, 0, p->w->m);
-}
-
-static enum iqt_status kernel_of(const struct call *c, const struct iqt_vulkan_product *p,
-                                 const struct iqt_built **out)
-{
-    return iqt_plan_choose(c->r->dev, p->w,
-                           p->gate != NULL ? IQT_OP_GATED : IQT_OP_MATVEC, c->n, out);
 }
 
 /* Whether the largest launch of a plan that splits k has room for its sums. */
@@ -253,7 +230,8 @@ static enum iqt_status check_work(const struct call *c,
                                   const struct iqt_vulkan_product *p,
                                   const struct iqt_built *built)
 {
-    struct iqt_params params = { .rows = (uint32_t)chunk_of(c->r->dev, p), .cols = c->n };
+    struct iqt_params params = { .rows = (uint32_t)iqt_vk_chunk_of(c->r->dev, p),
+                                 .cols = c->n };
     struct iqt_work empty = c->r->work;
 
     iqt_work_release(&empty);
@@ -264,7 +242,6 @@ static enum iqt_status check_work(const struct call *c,
                     built->name, params.rows);
 }
 
-/* Also builds the kernels, so that nothing can fail afterwards. */
 static enum iqt_status check_call(struct call *c,
                                   const struct iqt_vulkan_product *products, size_t count)
 {
@@ -282,11 +259,13 @@ static enum iqt_status check_call(struct call *c,
         const struct iqt_built *built;
 
         IQT_TRY(check_product(c, &products[i]));
-        IQT_TRY(kernel_of(c, &products[i], &built));
+        IQT_TRY(iqt_plan_choose(r->dev, products[i].w, iqt_vk_op_of(&products[i]), c->n,
+                                &built));
         IQT_TRY(check_work(c, &products[i], built));
         c->quantized |= !is_float(products[i].w);
-        launches += (rows_of(&products[i]) + chunk_of(r->dev, &products[i]) - 1) /
-                    chunk_of(r->dev, &products[i]);
+        launches +=
+            (iqt_vk_rows_of(&products[i]) + iqt_vk_chunk_of(r->dev, &products[i]) - 1) /
+            iqt_vk_chunk_of(r->dev, &products[i]);
     }
     launches += c->quantized;
     if (launches > r->max_launches - r->sets.used)
@@ -367,13 +346,22 @@ static void take_work(const struct call *c, const struct iqt_plan *plan,
     l->bind[IQT_BIND_WORK] = slice_own(r->room, iqt_work_bytes(&r->work));
 }
 
-static void record_rows(const struct call *c, const struct iqt_vulkan_product *p,
-                        const struct iqt_built *built, size_t begin, size_t rows)
+/* Rows of a product as a launch, or as a part of one. */
+struct part {
+    struct iqt_params params;
+    struct iqt_launch launch;
+    struct iqt_mem view[5]; /* what launch binds */
+};
+
+static void fill_part(const struct call *c, const struct iqt_vulkan_product *p,
+                      const struct iqt_built *built, size_t begin, size_t rows,
+                      struct part *out)
 {
     const uint64_t activations = (uint64_t)c->n * c->k;
     const size_t row = p->row_begin + begin;
-    struct iqt_mem view[5];
-    struct iqt_params params = {
+    struct iqt_mem *view = out->view;
+
+    out->params = (struct iqt_params){
         .rows = (uint32_t)rows,
         .k = (uint32_t)c->k,
         .row0 = (uint32_t)row,
@@ -388,7 +376,7 @@ static void record_rows(const struct call *c, const struct iqt_vulkan_product *p
         .act = p->act,
         .limit = p->limit,
     };
-    struct iqt_launch l = {
+    out->launch = (struct iqt_launch){
         .kernel = built->kernel,
         .bind = { [IQT_BIND_XQ] = slice_own(c->r->xq, activations),
                   [IQT_BIND_XS] = slice_own(c->r->xs, activations / IQT_X_BLOCK *
@@ -397,30 +385,73 @@ static void record_rows(const struct call *c, const struct iqt_vulkan_product *p
                   [IQT_BIND_GATE_BIAS] = iqt_vk_slice_caller(&view[1], &p->gate_bias),
                   [IQT_BIND_RESIDUAL] = iqt_vk_slice_caller(&view[2], &p->residual),
                   [IQT_BIND_Y] = iqt_vk_slice_caller(&view[3], &p->y) },
-        .params = &params,
-        .params_bytes = sizeof(params),
+        .params = &out->params,
+        .params_bytes = sizeof(out->params),
         .groups = iqt_plan_groups(&built->plan, (uint32_t)rows),
     };
 
     if (is_float(p->w))
-        l.bind[IQT_BIND_XQ] = iqt_vk_slice_caller(&view[4], &c->x);
-    l.bind[IQT_BIND_W] = slice_rows(p->w, row, rows, &params.w_base);
-    l.bind[IQT_BIND_GATE] =
-        slice_rows(p->gate != NULL ? p->gate : p->w, row, rows, &params.gate_base);
-    take_work(c, &built->plan, &params, &l);
-    iqt_vk_record_launch(c->r, c->cmd, &l);
+        out->launch.bind[IQT_BIND_XQ] = iqt_vk_slice_caller(&view[4], &c->x);
+    out->launch.bind[IQT_BIND_W] = slice_rows(p->w, row, rows, &out->params.w_base);
+    out->launch.bind[IQT_BIND_GATE] =
+        slice_rows(p->gate != NULL ? p->gate : p->w, row, rows, &out->params.gate_base);
 }
 
 /* Launches of one call write different rows and read none of them: no barriers between. */
-static enum iqt_status record_product(const struct call *c,
-                                      const struct iqt_vulkan_product *p)
+static void record_product(const struct call *c, const struct iqt_vulkan_product *p,
+                           const struct iqt_built *built)
 {
-    const size_t chunk = chunk_of(c->r->dev, p), all = rows_of(p);
-    const struct iqt_built *built;
+    const size_t chunk = iqt_vk_chunk_of(c->r->dev, p), all = iqt_vk_rows_of(p);
 
-    IQT_TRY(kernel_of(c, p, &built));
-    for (size_t begin = 0; begin < all; begin += chunk)
-        record_rows(c, p, built, begin, all - begin < chunk ? all - begin : chunk);
+    for (size_t begin = 0; begin < all; begin += chunk) {
+        struct part part;
+
+        fill_part(c, p, built, begin, all - begin < chunk ? all - begin : chunk, &part);
+        take_work(c, &built->plan, &part.params, &part.launch);
+        iqt_vk_record_launch(c->r, c->cmd, &part.launch);
+    }
+}
+
+static void record_set(const struct call *c, const struct iqt_vulkan_product *products,
+                       const struct iqt_vk_group *g)
+{
+    struct iqt_vulkan_recorder *r = c->r;
+    struct part part[IQT_SHORT_SET_JOBS];
+    struct iqt_launch launch[IQT_SHORT_SET_JOBS];
+
+    for (size_t i = 0; i < g->count; i++) {
+        const struct iqt_vulkan_product *p = &products[g->member[i]];
+
+        fill_part(c, p, g->built, 0, iqt_vk_rows_of(p), &part[i]);
+        launch[i] = part[i].launch;
+    }
+    iqt_vk_dispatch_set(r->dev->hw, c->cmd, r->sets.sets[r->sets.used++], launch,
+                        g->count);
+}
+
+/* Makes the kernels of all products, or records them too. Sets are found among so many products at a time, which
+ * need no memory to remember. */
+static enum iqt_status each_group(const struct call *c,
+                                  const struct iqt_vulkan_product *products, size_t count,
+                                  bool record)
+{
+    for (size_t at = 0; at < count; at += SOME) {
+        const size_t some = count - at < SOME ? count - at : SOME;
+        bool done[SOME] = { false };
+
+        for (size_t i = 0; i < some; i++) {
+            const struct iqt_vulkan_product *p = &products[at];
+            struct iqt_vk_group g = { .member = { i } };
+
+            if (done[i])
+                continue;
+            IQT_TRY(iqt_vk_group_from(c->r->dev, c->n, p, some, done, &g));
+            if (record && g.built->plan.covers == IQT_COVERS_SET)
+                record_set(c, p, &g);
+            else if (record)
+                record_product(c, p + i, g.built);
+        }
+    }
     return IQT_OK;
 }
 
@@ -441,13 +472,13 @@ enum iqt_status iqt_vulkan_record(struct iqt_vulkan_recorder *r, VkCommandBuffer
     c.k = products[0].w->k;
     c.x_stride = x_stride != 0 ? x_stride : c.k;
     IQT_TRY(check_call(&c, products, count));
+    IQT_TRY(each_group(&c, products, count, false));
 
     iqt_vk_barrier(r->dev->hw, cmd);
     iqt_work_release(&r->work);
     if (c.quantized)
         iqt_vk_record_quantize(r, cmd, &c.x, c.x_stride, c.k, c.n);
-    for (size_t i = 0; i < count; i++)
-        IQT_TRY(record_product(&c, &products[i]));
+    IQT_TRY(each_group(&c, products, count, true));
     iqt_vk_barrier(r->dev->hw, cmd);
     return IQT_OK;
 }

@@ -19,6 +19,23 @@ struct iqt_vulkan_recorder {
     struct iqt_work work;
 };
 
+/* Rows of a product, and of one launch of it: the weights within one binding, workgroups full. */
+size_t iqt_vk_rows_of(const struct iqt_vulkan_product *p);
+size_t iqt_vk_chunk_of(const struct iqt_device *dev, const struct iqt_vulkan_product *p);
+enum iqt_op iqt_vk_op_of(const struct iqt_vulkan_product *p);
+
+/* Products that share a dispatch, and their kernel: it covers a set, or there is one member. */
+struct iqt_vk_group {
+    const struct iqt_built *built;
+    size_t member[IQT_SHORT_SET_JOBS], count;
+};
+/* Adds to member[0] those of the products behind it that can share its dispatch and are not done yet, marks
+ * them as done, and makes the kernel ready. */
+IQT_MUST_USE enum iqt_status iqt_vk_group_from(struct iqt_device *dev, uint32_t n,
+                                               const struct iqt_vulkan_product *products,
+                                               size_t count, bool *done,
+                                               struct iqt_vk_group *g);
+
 /* Whether `vectors` of `length` floats, `stride` apart, are in the buffer and can be bound. An absent
  * buffer is. */
 IQT_MUST_USE enum iqt_status iqt_vk_check_buffer(const struct iqt_device *dev,

@@ -197,6 +197,24 @@ enum iqt_status iqt_vk_stream_launch(struct iqt_stream *s, const struct iqt_laun
     return IQT_OK;
 }
 
+/* One dispatch where a set has no more members than the device has bindings for: two, nearly always. */
+enum iqt_status iqt_vk_stream_launch_set(struct iqt_stream *s, const struct iqt_launch *l,
+                                         size_t count)
+{
+    const size_t most = s->hw->members;
+
+    for (size_t i = 0; i < count; i += most) {
+        IQT_TRY(iqt_vk_sets_reserve(s->hw, &s->sets, s->sets.used + 1));
+        if (!s->recording)
+            IQT_TRY(begin_launches(s));
+        else if (i == 0 && !l->beside)
+            iqt_vk_barrier(s->hw, s->cmd);
+        iqt_vk_dispatch_set(s->hw, s->cmd, s->sets.sets[s->sets.used++], l + i,
+                            count - i < most ? count - i : most);
+    }
+    return IQT_OK;
+}
+
 enum iqt_status iqt_vk_stream_finish(struct iqt_stream *s, uint64_t *elapsed_ns)
 {
     const enum iqt_status status = flush(s);

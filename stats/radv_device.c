@@ -113,7 +113,7 @@ static enum iqt_status create_layout(struct device *d)
     VkDescriptorSetLayoutBinding binding[IQT_BINDINGS];
     const VkPushConstantRange push = {
         .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
-        .size = sizeof(struct iqt_params),
+        .size = sizeof(struct iqt_short_set),
     };
     const VkDescriptorSetLayoutCreateInfo set = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
@@ -133,7 +133,7 @@ static enum iqt_status create_layout(struct device *d)
         binding[i] = (VkDescriptorSetLayoutBinding){
             .binding = i,
             .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-            .descriptorCount = 1,
+            .descriptorCount = iqt_binding_of_member(i) ? IQT_SHORT_SET_JOBS : 1,
             .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
         };
     IQT_VK_TRY(&d->fn, CreateDescriptorSetLayout, d->device, &set, NULL, &sets);

@@ -65,6 +65,7 @@ static const char *const golden[] = {
     "routed_matvec.iq2_k.glsl.n1.g8.r2.t8.s64.v16.u1.k1.packed.i8.sel.shmem",
     "set_matvec.iq5_ks.cuda.n1.g16.r4.t32.s64.v16.u1.k1.packed.i8.perm.subgroup",
     "set_gated.iq3_kt.hip.n1.g16.r4.t32.s64.v16.u1.k2.packed.i8.none.subgroup",
+    "set_gated.q5_k.glsl.n4.g4.r1.t8.s32.v4.u1.k1.native.i8.none.shmem",
     "matvec.iq2_kl.glsl.n1.g4.r1.t8.s256.v16.u1.k1.packed.f16.shmem.shmem",
     "matvec.iq3_k.cuda.n2.g16.r1.t4.s64.v2.u1.k1.native.f16.perm.shmem",
     "matvec.q5_k.hip.n1.g16.r1.t4.s32.v4.u1.k2.native.f16.none.shmem",

@@ -112,6 +112,38 @@ static void check_sides(const struct iqt_format *f)
     check_end();
 }
 
+/* Whole seeds side by side, with bit n of the block's fields, its shift bit and then its scale, on top of
+ * element n. Returns whether the format is packed like that. */
+static bool check_topped(const struct iqt_format *f)
+{
+    struct rows r;
+
+    if (!check_begin("topped.%s", f->name))
+        return false;
+    rows_make(&r, f, f->superblock);
+    const bool topped = iqt_packing_is_topped(&r.packing);
+    const uint8_t *block = r.native + f->row_head;
+    iqt_pack_rows(&r.packing, r.k, 1, r.native, r.packed);
+    for (uint32_t i = 0; topped && i < f->superblock; i += f->trellis->group) {
+        const uint32_t units = f->superblock / r.packing.unit, unit = i / r.packing.unit;
+        const uint32_t vector = i % r.packing.unit / f->block;
+        const uint32_t n = i % f->block / f->trellis->group;
+        const uint32_t top = iqt_field_get(&f->shift, block, i) |
+                             iqt_field_get(&f->scale.raw, block, i) << 1;
+        const uint32_t want = iqt_field_get(&f->code, block, i) | (top >> n & 1u) << 15;
+        const uint32_t got = iqt_read_u16(
+            r.packed + IQT_VEC_BYTES * (vector * units + unit) + (size_t)2 * n);
+
+        check_true(got == want, "the element of weight %u is 0x%04x, expected 0x%04x", i,
+                   got, want);
+    }
+    check_true(!topped || r.packing.side_bytes == 0, "%u bytes are left beside vectors",
+               r.packing.side_bytes);
+    rows_free(&r);
+    check_end();
+    return topped;
+}
+
 /* ---- Tiles ---- */
 
 enum { MOST_ROWS = 9 };
@@ -234,14 +266,21 @@ static void check_dialect(const struct iqt_format *f, enum iqt_dialect d)
 
 int main(int argc, char **argv)
 {
+    uint32_t topped = 0;
+
     check_init(argc, argv);
     for (const struct iqt_format *f = iqt_formats; f->name; f++) {
         check_lossless(f, f->superblock);
         check_lossless(f, f->superblock * 7u);
         check_bijective(f);
         check_sides(f);
+        topped += check_topped(f);
         check_dialect(f, IQT_DIALECT_CUDA);
         check_dialect(f, IQT_DIALECT_HIP);
+    }
+    if (check_begin("topped")) {
+        check_true(topped == 1, "%u formats have 15 bits a seed", topped);
+        check_end();
     }
     return check_done();
 }

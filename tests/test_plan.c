@@ -120,7 +120,7 @@ static void check_rules(void)
     bad[11].compute = IQT_COMPUTE_F16, bad[11].covers = IQT_COVERS_ROUTED;
     bad[12].split = 2, bad[12].covers = IQT_COVERS_ROUTED;
     bad[13].split = 2, bad[13].rows_group = 128;
-    bad[14].covers = IQT_COVERS_SET;
+    bad[14].split = 2, bad[14].rows_group = 64, bad[14].covers = IQT_COVERS_SET;
     check_true(iqt_plan_check(&good, NULL) == IQT_OK, "sample plan: %s",
                iqt_last_error());
     for (size_t i = 0; i < IQT_COUNT(bad); i++) {

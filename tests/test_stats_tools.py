@@ -292,6 +292,17 @@ def check_bad_binary(program):
                        f"{target} of {len(content)} bytes: exit {done.returncode}: {done.stderr}")
 
 
+def check_states(program):
+    """Issue cycles of the trellis in GLSL, one column, and no spills: at most 1.15 times the floors of docs/kernels.md."""
+    for name, most in (("iq1_kt", 6.04), ("iq2_kt", 6.04), ("iq3_kt", 8.9), ("iq4_kt", 6.6)):
+        done = program.run("stats", "--target", "radv:gfx1100", "--format", name, "--csv")
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        expect(done.returncode == 0 and len(rows) == 1, f"stats --format {name}: {done.stderr}")
+        for row in rows:
+            expect(float(row["cycles_per_weight"]) <= most and row["spill_bytes"] == "0",
+                   f"{row['plan']}: {row['cycles_per_weight']} cycles, at most {most}; spills {row['spill_bytes']}")
+
+
 def main():
     program = Program(sys.argv[1])
     ran = [target for target, every, words, marks in TARGETS
@@ -300,6 +311,8 @@ def main():
         check_plans(program)
     if "gfx942" in ran:
         check_amd_units(program)
+    if "radv:gfx1100" in ran:
+        check_states(program)
     if {"sm_90", "gfx1100"} <= set(ran):
         check_floats(program)
     for target in set(ran) & {"sm_90", "gfx942"}:

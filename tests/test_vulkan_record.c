@@ -3,7 +3,8 @@
  * matrices. */
 #include "tests/vulkan_caller.h"
 
-#include "runtime/runtime.h"
+#include "runtime/pass.h"
+#include "runtime/vulkan_recorder.h"
 
 /* ---- Checks ---- */
 
@@ -39,6 +40,76 @@ static void check_record(struct caller *c)
         compare(c, X, &first[1], Y2, "gated");
         compare(c, X, &first[2], Y3, "rows 5 .. 25");
         compare(c, X2, &second, Y4, "second call");
+    }
+    check_end();
+}
+
+/* Six products of one format are two dispatches, of four and of two, or one each on devices without arrays of
+ * buffers; two gated ones are another. All differ in rows, biases and residuals. */
+static void check_sets(struct caller *c)
+{
+    static const int y[8] = { Y, Y2, Y3, Y4, Y5, Y6, Y7, Y8 };
+    const uint32_t members = c->dev->hw->members;
+    struct iqt_vulkan_product p[8];
+
+    if (!check_begin("sets.%u.%s", members, c->dev->info.spec))
+        return;
+    fill_slots(c);
+    for (int i = 0; i < 8; i++) {
+        p[i] = product(c, i % 2 ? c->gate : c->w, y[i]);
+        p[i].row_begin = (size_t)(3 * i);
+        p[i].rows = (size_t)(M - 3 * i - i * i / 2);
+        if (i % 3 == 0)
+            p[i].bias = at(c, BIAS);
+        if (i % 3 == 1)
+            p[i].residual = at(c, RESIDUAL);
+    }
+    for (int i = 6; i < 8; i++) {
+        p[i].gate = c->gate;
+        p[i].act = i == 6 ? IQT_ACT_SWIGLU_OAI : IQT_ACT_RELU;
+        p[i].limit = 3.0f;
+        p[i].gate_bias = at(c, GATE_BIAS);
+    }
+    if (ok(begin(c), "begin") &&
+        ok(iqt_vulkan_record(c->recorder, c->cmd, at(c, X), 0, N, p, 8), "record") &&
+        ok(end(c), "end") && ok(submit(c), "submit")) {
+        check_true(c->recorder->sets.used == (members == 1 ? 9 : 4),
+                   "%u launches, with %u members in a set", c->recorder->sets.used,
+                   members);
+        for (int i = 0; i < 8; i++)
+            compare(c, X, &p[i], y[i], i < 6 ? "of a set" : "gated, of a set");
+    }
+    check_end();
+}
+
+/* The same products in one iqt_matvec() and one by one. */
+static void check_matvec_sets(struct caller *c)
+{
+    static float together[6][N * M], alone[6][N * M];
+    const struct iqt_matrix *w[6] = { c->w, c->gate, c->other, c->w, c->gate, c->w };
+    struct iqt_product p[6];
+    size_t in_sets = 0;
+
+    if (!check_begin("matvec_sets.%u.%s", c->dev->hw->members, c->dev->info.spec))
+        return;
+    fill_slots(c);
+    for (size_t i = 0; i < 6; i++)
+        p[i] = (struct iqt_product){ .struct_size = sizeof(p[i]),
+                                     .w = w[i],
+                                     .bias = i % 2 ? slot(c, BIAS) : NULL,
+                                     .row_begin = 2 * i,
+                                     .y = together[i] };
+    if (ok(iqt_matvec(c->q, slot(c, X), 0, N, p, 6), "together"))
+        for (size_t i = 0; i < 6; i++)
+            in_sets += c->q->pass[i].built->plan.covers == IQT_COVERS_SET;
+    check_true(in_sets == (c->dev->hw->members == 1 ? 0 : 5), "%zu products in sets",
+               in_sets);
+    for (size_t i = 0; i < 6; i++) {
+        p[i].y = alone[i];
+        if (ok(iqt_matvec(c->q, slot(c, X), 0, N, &p[i], 1), "alone"))
+            check_true(memcmp(together[i], alone[i], (M - 2 * i) * N * sizeof(float)) ==
+                           0,
+                       "product %zu of a set differs from what it is alone", i);
     }
     check_end();
 }
@@ -356,13 +427,33 @@ static void check_quiet(struct caller *c, bool validated)
     check_end();
 }
 
+/* A caller who did not enable what sets need: every product goes alone. */
+static void check_without_sets(uint32_t index)
+{
+    struct caller c;
+    const enum iqt_status status = caller_open(&c, index, false);
+
+    if (check_begin("without_sets.%u", index)) {
+        check_true(status == IQT_OK && c.dev->hw->members == 1, "%s",
+                   status == IQT_OK ? "there are sets" : iqt_last_error());
+        check_end();
+    }
+    if (status == IQT_OK) {
+        check_sets(&c);
+        check_matvec_sets(&c);
+    }
+    caller_close(&c);
+}
+
 static void check_device(const struct found *found, uint32_t index)
 {
     struct caller c;
-    const enum iqt_status status = caller_open(&c, index);
+    const enum iqt_status status = caller_open(&c, index, true);
 
     if (status == IQT_OK) {
         check_record(&c);
+        check_sets(&c);
+        check_matvec_sets(&c);
         check_resubmit(&c);
         check_strides(&c);
         check_chunks(&c);
@@ -390,5 +481,7 @@ int main(int argc, char **argv)
     }
     for (uint32_t i = 0; i < found.count; i++)
         check_device(&found, i);
+    for (uint32_t i = 0; i < found.count; i++)
+        check_without_sets(i);
     return check_done();
 }

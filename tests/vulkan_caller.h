@@ -7,10 +7,10 @@
 
 #include <iqtile/vulkan.h>
 
-enum { K = 512, WIDE = 1024, M = 75, N = 3, SLOT = 65536, SLOTS = 10, LAUNCHES = 24 };
+enum { K = 512, WIDE = 1024, M = 75, N = 3, SLOT = 65536, SLOTS = 13, LAUNCHES = 24 };
 
 /* Slots of the caller's buffer. */
-enum { X, X2, BIAS, GATE_BIAS, RESIDUAL, Y, Y2, Y3, Y4, Y5 };
+enum { X, X2, BIAS, GATE_BIAS, RESIDUAL, Y, Y2, Y3, Y4, Y5, Y6, Y7, Y8 };
 
 struct caller {
     struct iqt_vk *vk;
@@ -35,7 +35,7 @@ struct caller {
 
 /* ---- The caller's own Vulkan ---- */
 
-static inline enum iqt_status make_device(struct caller *c)
+static inline enum iqt_status make_device(struct caller *c, bool indexing)
 {
     struct iqt_vulkan_features *enabled = &c->given.enabled;
     const float priority = 1.0f;
@@ -49,6 +49,7 @@ static inline enum iqt_status make_device(struct caller *c)
         .subgroupSizeControl = VK_TRUE,
         .computeFullSubgroups = VK_TRUE,
     };
+    VkPhysicalDeviceFeatures features = { 0 };
     const char *extension = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     VkPhysicalDeviceProperties props;
     VkDeviceCreateInfo info = {
@@ -56,10 +57,13 @@ static inline enum iqt_status make_device(struct caller *c)
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
         .ppEnabledExtensionNames = &extension,
+        .pEnabledFeatures = &features,
     };
 
     IQT_TRY(iqt_vulkan_features_query(&c->given, enabled));
     enabled->integer_dot_product = false; /* this caller does without */
+    enabled->storage_buffer_indexing &= indexing;
+    features.shaderStorageBufferArrayDynamicIndexing = enabled->storage_buffer_indexing;
     c->vk->GetPhysicalDeviceProperties(c->physical, &props);
     if (enabled->subgroup_size) {
         info.pNext = &size;
@@ -191,7 +195,9 @@ static inline enum iqt_status upload(struct caller *c, const char *format, size_
     status = iqt_matrix_upload(c->dev, f, M, k, bytes, row * M, layout, out);
     free(bytes);
     IQT_TRY(status);
-    return iqt_prepare(c->dev, *out, N);
+    /* Kernels of a caller without sets are made when they are needed: few are. */
+    return c->given.enabled.storage_buffer_indexing ? iqt_prepare(c->dev, *out, N)
+                                                    : IQT_OK;
 }
 
 static inline enum iqt_status make_matrices(struct caller *c)
@@ -210,7 +216,7 @@ static inline enum iqt_status make_matrices(struct caller *c)
     return iqt_vulkan_recorder_create(c->dev, &options, &c->recorder);
 }
 
-static inline enum iqt_status caller_open(struct caller *c, uint32_t index)
+static inline enum iqt_status caller_open(struct caller *c, uint32_t index, bool indexing)
 {
     const struct iqt_context_options options = { .struct_size = sizeof(options),
                                                  .db_path = "",
@@ -232,7 +238,7 @@ static inline enum iqt_status caller_open(struct caller *c, uint32_t index)
         .unlock_queue = count_unlock,
         .lock_user = c,
     };
-    IQT_TRY(make_device(c));
+    IQT_TRY(make_device(c, indexing));
     IQT_TRY(make_buffer(c));
     IQT_TRY(make_commands(c));
     c->given.device = c->device;

@@ -28,6 +28,8 @@ struct iqt_vulkan_features {
     bool subgroup_size;
     /* shaderIntegerDotProduct, in Vulkan 1.3 or by VK_KHR_shader_integer_dot_product */
     bool integer_dot_product;
+    /* shaderStorageBufferArrayDynamicIndexing: matrices of one format are one dispatch */
+    bool storage_buffer_indexing;
 };
 
 /* A caller's device. Zero-initialise, then fill in. */
@@ -95,7 +97,8 @@ struct iqt_vulkan_recorder_options {
     uint32_t
         max_launches; /* between two resets. A call takes one for its activations, and each
                             * product one, or more where a matrix exceeds the device's largest
-                            * binding */
+                            * binding. Those that share a dispatch take fewer, but must find room
+                            * for one each */
     uint32_t max_n;   /* 1 .. IQT_MAX_COLS */
     size_t max_k;     /* columns of the widest matrix */
 };

@@ -184,6 +184,8 @@ static void vary(struct iqt_plan *plan, uint64_t kind, uint64_t covers, uint64_t
     other.split = (uint8_t)(1u << split % 5);
     if (other.covers == IQT_COVERS_ROUTED)
         other.n = other.split = 1;
+    if (other.covers == IQT_COVERS_SET && other.dialect == IQT_DIALECT_GLSL)
+        other.split = 1;
     if (iqt_plan_check(&other, NULL) == IQT_OK)
         *plan = other;
 }
