@@ -143,7 +143,23 @@ struct iqt_trellis_tree {
     uint16_t *point; /* of codes */
     struct iqt_tree_boxes *of_leaves; /* leaves / IQT_TREE_WIDE groups of leaves */
     struct iqt_tree_boxes *of_groups;
+    /* The same points as bytes for the search by tables, trellis_scan.c. Of sixty-four points (a sheet) one dimension
+     * after the other; of the boxes of sixty-four sheets their lows and highs, dimension by dimension. */
+    uint32_t sheets;
+    uint8_t *sheet, *of_sheets;
+    uint8_t *of_boxes; /* boxes around the boxes of sixty-four sheets */
+    float spread; /* the distance that a nearest point may be at, near 0 and with weights of 1 */
+    float taper;  /* and the logarithm of how much farther it is by each unit of the target's square */
 };
+
+enum {
+    IQT_SHEET = 64, /* points */
+};
+/* A value as it stands in sheets: two of them are one byte where there are eight dimensions. */
+static inline uint8_t iqt_sheet_value(uint32_t dims, int value)
+{
+    return (uint8_t)((value + 128) >> (dims == 8 ? 1 : 0));
+}
 
 IQT_MUST_USE enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t,
                                                      uint32_t seed0, uint32_t count,
