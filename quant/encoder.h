@@ -64,7 +64,7 @@ struct iqt_quant_isa {
     const char *name;
     void (*encode_group)(struct iqt_group *g, uint8_t *bytes, uint8_t *scale);
     uint32_t (*trellis_find)(const struct iqt_trellis_tree *tree, const float *y,
-                             const float *w, uint32_t start);
+                             const float *w, uint32_t start, float most);
 };
 extern const struct iqt_quant_isa
     iqt_quant_isas[]; /* weakest first; ends with name NULL */

@@ -3,6 +3,8 @@
  * boxes, a dimension takes one look-up and one addition. Bytes are rounded down: sums are never above the distance. */
 #include "quant/inner.h"
 
+#ifdef IQT_TREE_SCANS
+
 #include <float.h>
 #include <immintrin.h>
 #include <stdalign.h>
@@ -62,12 +64,17 @@ static inline float measure(const struct query *q, uint32_t point, const uint32_
     return sum;
 }
 
-static inline void take(struct query *q, uint32_t point, float distance)
+static inline void limit_to(struct query *q, float distance)
 {
     const float limit = distance * q->per_distance * 1.0001f + 0.3f;
 
     q->least = distance;
     q->limit = limit < MOST ? (uint32_t)limit : MOST;
+}
+
+static inline void take(struct query *q, uint32_t point, float distance)
+{
+    limit_to(q, distance);
     q->point = point;
     q->code = iqt_trellis_code(q->tree, point);
 }
@@ -319,7 +326,7 @@ static inline void find(struct query *q, const uint32_t dims)
     make_tables(q, &t, at, dims);
     b.around = box_sums(&t, at, q->tree->of_boxes, dims);
     b.open = 0;
-    for (int32_t share = dims == 4 ? 2 : 4; share > 0; share /= 2) {
+    for (int32_t share = dims == 4 && q->limit < MOST ? 1 : 2; share > 0; share--) {
         const int32_t most = (int32_t)q->limit / share;
 
         if (most <= done)
@@ -346,34 +353,34 @@ static inline float expected(const struct query *q, const uint32_t dims)
     return _mm_cvtss_f32(_mm_castsi128_ps(sum)) * q->tree->spread;
 }
 
-static inline uint32_t search(struct query *q, uint32_t start, const uint32_t dims)
+static inline uint32_t search(struct query *q, uint32_t start, float most, const uint32_t dims)
 {
-    float most = expected(q, dims);
+    const float usual = expected(q, dims);
+    float first = FLT_MAX, full = most < usual ? most : usual;
 
-    q->least = FLT_MAX;
-    q->limit = MOST;
-    q->point = q->code = UINT32_MAX;
     if (start != UINT32_MAX) {
-        const float distance = measure(q, start, dims);
-
-        most = distance < most ? distance : most;
-        q->per_distance = FULL / most;
-        take(q, start, distance);
+        first = measure(q, start, dims);
+        full = first < full ? first : full;
     }
-    q->per_distance = FULL / most;
+    q->per_distance = FULL / full;
     if (!(q->per_distance > FLT_MIN && q->per_distance < FLT_MAX))
-        return UINT32_MAX;
+        return IQT_TREE_UNKNOWN;
+    limit_to(q, most);
+    q->point = q->code = UINT32_MAX;
+    if (start != UINT32_MAX && first <= most)
+        take(q, start, first);
     find(q, dims);
     /* Others may be beyond the tables. */
-    return q->least * q->per_distance <= MOST - 1 ? q->point : UINT32_MAX;
+    return q->least * q->per_distance <= MOST - 1 ? q->point : IQT_TREE_UNKNOWN;
 }
 
-uint32_t iqt_trellis_scan(const struct iqt_trellis_tree *tree, const float *y, const float *w, uint32_t start)
+uint32_t iqt_trellis_scan(const struct iqt_trellis_tree *tree, const float *y, const float *w, uint32_t start,
+                          float most)
 {
-    struct query q;
+    struct query q = { .tree = tree, .y = y, .w = w };
 
-    q.tree = tree;
-    q.y = y;
-    q.w = w;
-    return tree->dims == 4 ? search(&q, start, 4) : search(&q, start, 8);
+    return tree->dims == 4 ? search(&q, start, most, 4) : search(&q, start, most, 8);
 }
+#else
+typedef int iqt_nothing; /* a file has a declaration */
+#endif

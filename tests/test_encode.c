@@ -388,12 +388,13 @@ static void test_trellis(const struct iqt_trellis *t, const char *name, uint32_t
             y[i] = t->magnitude ? fabsf(y[i]) : y[i];
             w[i] = n == 0 ? 1 : expf((n == 3 ? 8 : 1) * check_gauss());
         }
-        point = isas[0]->trellis_find(tree, y, w, UINT32_MAX);
+        point = isas[0]->trellis_find(tree, y, w, UINT32_MAX, FLT_MAX);
         for (size_t i = 1; i < 2 * isa_count; i++) {
             isa = isas[i / 2];
             check_true(isa->trellis_find(tree, y, w,
                                          i % 2 == 0 ? UINT32_MAX
-                                                    : check_rand() % count) == point,
+                                                    : check_rand() % count,
+                                         FLT_MAX) == point,
                        "%s finds another point", isa->name);
         }
         for (uint32_t i = 0; i < t->group; i++) {
