@@ -161,6 +161,11 @@ static inline uint8_t iqt_sheet_value(uint32_t dims, int value)
     return (uint8_t)((value + 128) >> (dims == 8 ? 1 : 0));
 }
 
+static inline size_t iqt_sheet_place(uint32_t dims, uint32_t point, uint32_t dim)
+{
+    return ((size_t)point / IQT_SHEET * dims + dim) * IQT_SHEET + point % IQT_SHEET;
+}
+
 IQT_MUST_USE enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t,
                                                      uint32_t seed0, uint32_t count,
                                                      struct iqt_trellis_tree **out);

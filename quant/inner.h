@@ -12,21 +12,6 @@
 uint32_t iqt_trellis_find(const struct iqt_trellis_tree *tree, const float *y,
                           const float *w, uint32_t start, float most);
 
-/* The sum, in the order of dimensions: whoever asks gets the same bits. */
-static inline float iqt_trellis_distance(const struct iqt_trellis_tree *tree,
-                                         const float *y, const float *w, uint32_t point,
-                                         const uint32_t dims)
-{
-    float sum = 0;
-
-    for (uint32_t d = 0; d < dims; d++) {
-        const float miss = y[d] - iqt_trellis_value(tree, point, d);
-
-        sum += w[d] * (miss * miss);
-    }
-    return sum;
-}
-
 /* ---- trellis_scan.c ---- */
 
 /* Where bytes can be looked up: the same point, mostly sooner. IQT_TREE_UNKNOWN: ask iqt_trellis_find(). */
@@ -36,6 +21,32 @@ enum { IQT_TREE_UNKNOWN = 0x7fffffff };
 uint32_t iqt_trellis_scan(const struct iqt_trellis_tree *tree, const float *y,
                           const float *w, uint32_t start, float most);
 #endif
+
+/* A value of a point, from where the search has read it. */
+static inline float iqt_tree_value(const struct iqt_trellis_tree *tree, uint32_t point,
+                                   uint32_t d)
+{
+#ifdef IQT_TREE_SCANS
+    if (tree->dims == 4)
+        return (float)(tree->sheet[iqt_sheet_place(4, point, d)] - 128);
+#endif
+    return iqt_trellis_value(tree, point, d);
+}
+
+/* The sum, in the order of dimensions: whoever asks gets the same bits. */
+static inline float iqt_trellis_distance(const struct iqt_trellis_tree *tree,
+                                         const float *y, const float *w, uint32_t point,
+                                         const uint32_t dims)
+{
+    float sum = 0;
+
+    for (uint32_t d = 0; d < dims; d++) {
+        const float miss = y[d] - iqt_tree_value(tree, point, d);
+
+        sum += w[d] * (miss * miss);
+    }
+    return sum;
+}
 
 /* ---- pick.c ---- */
 

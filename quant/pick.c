@@ -285,7 +285,7 @@ static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
         for (uint32_t n = 0; n < t->group; n++) {
             float miss;
 
-            value[n] = iqt_trellis_value(tree, choice->point[g], n);
+            value[n] = iqt_tree_value(tree, choice->point[g], n);
             if (t->magnitude)
                 value[n] = copysignf(value[n], goal->x[i + n] * inv);
             miss = goal->x[i + n] - scale * value[n];

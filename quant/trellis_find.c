@@ -241,27 +241,31 @@ static inline uint32_t find(struct query *q, const uint32_t dims)
     return q->point;
 }
 
-static inline uint32_t search(struct query *q, uint32_t start, float most,
-                              const uint32_t dims)
+static uint32_t search(const struct iqt_trellis_tree *tree, const float *y,
+                       const float *w, uint32_t start, float most, const uint32_t dims)
 {
-    query_round(q, dims);
-    limit_to(q, most);
-    q->point = q->code = UINT32_MAX;
+    struct query q;
+
+    q.tree = tree;
+    q.y = y;
+    q.w = w;
+    query_round(&q, dims);
+    limit_to(&q, most);
+    q.point = q.code = UINT32_MAX;
     if (start != UINT32_MAX)
-        try_point(q, start, dims);
-    return find(q, dims);
+        try_point(&q, start, dims);
+    return find(&q, dims);
 }
 
 uint32_t iqt_trellis_find(const struct iqt_trellis_tree *tree, const float *y,
                           const float *w, uint32_t start, float most)
 {
-    struct query q = { .tree = tree, .y = y, .w = w };
-
 #ifdef IQT_TREE_SCANS
     const uint32_t point = iqt_trellis_scan(tree, y, w, start, most);
 
     if (point != IQT_TREE_UNKNOWN)
         return point;
 #endif
-    return tree->dims == 4 ? search(&q, start, most, 4) : search(&q, start, most, 8);
+    return tree->dims == 4 ? search(tree, y, w, start, most, 4)
+                           : search(tree, y, w, start, most, 8);
 }

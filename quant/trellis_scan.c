@@ -30,7 +30,7 @@ struct query {
     const float *y, *w;
     float per_distance, least;
     uint32_t limit; /* a sum above it is a distance above least */
-    uint32_t point, code;
+    uint32_t point;
 };
 
 /* ---- Points ---- */
@@ -40,24 +40,31 @@ static inline __m256 load(const float *p, const uint32_t dims)
     return dims == 8 ? _mm256_loadu_ps(p) : _mm256_zextps128_ps256(_mm_loadu_ps(p));
 }
 
-static inline uint64_t two_values(const struct iqt_trellis_tree *tree, uint32_t point, uint32_t d, const uint32_t dims)
+/* The values of a point, a byte each. Of four dimensions they are in a sheet that was just looked at. */
+static inline uint64_t values_of(const struct iqt_trellis_tree *tree, uint32_t point, const uint32_t dims)
 {
+    uint64_t all = 0;
     uint16_t both;
 
-    memcpy(&both, tree->leaf + iqt_trellis_place(dims, point, d), sizeof both);
-    return (uint64_t)both << 8 * d;
+    if (dims == 4) {
+        for (uint32_t d = 0; d < dims; d++)
+            all |= (uint64_t)tree->sheet[iqt_sheet_place(dims, point, d)] << 8 * d;
+        return all ^ 0x80808080;
+    }
+    for (uint32_t d = 0; d < dims; d += 2) {
+        memcpy(&both, tree->leaf + iqt_trellis_place(dims, point, d), sizeof both);
+        all |= (uint64_t)both << 8 * d;
+    }
+    return all;
 }
 
-/* In the order of dimensions, as everywhere. */
+/* The bits of iqt_trellis_distance(). */
 static inline float measure(const struct query *q, uint32_t point, const uint32_t dims)
 {
-    uint64_t values = 0;
+    const __m128i values = _mm_cvtsi64_si128((int64_t)values_of(q->tree, point, dims));
+    const __m256 miss = _mm256_sub_ps(load(q->y, dims), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(values)));
     float part[DIMS], sum = 0;
-    __m256 miss;
 
-    for (uint32_t d = 0; d < dims; d += 2)
-        values |= two_values(q->tree, point, d, dims);
-    miss = _mm256_sub_ps(load(q->y, dims), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128((int64_t)values))));
     _mm256_storeu_ps(part, _mm256_mul_ps(load(q->w, dims), _mm256_mul_ps(miss, miss)));
     for (uint32_t d = 0; d < dims; d++)
         sum += part[d];
@@ -76,7 +83,6 @@ static inline void take(struct query *q, uint32_t point, float distance)
 {
     limit_to(q, distance);
     q->point = point;
-    q->code = iqt_trellis_code(q->tree, point);
 }
 
 static inline void try_point(struct query *q, uint32_t point, const uint32_t dims)
@@ -85,7 +91,8 @@ static inline void try_point(struct query *q, uint32_t point, const uint32_t dim
 
     if (distance > q->least)
         return;
-    if (distance < q->least || iqt_trellis_code(q->tree, point) < q->code)
+    if (distance < q->least || q->point == UINT32_MAX ||
+        iqt_trellis_code(q->tree, point) < iqt_trellis_code(q->tree, q->point))
         take(q, point, distance);
 }
 
@@ -366,7 +373,7 @@ static inline uint32_t search(struct query *q, uint32_t start, float most, const
     if (!(q->per_distance > FLT_MIN && q->per_distance < FLT_MAX))
         return IQT_TREE_UNKNOWN;
     limit_to(q, most);
-    q->point = q->code = UINT32_MAX;
+    q->point = UINT32_MAX;
     if (start != UINT32_MAX && first <= most)
         take(q, start, first);
     find(q, dims);
