@@ -189,7 +189,7 @@ static void fill_sheets(struct iqt_trellis_tree *tree, const struct point *p, bo
         fill_byte_box(tree, tree->of_boxes, n, p + (size_t)n * IQT_SHEET * IQT_SHEET, IQT_SHEET * IQT_SHEET);
     square /= count * dims;
     tree->spread =
-        (float)((tree->dims == 4 ? 2.2 : magnitude ? 2.1 : 1.7) * 2 * pi * square * pow(count * ball, -2 / dims) / (magnitude ? 4 : 1));
+        (float)((tree->dims == 4 ? 2.7 : magnitude ? 2.1 : 1.7) * 2 * pi * square * pow(count * ball, -2 / dims) / (magnitude ? 4 : 1));
     tree->taper = (float)(1 / (dims * square));
 }
 

@@ -89,7 +89,7 @@ static inline void try_point(struct query *q, uint32_t point, const uint32_t dim
 {
     const float distance = measure(q, point, dims);
 
-    if (distance > q->least)
+    if (distance > q->least || point == q->point)
         return;
     if (distance < q->least || q->point == UINT32_MAX ||
         iqt_trellis_code(q->tree, point) < iqt_trellis_code(q->tree, q->point))
