@@ -16,7 +16,7 @@ enum {
     SHEETS = 65536 / IQT_SHEET, /* at most */
     FULL = 250,                 /* what the largest distance that is expected makes in bytes */
     MOST = 252,                 /* above it a byte may be any number */
-    USUAL = FULL / 2,           /* what half of the nearest points are below */
+    TRIES = 64, /* after so many points bytes say too little */
 };
 
 /* Tables in registers: the second half is for eight dimensions, where an entry is two values. With four dimensions
@@ -31,6 +31,7 @@ struct query {
     float per_distance, least;
     uint32_t limit; /* a sum above it is a distance above least */
     uint32_t point;
+    uint32_t tries; /* points that were measured */
 };
 
 /* ---- Points ---- */
@@ -89,6 +90,7 @@ static inline void try_point(struct query *q, uint32_t point, const uint32_t dim
 {
     const float distance = measure(q, point, dims);
 
+    q->tries++;
     if (distance > q->least || point == q->point)
         return;
     if (distance < q->least || q->point == UINT32_MAX ||
@@ -261,7 +263,7 @@ static inline void search_hits(struct query *q, struct hits *h, __m512i low, con
     h->sums[first] = _mm512_mask_mov_epi8(h->sums[first], near & -near, _mm512_set1_epi8(-1));
     for (uint32_t i = 0; i < h->count; i++) {
         near = at_most(h->sums[i], q->limit);
-        for (; near != 0; near &= near - 1)
+        for (; near != 0 && q->tries <= TRIES; near &= near - 1)
             try_point(q, h->number[i] * WIDE + (uint32_t)__builtin_ctzll(near), dims);
     }
 }
@@ -360,6 +362,17 @@ static inline float expected(const struct query *q, const uint32_t dims)
     return _mm_cvtss_f32(_mm_castsi128_ps(sum)) * q->tree->spread;
 }
 
+/* Whether tables reach far enough: where points are scarce, sums at their ends may be no more than those of the nearest
+ * point. */
+static inline bool reaches(const struct query *q, const uint32_t dims)
+{
+    const __m256 end = _mm256_mul_ps(load(q->w, dims), _mm256_set1_ps(q->per_distance * 1024));
+    const __m256 all = _mm256_min_ps(end, _mm256_set1_ps(255));
+    const __m128 pair = _mm_add_ps(_mm256_castps256_ps128(all), _mm_movehl_ps(_mm256_castps256_ps128(all), _mm256_castps256_ps128(all)));
+
+    return dims == 8 || _mm_cvtss_f32(pair) + _mm_cvtss_f32(_mm_movehdup_ps(pair)) > 2 * FULL;
+}
+
 static inline uint32_t search(struct query *q, uint32_t start, float most, const uint32_t dims)
 {
     const float usual = expected(q, dims);
@@ -370,15 +383,16 @@ static inline uint32_t search(struct query *q, uint32_t start, float most, const
         full = first < full ? first : full;
     }
     q->per_distance = FULL / full;
-    if (!(q->per_distance > FLT_MIN && q->per_distance < FLT_MAX))
+    if (!(q->per_distance > FLT_MIN && q->per_distance < FLT_MAX && reaches(q, dims)))
         return IQT_TREE_UNKNOWN;
     limit_to(q, most);
     q->point = UINT32_MAX;
+    q->tries = 0;
     if (start != UINT32_MAX && first <= most)
         take(q, start, first);
     find(q, dims);
     /* Others may be beyond the tables. */
-    return q->least * q->per_distance <= MOST - 1 ? q->point : IQT_TREE_UNKNOWN;
+    return q->tries <= TRIES && q->least * q->per_distance <= MOST - 1 ? q->point : IQT_TREE_UNKNOWN;
 }
 
 uint32_t iqt_trellis_scan(const struct iqt_trellis_tree *tree, const float *y, const float *w, uint32_t start,
