@@ -56,6 +56,11 @@ struct iqt_effort {
     float margin;
 };
 
+/* A value that follows how far the largest weight of a block stands out: its share of that, between two bounds. */
+struct iqt_reach {
+    float share, least, most;
+};
+
 struct iqt_encoder;
 struct iqt_group;
 
@@ -84,7 +89,9 @@ struct iqt_encoder {
     float level_value[IQT_NEAREST_STEPS];
     uint8_t level_number[IQT_NEAREST_STEPS];
 
-    /* Search starts where the largest weight would have value trial[i] (of the table shift_of[i]). */
+    /* Search starts where the largest weight would have a value of the table trial_shift[i]: trial[i] of the way from the
+     * lowest to the highest that suit the block, and the sign of trial[i]. */
+    struct iqt_reach lowest, highest;
     float trial[IQT_TRIALS];
     bool trial_shift[IQT_TRIALS];
     uint32_t trials;

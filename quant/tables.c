@@ -151,12 +151,15 @@ static void add_trial(struct iqt_encoder *e, float value, bool shift)
 /* Around the most negative value of each table, as the reference does: further where codes are few. */
 static void list_codebook_trials(struct iqt_encoder *e, int steps)
 {
+    const struct iqt_reach lowest = { 0, 0, 0 }, highest = { 0, 1, 1 };
     const struct iqt_codebook *book = e->format->codebook;
     const float span = book->count <= 4                    ? 0.22f
                        : book->count <= 8 || book->dim > 1 ? 0.12f
                        : book->count <= 16                 ? 0.06f
                                                            : 0.04f;
 
+    e->lowest = lowest; /* trials are values */
+    e->highest = highest;
     for (uint32_t shift = 0; shift < e->shifts; shift++) {
         const float end = (float)(book->value[0] + (shift != 0 ? book->shift : 0));
 
@@ -196,22 +199,26 @@ static enum iqt_status init_codebook(struct iqt_encoder *e)
 /* A normal block's largest weight stands at 2.1 times the spread, and values spread by 37: 78. The first
  * trials decide on table and sign, the others on the size. */
 struct trellis_trials {
-    float first[4], more[IQT_MORE]; /* up to the first 0 */
-    float margin;                   /* see struct iqt_effort */
-    uint32_t tries;                 /* and there */
+    uint32_t firsts;
+    float first[5], more[IQT_MORE];   /* more: up to the first 0 */
+    struct iqt_reach lowest, highest; /* of first[] */
+    float margin;                     /* see struct iqt_effort */
+    uint32_t tries;                   /* and there */
 };
+/* first[] is values. */
+#define AS_IT_IS { 0, 0, 0 }, { 0, 1, 1 }
 /* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
  * to gain. */
 static const struct trellis_trials trellis_trials[][3] = {
-    [IQT_QUALITY_DEFAULT] = { { { 96 }, { 0 }, 0.1f, 1 },
-                              { { 96 }, { 84, 72, 110 }, 0.1f, 2 },
-                              { { 80, 92, 106 }, { 74, 86, 98, 113 }, 0.5f, 3 } },
-    [IQT_QUALITY_FAST] = { { { 96 }, { 0 }, 0.1f, 1 },
-                           { { 90 }, { 75, 105 }, 0.2f, 1 },
-                           { { 90 }, { 75, 105 }, 0.5f, 1 } },
-    [IQT_QUALITY_BEST] = { { { 72, 84, 96, 108 }, { 90, 102, 116 }, 1, 3 },
-                           { { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, 1, 3 },
-                           { { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, 1, 3 } },
+    [IQT_QUALITY_DEFAULT] = { { 1, { 0 }, { 0 }, { 37, 70, 110 }, { 37, 70, 110 }, 0, 1 },
+                              { 4, { 1 / 3.0f, 2 / 3.0f, 0, 1 }, { 0 }, { 31, 66, 76 }, { 41, 85, 113 }, 0.1f, 2 },
+                              { 5, { 0.5f, 0.25f, 0.75f, 0, 1 }, { 0 }, { 30, 60, 74 }, { 41, 80, 113 }, 0.12f, 2 } },
+    [IQT_QUALITY_FAST] = { { 1, { 96 }, { 0 }, AS_IT_IS, 0.1f, 1 },
+                           { 1, { 90 }, { 75, 105 }, AS_IT_IS, 0.2f, 1 },
+                           { 1, { 90 }, { 75, 105 }, AS_IT_IS, 0.5f, 1 } },
+    [IQT_QUALITY_BEST] = { { 4, { 72, 84, 96, 108 }, { 90, 102, 116 }, AS_IT_IS, 1, 3 },
+                           { 4, { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, AS_IT_IS, 1, 3 },
+                           { 4, { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, AS_IT_IS, 1, 3 } },
 };
 
 static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
@@ -221,12 +228,12 @@ static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
                                                                  : t->magnitude ? 1
                                                                                 : 0];
 
-    for (uint32_t shift = 0; shift < e->shifts; shift++)
-        for (uint32_t i = 0; i < IQT_COUNT(list->first) && list->first[i] != 0; i++) {
-            add_trial(e, list->first[i], shift != 0);
-            if (!t->magnitude)
-                add_trial(e, -list->first[i], shift != 0);
-        }
+    for (uint32_t i = 0; i < list->firsts; i++)
+        for (uint32_t n = 0; n < (t->magnitude ? 1 : 2); n++)
+            for (uint32_t shift = 0; shift < e->shifts; shift++)
+                add_trial(e, n == 0 ? list->first[i] : -list->first[i], shift != 0);
+    e->lowest = list->lowest;
+    e->highest = list->highest;
     for (uint32_t i = 0; i < IQT_COUNT(list->more) && list->more[i] != 0; i++)
         e->more[e->mores++] = list->more[i];
     e->effort.margin = list->margin;
