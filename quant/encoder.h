@@ -155,8 +155,10 @@ struct iqt_trellis_tree {
     uint32_t sheets;
     uint8_t *sheet, *of_sheets;
     uint8_t *of_boxes; /* boxes around the boxes of sixty-four sheets */
-    float spread; /* the distance that a nearest point may be at, near 0 and with weights of 1 */
-    float taper;  /* and the logarithm of how much farther it is by each unit of the target's square */
+    float
+        spread; /* the distance that a nearest point may be at, near 0 and with weights of 1 */
+    float
+        taper; /* and the logarithm of how much farther it is by each unit of the target's square */
 };
 
 enum {

@@ -206,19 +206,45 @@ struct trellis_trials {
     uint32_t tries;                   /* and there */
 };
 /* first[] is values. */
-#define AS_IT_IS { 0, 0, 0 }, { 0, 1, 1 }
+#define AS_IT_IS \
+    { 0, 0, 0 }, \
+    {            \
+        0, 1, 1  \
+    }
 /* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
  * to gain. */
 static const struct trellis_trials trellis_trials[][3] = {
     [IQT_QUALITY_DEFAULT] = { { 1, { 0 }, { 0 }, { 37, 70, 110 }, { 37, 70, 110 }, 0, 1 },
-                              { 4, { 1 / 3.0f, 2 / 3.0f, 0, 1 }, { 0 }, { 31, 66, 76 }, { 41, 85, 113 }, 0.1f, 2 },
-                              { 5, { 0.5f, 0.25f, 0.75f, 0, 1 }, { 0 }, { 30, 60, 74 }, { 41, 80, 113 }, 0.12f, 2 } },
+                              { 4,
+                                { 1 / 3.0f, 2 / 3.0f, 0, 1 },
+                                { 0 },
+                                { 31, 66, 76 },
+                                { 41, 85, 113 },
+                                0.1f,
+                                2 },
+                              { 5,
+                                { 0.5f, 0.25f, 0.75f, 0, 1 },
+                                { 0 },
+                                { 30, 60, 74 },
+                                { 41, 80, 113 },
+                                0.12f,
+                                2 } },
     [IQT_QUALITY_FAST] = { { 1, { 96 }, { 0 }, AS_IT_IS, 0.1f, 1 },
                            { 1, { 90 }, { 75, 105 }, AS_IT_IS, 0.2f, 1 },
                            { 1, { 90 }, { 75, 105 }, AS_IT_IS, 0.5f, 1 } },
     [IQT_QUALITY_BEST] = { { 4, { 72, 84, 96, 108 }, { 90, 102, 116 }, AS_IT_IS, 1, 3 },
-                           { 4, { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, AS_IT_IS, 1, 3 },
-                           { 4, { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, AS_IT_IS, 1, 3 } },
+                           { 4,
+                             { 72, 84, 96, 108 },
+                             { 64, 78, 90, 102, 116 },
+                             AS_IT_IS,
+                             1,
+                             3 },
+                           { 4,
+                             { 72, 84, 96, 108 },
+                             { 64, 78, 90, 102, 116 },
+                             AS_IT_IS,
+                             1,
+                             3 } },
 };
 
 static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)

@@ -149,8 +149,8 @@ static void fill_leaves(struct iqt_trellis_tree *tree, const struct point *p)
 }
 
 /* Box `at` of some around count points. */
-static void fill_byte_box(const struct iqt_trellis_tree *tree, uint8_t *boxes, uint32_t at, const struct point *p,
-                          uint32_t count)
+static void fill_byte_box(const struct iqt_trellis_tree *tree, uint8_t *boxes,
+                          uint32_t at, const struct point *p, uint32_t count)
 {
     const uint32_t dims = tree->dims;
     uint8_t *box = boxes + (size_t)at / IQT_SHEET * 2 * dims * IQT_SHEET + at % IQT_SHEET;
@@ -171,25 +171,31 @@ static void fill_byte_box(const struct iqt_trellis_tree *tree, uint8_t *boxes, u
 
 /* Where points are as dense as in a normal distribution of their spread, the nearest one of a target at 0 is
  * expected at the radius of a ball that holds one; it may be twice as far. */
-static void fill_sheets(struct iqt_trellis_tree *tree, const struct point *p, bool magnitude)
+static void fill_sheets(struct iqt_trellis_tree *tree, const struct point *p,
+                        bool magnitude)
 {
-    const double pi = 3.14159265358979, dims = tree->dims, count = tree->sheets * IQT_SHEET;
+    const double pi = 3.14159265358979, dims = tree->dims,
+                 count = tree->sheets * IQT_SHEET;
     const double ball = tree->dims == 8 ? pi * pi * pi * pi / 24 : pi * pi / 2;
     double square = 0;
 
     for (uint32_t n = 0; n < tree->sheets * IQT_SHEET; n++)
         for (uint32_t d = 0; d < tree->dims; d++) {
-            tree->sheet[((size_t)n / IQT_SHEET * tree->dims + d) * IQT_SHEET + n % IQT_SHEET] =
-                iqt_sheet_value(tree->dims, p[n].value[d]);
+            tree->sheet[((size_t)n / IQT_SHEET * tree->dims + d) * IQT_SHEET +
+                        n % IQT_SHEET] = iqt_sheet_value(tree->dims, p[n].value[d]);
             square += p[n].value[d] * p[n].value[d];
         }
     for (uint32_t n = 0; n < tree->sheets; n++)
         fill_byte_box(tree, tree->of_sheets, n, p + (size_t)n * IQT_SHEET, IQT_SHEET);
     for (uint32_t n = 0; n < tree->sheets / IQT_SHEET; n++)
-        fill_byte_box(tree, tree->of_boxes, n, p + (size_t)n * IQT_SHEET * IQT_SHEET, IQT_SHEET * IQT_SHEET);
+        fill_byte_box(tree, tree->of_boxes, n, p + (size_t)n * IQT_SHEET * IQT_SHEET,
+                      IQT_SHEET * IQT_SHEET);
     square /= count * dims;
     tree->spread =
-        (float)((tree->dims == 4 ? 2.7 : magnitude ? 2.1 : 1.7) * 2 * pi * square * pow(count * ball, -2 / dims) / (magnitude ? 4 : 1));
+        (float)((tree->dims == 4 ? 2.7
+                 : magnitude     ? 2.1
+                                 : 1.7) *
+                2 * pi * square * pow(count * ball, -2 / dims) / (magnitude ? 4 : 1));
     tree->taper = (float)(1 / (dims * square));
 }
 
@@ -215,7 +221,8 @@ enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t se
     tree->of_leaves = aligned_alloc(LINE, groups_of(tree) * sizeof *tree->of_leaves);
     tree->of_groups = aligned_alloc(LINE, tops_of(tree) * sizeof *tree->of_groups);
     if (tree->leaf == NULL || tree->code == NULL || tree->point == NULL ||
-        tree->of_leaves == NULL || tree->of_groups == NULL || tree->sheet == NULL || tree->of_sheets == NULL || tree->of_boxes == NULL)
+        tree->of_leaves == NULL || tree->of_groups == NULL || tree->sheet == NULL ||
+        tree->of_sheets == NULL || tree->of_boxes == NULL)
         goto no_memory;
     fill_points(t, seed0, count, p);
     sort_points(p, count, t->group);
