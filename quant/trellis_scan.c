@@ -308,16 +308,20 @@ static inline void search_list(struct query *q, const struct tables *t,
     __m512i low = _mm512_set1_epi8(-1);
     struct hits h;
 
-    h.count = 0;
+    uint32_t count = 0;
+
     for (uint32_t i = 0; i < list->count; i++) {
         const uint32_t at = list->vector[i] * WIDE + list->place[i];
-        const __m512i sums = sheet_sums(t, from + (size_t)at * dims * WIDE, dims);
 
-        h.sums[h.count] = sums;
-        low = _mm512_min_epu8(low, sums);
-        h.number[h.count] = (uint16_t)at;
-        h.count += _mm512_cmple_epu8_mask(sums, limit) != 0;
+        h.number[count] = (uint16_t)at;
+        count += _mm512_cmple_epu8_mask(
+                     sheet_sums(t, from + (size_t)at * dims * WIDE, dims), limit) != 0;
     }
+    for (uint32_t i = 0; i < count; i++) {
+        h.sums[i] = sheet_sums(t, from + (size_t)h.number[i] * dims * WIDE, dims);
+        low = _mm512_min_epu8(low, h.sums[i]);
+    }
+    h.count = count;
     search_hits(q, &h, low, dims);
 }
 
