@@ -170,33 +170,43 @@ static void fill_byte_box(const struct iqt_trellis_tree *tree, uint8_t *boxes,
 }
 
 /* Where points are as dense as in a normal distribution of their spread, the nearest one of a target at 0 is
- * expected at the radius of a ball that holds one; it may be twice as far. */
-static void fill_sheets(struct iqt_trellis_tree *tree, const struct point *p,
+ * expected at the radius of a ball that holds one. For all but one or two in a hundred targets it is within so many
+ * times the square of that: */
+static double slack_of(uint32_t dims, bool magnitude)
+{
+    return dims == 4 ? 2.7 : magnitude ? 2.1 : 1.7;
+}
+
+static void fill_spread(struct iqt_trellis_tree *tree, const struct point *p,
                         bool magnitude)
 {
     const double pi = 3.14159265358979, dims = tree->dims,
                  count = tree->sheets * IQT_SHEET;
     const double ball = tree->dims == 8 ? pi * pi * pi * pi / 24 : pi * pi / 2;
+    const double dense = magnitude ? 4 : 1; /* all on one side of each dimension */
     double square = 0;
 
     for (uint32_t n = 0; n < tree->sheets * IQT_SHEET; n++)
-        for (uint32_t d = 0; d < tree->dims; d++) {
-            tree->sheet[((size_t)n / IQT_SHEET * tree->dims + d) * IQT_SHEET +
-                        n % IQT_SHEET] = iqt_sheet_value(tree->dims, p[n].value[d]);
+        for (uint32_t d = 0; d < tree->dims; d++)
             square += p[n].value[d] * p[n].value[d];
-        }
+    square /= count * dims;
+    tree->spread = (float)(slack_of(tree->dims, magnitude) * 2 * pi * square *
+                           pow(count * ball, -2 / dims) / dense);
+    tree->taper = (float)(1 / (dims * square));
+}
+
+static void fill_sheets(struct iqt_trellis_tree *tree, const struct point *p)
+{
+    enum { BOXES = IQT_SHEET * IQT_SHEET };
+
+    for (uint32_t n = 0; n < tree->sheets * IQT_SHEET; n++)
+        for (uint32_t d = 0; d < tree->dims; d++)
+            tree->sheet[iqt_sheet_place(tree->dims, n, d)] =
+                iqt_sheet_value(tree->dims, p[n].value[d]);
     for (uint32_t n = 0; n < tree->sheets; n++)
         fill_byte_box(tree, tree->of_sheets, n, p + (size_t)n * IQT_SHEET, IQT_SHEET);
     for (uint32_t n = 0; n < tree->sheets / IQT_SHEET; n++)
-        fill_byte_box(tree, tree->of_boxes, n, p + (size_t)n * IQT_SHEET * IQT_SHEET,
-                      IQT_SHEET * IQT_SHEET);
-    square /= count * dims;
-    tree->spread =
-        (float)((tree->dims == 4 ? 2.7
-                 : magnitude     ? 2.1
-                                 : 1.7) *
-                2 * pi * square * pow(count * ball, -2 / dims) / (magnitude ? 4 : 1));
-    tree->taper = (float)(1 / (dims * square));
+        fill_byte_box(tree, tree->of_boxes, n, p + (size_t)n * BOXES, BOXES);
 }
 
 enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t seed0,
@@ -227,7 +237,8 @@ enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t se
     fill_points(t, seed0, count, p);
     sort_points(p, count, t->group);
     fill_leaves(tree, p);
-    fill_sheets(tree, p, t->magnitude);
+    fill_sheets(tree, p);
+    fill_spread(tree, p, t->magnitude);
     free(p);
     *out = tree;
     return IQT_OK;

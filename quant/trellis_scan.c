@@ -446,5 +446,5 @@ uint32_t iqt_trellis_scan(const struct iqt_trellis_tree *tree, const float *y,
     return tree->dims == 4 ? search(&q, start, most, 4) : search(&q, start, most, 8);
 }
 #else
-typedef int iqt_nothing; /* a file has a declaration */
+typedef int iqt_no_scan; /* a file has a declaration */
 #endif
