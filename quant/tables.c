@@ -214,7 +214,7 @@ struct trellis_trials {
 /* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
  * to gain. */
 static const struct trellis_trials trellis_trials[][3] = {
-    [IQT_QUALITY_DEFAULT] = { { 1, { 0 }, { 0 }, { 37, 70, 110 }, { 37, 70, 110 }, 0, 1 },
+    [IQT_QUALITY_DEFAULT] = { { 1, { 96 }, { 0 }, AS_IT_IS, 0.1f, 1 },
                               { 4,
                                 { 1 / 3.0f, 2 / 3.0f, 0, 1 },
                                 { 0 },
