@@ -164,12 +164,18 @@ struct iqt_trellis_tree {
 enum {
     IQT_SHEET = 64, /* points */
 };
-/* A value as it stands in sheets: two of them are one byte where there are eight dimensions. */
+/* A value as it stands in sheets. Of eight dimensions two values look up one entry of 128: the bit that tells
+ * them apart is the highest, which look-ups pass over. */
 static inline uint8_t iqt_sheet_value(uint32_t dims, int value)
 {
-    return (uint8_t)((value + 128) >> (dims == 8 ? 1 : 0));
-}
+    const uint32_t byte = (uint32_t)(value + 128);
 
+    return (uint8_t)(dims == 8 ? byte >> 1 | byte << 7 : byte);
+}
+static inline uint8_t iqt_sheet_entry(uint32_t dims, int value)
+{
+    return iqt_sheet_value(dims, value) & (dims == 8 ? 127 : 255);
+}
 static inline size_t iqt_sheet_place(uint32_t dims, uint32_t point, uint32_t dim)
 {
     return ((size_t)point / IQT_SHEET * dims + dim) * IQT_SHEET + point % IQT_SHEET;

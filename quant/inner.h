@@ -27,10 +27,12 @@ static inline float iqt_tree_value(const struct iqt_trellis_tree *tree, uint32_t
                                    uint32_t d)
 {
 #ifdef IQT_TREE_SCANS
-    if (tree->dims == 4)
-        return (float)(tree->sheet[iqt_sheet_place(4, point, d)] - 128);
-#endif
+    const uint32_t dims = tree->dims, byte = tree->sheet[iqt_sheet_place(dims, point, d)];
+
+    return (float)((int)(dims == 8 ? (byte << 1 | byte >> 7) & 255 : byte) - 128);
+#else
     return iqt_trellis_value(tree, point, d);
+#endif
 }
 
 /* The sum, in the order of dimensions: whoever asks gets the same bits. */

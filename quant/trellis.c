@@ -159,7 +159,7 @@ static void fill_byte_box(const struct iqt_trellis_tree *tree, uint8_t *boxes,
         uint8_t low = 255, high = 0;
 
         for (uint32_t n = 0; n < count; n++) {
-            const uint8_t value = iqt_sheet_value(dims, p[n].value[d]);
+            const uint8_t value = iqt_sheet_entry(dims, p[n].value[d]);
 
             low = value < low ? value : low;
             high = value > high ? value : high;

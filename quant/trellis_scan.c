@@ -8,7 +8,6 @@
 #include <float.h>
 #include <immintrin.h>
 #include <stdalign.h>
-#include <string.h>
 
 enum {
     WIDE = IQT_SHEET,
@@ -41,23 +40,19 @@ static inline __m256 load(const float *p, const uint32_t dims)
     return dims == 8 ? _mm256_loadu_ps(p) : _mm256_zextps128_ps256(_mm_loadu_ps(p));
 }
 
-/* The values of a point, a byte each. Of four dimensions they are in a sheet that was just looked at. */
+/* The values of a point, a byte each, from a sheet that was just looked at. */
 static inline uint64_t values_of(const struct iqt_trellis_tree *tree, uint32_t point,
                                  const uint32_t dims)
 {
+    const uint8_t *p = tree->sheet + iqt_sheet_place(dims, point, 0);
+    const uint64_t ones = 0x0101010101010101u;
     uint64_t all = 0;
-    uint16_t both;
 
-    if (dims == 4) {
-        for (uint32_t d = 0; d < dims; d++)
-            all |= (uint64_t)tree->sheet[iqt_sheet_place(dims, point, d)] << 8 * d;
-        return all ^ 0x80808080;
-    }
-    for (uint32_t d = 0; d < dims; d += 2) {
-        memcpy(&both, tree->leaf + iqt_trellis_place(dims, point, d), sizeof both);
-        all |= (uint64_t)both << 8 * d;
-    }
-    return all;
+    for (uint32_t d = 0; d < dims; d++)
+        all |= (uint64_t)p[d * WIDE] << 8 * d;
+    if (dims == 8)
+        all = (all & ones * 127) << 1 | (all >> 7 & ones);
+    return all ^ ones * 128;
 }
 
 /* The bits of iqt_trellis_distance(). */
