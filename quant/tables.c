@@ -227,7 +227,7 @@ static const struct trellis_trials trellis_trials[][3] = {
                                 { 0 },
                                 { 30, 60, 74 },
                                 { 41, 80, 113 },
-                                0.12f,
+                                0.15f,
                                 2 } },
     [IQT_QUALITY_FAST] = { { 1, { 96 }, { 0 }, AS_IT_IS, 0.1f, 1 },
                            { 1, { 90 }, { 75, 105 }, AS_IT_IS, 0.2f, 1 },
