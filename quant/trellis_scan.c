@@ -294,16 +294,16 @@ static inline void search_hits(struct query *q, struct hits *h, __m512i low,
     }
 }
 
-/* All sheets are looked at first, so that nothing waits for what is found. */
+/* All sheets are looked at first, so that nothing waits for what is found. Few have a point that may be nearer: making
+ * their sums again takes less than keeping all. */
 static inline void search_list(struct query *q, const struct tables *t,
                                const struct list *list, const uint32_t dims)
 {
     const uint8_t *const from = q->tree->sheet;
     const __m512i limit = _mm512_set1_epi8((int8_t)q->limit);
     __m512i low = _mm512_set1_epi8(-1);
-    struct hits h;
-
     uint32_t count = 0;
+    struct hits h;
 
     for (uint32_t i = 0; i < list->count; i++) {
         const uint32_t at = list->vector[i] * WIDE + list->place[i];
