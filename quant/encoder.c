@@ -29,7 +29,7 @@ static enum iqt_status fail_unsupported(const struct iqt_format *f)
 #define ISA_DECLARE(isa)                                                                 \
     void iqt_encode_group_##isa(struct iqt_group *g, uint8_t *bytes, uint8_t *scale);    \
     uint32_t iqt_trellis_find_##isa(const struct iqt_trellis_tree *tree, const float *y, \
-                                    const float *w, uint32_t start)
+                                    const float *w, uint32_t start, float most)
 
 ISA_DECLARE(portable);
 #ifdef IQT_QUANT_X86

@@ -56,6 +56,11 @@ struct iqt_effort {
     float margin;
 };
 
+/* A value that follows how far the largest weight of a block stands out: its share of that, between two bounds. */
+struct iqt_reach {
+    float share, least, most;
+};
+
 struct iqt_encoder;
 struct iqt_group;
 
@@ -64,7 +69,7 @@ struct iqt_quant_isa {
     const char *name;
     void (*encode_group)(struct iqt_group *g, uint8_t *bytes, uint8_t *scale);
     uint32_t (*trellis_find)(const struct iqt_trellis_tree *tree, const float *y,
-                             const float *w, uint32_t start);
+                             const float *w, uint32_t start, float most);
 };
 extern const struct iqt_quant_isa
     iqt_quant_isas[]; /* weakest first; ends with name NULL */
@@ -84,7 +89,9 @@ struct iqt_encoder {
     float level_value[IQT_NEAREST_STEPS];
     uint8_t level_number[IQT_NEAREST_STEPS];
 
-    /* Search starts where the largest weight would have value trial[i] (of the table shift_of[i]). */
+    /* Search starts where the largest weight would have a value of the table trial_shift[i]: trial[i] of the way from the
+     * lowest to the highest that suit the block, and the sign of trial[i]. */
+    struct iqt_reach lowest, highest;
     float trial[IQT_TRIALS];
     bool trial_shift[IQT_TRIALS];
     uint32_t trials;
@@ -143,7 +150,36 @@ struct iqt_trellis_tree {
     uint16_t *point; /* of codes */
     struct iqt_tree_boxes *of_leaves; /* leaves / IQT_TREE_WIDE groups of leaves */
     struct iqt_tree_boxes *of_groups;
+    /* The same points as bytes for the search by tables, trellis_scan.c. Of sixty-four points (a sheet) one dimension
+     * after the other; of the boxes of sixty-four sheets their lows and highs, dimension by dimension. */
+    uint32_t sheets;
+    uint8_t *sheet, *of_sheets;
+    uint8_t *of_boxes; /* boxes around the boxes of sixty-four sheets */
+    float
+        spread; /* the distance that a nearest point may be at, near 0 and with weights of 1 */
+    float
+        taper; /* and the logarithm of how much farther it is by each unit of the target's square */
 };
+
+enum {
+    IQT_SHEET = 64, /* points */
+};
+/* A value as it stands in sheets. Of eight dimensions two values look up one entry of 128: the bit that tells
+ * them apart is the highest, which look-ups pass over. */
+static inline uint8_t iqt_sheet_value(uint32_t dims, int value)
+{
+    const uint32_t byte = (uint32_t)(value + 128);
+
+    return (uint8_t)(dims == 8 ? byte >> 1 | byte << 7 : byte);
+}
+static inline uint8_t iqt_sheet_entry(uint32_t dims, int value)
+{
+    return iqt_sheet_value(dims, value) & (dims == 8 ? 127 : 255);
+}
+static inline size_t iqt_sheet_place(uint32_t dims, uint32_t point, uint32_t dim)
+{
+    return ((size_t)point / IQT_SHEET * dims + dim) * IQT_SHEET + point % IQT_SHEET;
+}
 
 IQT_MUST_USE enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t,
                                                      uint32_t seed0, uint32_t count,

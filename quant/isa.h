@@ -9,6 +9,7 @@
 #define iqt_pick IQT_ISA_PASTE(iqt_pick, IQT_ISA)
 #define iqt_block_search IQT_ISA_PASTE(iqt_block_search, IQT_ISA)
 #define iqt_trellis_find IQT_ISA_PASTE(iqt_trellis_find, IQT_ISA)
+#define iqt_trellis_scan IQT_ISA_PASTE(iqt_trellis_scan, IQT_ISA)
 #define iqt_encode_group IQT_ISA_PASTE(iqt_encode_group, IQT_ISA)
 #define iqt_guess_shared IQT_ISA_PASTE(iqt_guess_shared, IQT_ISA)
 

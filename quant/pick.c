@@ -230,6 +230,38 @@ static uint32_t ask(const struct iqt_encoder *e, const struct iqt_goal *goal, fl
     return known;
 }
 
+/* How far the seed of a group may be before the trial ends there: a distance above that is a loss above
+ * choice->most, in spite of rounding. */
+static float room(const struct iqt_choice *choice, uint32_t k, float lost, float scale)
+{
+    const float square = scale * scale;
+
+    if (choice->most == NULL || !(choice->most[k] < FLT_MAX) || !(square > FLT_MIN))
+        return FLT_MAX;
+    return (choice->most[k] - lost) / square * 1.001f;
+}
+
+/* Whether the seed of a group is near enough; choice->point is it. known: it is there already. */
+static bool find_seed(const struct iqt_encoder *e, const struct iqt_goal *goal, float inv,
+                      uint32_t g, bool known, bool shift, float most,
+                      struct iqt_choice *choice)
+{
+    const uint32_t size = e->format->trellis->group;
+    const struct iqt_trellis_tree *tree = e->tree[shift];
+    const float *w = goal->w + g * size;
+    float y[IQT_TREE_DIMS];
+    uint32_t point;
+
+    aim_at(e, goal, inv, g, y);
+    if (known)
+        return iqt_trellis_distance(tree, y, w, choice->point[g], size) <= most;
+    point = iqt_trellis_find(tree, y, w, choice->point[g], most);
+    if (point == UINT32_MAX)
+        return false;
+    choice->point[g] = point;
+    return true;
+}
+
 static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
                                   const struct iqt_goal *goal, float scale, bool shift,
                                   struct iqt_choice *choice)
@@ -239,7 +271,7 @@ static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
     const float inv = inverse(scale);
     struct sums sums = sums_none();
     const uint32_t known = goal->batch != NULL ? ask(e, goal, inv, shift, choice) : 0;
-    float y[IQT_TREE_DIMS], lost = 0;
+    float lost = 0;
 
     for (uint32_t k = 0; k < IQT_BLOCK / t->group; k++) {
         const uint32_t g = goal->order[k], i = g * t->group;
@@ -247,14 +279,13 @@ static struct iqt_sums pick_seeds(const struct iqt_encoder *e,
 
         if (!is_wanted(goal, g))
             continue;
-        if ((known >> g & 1) == 0) {
-            aim_at(e, goal, inv, g, y);
-            choice->point[g] = iqt_trellis_find(tree, y, goal->w + i, choice->point[g]);
-        }
+        if (!find_seed(e, goal, inv, g, known >> g & 1, shift,
+                       room(choice, k, lost, scale), choice))
+            return (struct iqt_sums){ 0, 0, FLT_MAX };
         for (uint32_t n = 0; n < t->group; n++) {
             float miss;
 
-            value[n] = iqt_trellis_value(tree, choice->point[g], n);
+            value[n] = iqt_tree_value(tree, choice->point[g], n);
             if (t->magnitude)
                 value[n] = copysignf(value[n], goal->x[i + n] * inv);
             miss = goal->x[i + n] - scale * value[n];

@@ -1,6 +1,7 @@
 /* Finds the scale that fits one block best when nothing else is considered. Every guess is judged by
  * what is left after its scale is fitted to its codes: the larger xv^2 / vv, the less. */
 #include "quant/inner.h"
+#include "quant/lanes.h"
 
 #include <float.h>
 #include <math.h>
@@ -61,6 +62,43 @@ static bool try_scale(struct best *b, float scale, bool shift)
     return true;
 }
 
+/* How many times the root of the mean square the largest weight is. */
+static float crest_of(const struct iqt_encoder *e, const struct iqt_goal *goal, float end)
+{
+    lanes squares = lanes_all(0);
+
+    for (uint32_t n = 0; n < e->vectors; n++) {
+        const lanes x = lanes_load(goal->x + n * IQT_LANES);
+
+        squares = lanes_add(squares, lanes_mul(x, x));
+    }
+    return fabsf(end) / sqrtf(lanes_sum(squares) / (float)e->format->block);
+}
+
+/* Squares of tiny weights may be 0, and a crest no number. */
+static float reach_of(const struct iqt_reach *r, float crest)
+{
+    const float value = r->share * crest;
+
+    return !(value > r->least) ? r->least : value < r->most ? value : r->most;
+}
+
+/* Shapes decide where scales can be: where one weight stands out, the others may want it to be cut short, and where none
+ * does, all may lie far below the largest value. */
+static void try_all(struct best *b, float end)
+{
+    const struct iqt_encoder *e = b->e;
+    const float crest = crest_of(e, b->goal, end);
+    const float low = reach_of(&e->lowest, crest);
+    const float wide = reach_of(&e->highest, crest) - low;
+
+    for (uint32_t i = 0; i < e->trials; i++) {
+        const float value = low + wide * fabsf(e->trial[i]);
+
+        try_scale(b, end / copysignf(value, e->trial[i]), e->trial_shift[i]);
+    }
+}
+
 void iqt_block_search(const struct iqt_encoder *e, const struct iqt_goal *goal, float end,
                       struct iqt_block *out)
 {
@@ -84,8 +122,7 @@ void iqt_block_search(const struct iqt_encoder *e, const struct iqt_goal *goal, 
     }
     if (end == 0)
         return;
-    for (uint32_t i = 0; i < e->trials; i++)
-        try_scale(&b, (magnitude ? fabsf(end) : end) / e->trial[i], e->trial_shift[i]);
+    try_all(&b, magnitude ? fabsf(end) : end);
     for (uint32_t i = 0; i < e->mores && out->scale != 0; i++)
         try_scale(&b, copysignf(end, (float)out->scale) / e->more[i], out->shift);
     for (uint32_t i = 0; i < e->effort.refits && out->scale != 0; i++)

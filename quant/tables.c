@@ -196,22 +196,63 @@ static enum iqt_status init_codebook(struct iqt_encoder *e)
 /* A normal block's largest weight stands at 2.1 times the spread, and values spread by 37: 78. The first
  * trials decide on table and sign, the others on the size. */
 struct trellis_trials {
-    float first[4], more[IQT_MORE]; /* up to the first 0 */
-    float margin;                   /* see struct iqt_effort */
-    uint32_t tries;                 /* and there */
+    float first[5], more[IQT_MORE];
+    uint32_t firsts, mores;
+    struct iqt_reach lowest,
+        highest;    /* of first[], which are parts of the way; or none: values */
+    float margin;   /* see struct iqt_effort */
+    uint32_t tries; /* and there */
 };
 /* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
  * to gain. */
 static const struct trellis_trials trellis_trials[][3] = {
-    [IQT_QUALITY_DEFAULT] = { { { 96 }, { 0 }, 0.1f, 1 },
-                              { { 96 }, { 84, 72, 110 }, 0.1f, 2 },
-                              { { 80, 92, 106 }, { 74, 86, 98, 113 }, 0.5f, 3 } },
-    [IQT_QUALITY_FAST] = { { { 96 }, { 0 }, 0.1f, 1 },
-                           { { 90 }, { 75, 105 }, 0.2f, 1 },
-                           { { 90 }, { 75, 105 }, 0.5f, 1 } },
-    [IQT_QUALITY_BEST] = { { { 72, 84, 96, 108 }, { 90, 102, 116 }, 1, 3 },
-                           { { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, 1, 3 },
-                           { { 72, 84, 96, 108 }, { 64, 78, 90, 102, 116 }, 1, 3 } },
+    [IQT_QUALITY_DEFAULT] = { { .first = { 96 },
+                                .firsts = 1,
+                                .margin = 0.1f,
+                                .tries = 1 },
+                              { .first = { 1 / 3.0f, 2 / 3.0f, 0, 1 },
+                                .firsts = 4,
+                                .lowest = { 31, 66, 76 },
+                                .highest = { 41, 85, 113 },
+                                .margin = 0.1f,
+                                .tries = 2 },
+                              { .first = { 0.5f, 0.25f, 0.75f, 0, 1 },
+                                .firsts = 5,
+                                .lowest = { 30, 60, 74 },
+                                .highest = { 41, 80, 113 },
+                                .margin = 0.15f,
+                                .tries = 2 } },
+    [IQT_QUALITY_FAST] = { { .first = { 96 }, .firsts = 1, .margin = 0.1f, .tries = 1 },
+                           { .first = { 90 },
+                             .firsts = 1,
+                             .more = { 75, 105 },
+                             .mores = 2,
+                             .margin = 0.2f,
+                             .tries = 1 },
+                           { .first = { 90 },
+                             .firsts = 1,
+                             .more = { 75, 105 },
+                             .mores = 2,
+                             .margin = 0.5f,
+                             .tries = 1 } },
+    [IQT_QUALITY_BEST] = { { .first = { 72, 84, 96, 108 },
+                             .firsts = 4,
+                             .more = { 90, 102, 116 },
+                             .mores = 3,
+                             .margin = 1,
+                             .tries = 3 },
+                           { .first = { 72, 84, 96, 108 },
+                             .firsts = 4,
+                             .more = { 64, 78, 90, 102, 116 },
+                             .mores = 5,
+                             .margin = 1,
+                             .tries = 3 },
+                           { .first = { 72, 84, 96, 108 },
+                             .firsts = 4,
+                             .more = { 64, 78, 90, 102, 116 },
+                             .mores = 5,
+                             .margin = 1,
+                             .tries = 3 } },
 };
 
 static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
@@ -221,13 +262,15 @@ static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
                                                                  : t->magnitude ? 1
                                                                                 : 0];
 
-    for (uint32_t shift = 0; shift < e->shifts; shift++)
-        for (uint32_t i = 0; i < IQT_COUNT(list->first) && list->first[i] != 0; i++) {
-            add_trial(e, list->first[i], shift != 0);
-            if (!t->magnitude)
-                add_trial(e, -list->first[i], shift != 0);
-        }
-    for (uint32_t i = 0; i < IQT_COUNT(list->more) && list->more[i] != 0; i++)
+    for (uint32_t i = 0; i < list->firsts; i++)
+        for (uint32_t n = 0; n < (t->magnitude ? 1 : 2); n++)
+            for (uint32_t shift = 0; shift < e->shifts; shift++)
+                add_trial(e, n == 0 ? list->first[i] : -list->first[i], shift != 0);
+    if (list->highest.most > 0) {
+        e->lowest = list->lowest;
+        e->highest = list->highest;
+    }
+    for (uint32_t i = 0; i < list->mores; i++)
         e->more[e->mores++] = list->more[i];
     e->effort.margin = list->margin;
     e->effort.tries = list->tries;
@@ -284,6 +327,7 @@ enum iqt_status iqt_tables_init(struct iqt_encoder *e, enum iqt_quality quality)
     e->shifts = iqt_field_empty(&e->format->shift) ? 1 : 2;
     e->is_plain = quality == IQT_QUALITY_BEST;
     e->effort = trellis ? trellis_efforts[quality] : codebook_efforts[quality];
+    e->highest = (struct iqt_reach){ 0, 1, 1 }; /* and lowest 0: trials are values */
     list_levels(e);
     IQT_TRY(trellis ? init_trellis(e) : init_codebook(e));
     place_lanes(e);

@@ -2,6 +2,7 @@
 #include "quant/encoder.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { DIMS = IQT_TREE_DIMS, WIDE = IQT_TREE_WIDE, LINE = 64 };
@@ -147,6 +148,67 @@ static void fill_leaves(struct iqt_trellis_tree *tree, const struct point *p)
         fill_box(&tree->of_groups[n / WIDE], n % WIDE, p + n * WIDE * WIDE, WIDE * WIDE);
 }
 
+/* Box `at` of some around count points. */
+static void fill_byte_box(const struct iqt_trellis_tree *tree, uint8_t *boxes,
+                          uint32_t at, const struct point *p, uint32_t count)
+{
+    const uint32_t dims = tree->dims;
+    uint8_t *box = boxes + (size_t)at / IQT_SHEET * 2 * dims * IQT_SHEET + at % IQT_SHEET;
+
+    for (uint32_t d = 0; d < dims; d++) {
+        uint8_t low = 255, high = 0;
+
+        for (uint32_t n = 0; n < count; n++) {
+            const uint8_t value = iqt_sheet_entry(dims, p[n].value[d]);
+
+            low = value < low ? value : low;
+            high = value > high ? value : high;
+        }
+        box[2 * d * IQT_SHEET] = low;
+        box[(2 * d + 1) * IQT_SHEET] = high;
+    }
+}
+
+/* Where points are as dense as in a normal distribution of their spread, the nearest one of a target at 0 is
+ * expected at the radius of a ball that holds one. For all but one or two in a hundred targets it is within so many
+ * times the square of that: */
+static double slack_of(uint32_t dims, bool magnitude)
+{
+    return dims == 4 ? 2.7 : magnitude ? 2.1 : 1.7;
+}
+
+static void fill_spread(struct iqt_trellis_tree *tree, const struct point *p,
+                        bool magnitude)
+{
+    const double pi = 3.14159265358979, dims = tree->dims,
+                 count = tree->sheets * IQT_SHEET;
+    const double ball = tree->dims == 8 ? pi * pi * pi * pi / 24 : pi * pi / 2;
+    const double dense = magnitude ? 4 : 1; /* all on one side of each dimension */
+    double square = 0;
+
+    for (uint32_t n = 0; n < tree->sheets * IQT_SHEET; n++)
+        for (uint32_t d = 0; d < tree->dims; d++)
+            square += p[n].value[d] * p[n].value[d];
+    square /= count * dims;
+    tree->spread = (float)(slack_of(tree->dims, magnitude) * 2 * pi * square *
+                           pow(count * ball, -2 / dims) / dense);
+    tree->taper = (float)(1 / (dims * square));
+}
+
+static void fill_sheets(struct iqt_trellis_tree *tree, const struct point *p)
+{
+    enum { BOXES = IQT_SHEET * IQT_SHEET };
+
+    for (uint32_t n = 0; n < tree->sheets * IQT_SHEET; n++)
+        for (uint32_t d = 0; d < tree->dims; d++)
+            tree->sheet[iqt_sheet_place(tree->dims, n, d)] =
+                iqt_sheet_value(tree->dims, p[n].value[d]);
+    for (uint32_t n = 0; n < tree->sheets; n++)
+        fill_byte_box(tree, tree->of_sheets, n, p + (size_t)n * IQT_SHEET, IQT_SHEET);
+    for (uint32_t n = 0; n < tree->sheets / IQT_SHEET; n++)
+        fill_byte_box(tree, tree->of_boxes, n, p + (size_t)n * BOXES, BOXES);
+}
+
 enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t seed0,
                                         uint32_t count, struct iqt_trellis_tree **out)
 {
@@ -160,16 +222,23 @@ enum iqt_status iqt_trellis_tree_create(const struct iqt_trellis *t, uint32_t se
     tree->dims = t->group;
     tree->leaves = count / WIDE;
     tree->leaf = aligned_alloc(LINE, (size_t)count * t->group);
+    tree->sheets = count / IQT_SHEET;
+    tree->sheet = aligned_alloc(LINE, (size_t)count * t->group);
+    tree->of_sheets = aligned_alloc(LINE, (size_t)tree->sheets * 2 * t->group);
+    tree->of_boxes = aligned_alloc(LINE, (size_t)IQT_SHEET * 2 * t->group);
     tree->code = malloc(count * sizeof *tree->code);
     tree->point = malloc(count * sizeof *tree->point);
     tree->of_leaves = aligned_alloc(LINE, groups_of(tree) * sizeof *tree->of_leaves);
     tree->of_groups = aligned_alloc(LINE, tops_of(tree) * sizeof *tree->of_groups);
     if (tree->leaf == NULL || tree->code == NULL || tree->point == NULL ||
-        tree->of_leaves == NULL || tree->of_groups == NULL)
+        tree->of_leaves == NULL || tree->of_groups == NULL || tree->sheet == NULL ||
+        tree->of_sheets == NULL || tree->of_boxes == NULL)
         goto no_memory;
     fill_points(t, seed0, count, p);
     sort_points(p, count, t->group);
     fill_leaves(tree, p);
+    fill_sheets(tree, p);
+    fill_spread(tree, p, t->magnitude);
     free(p);
     *out = tree;
     return IQT_OK;
@@ -184,6 +253,9 @@ void iqt_trellis_tree_destroy(struct iqt_trellis_tree *tree)
 {
     if (tree == NULL)
         return;
+    free(tree->of_boxes);
+    free(tree->of_sheets);
+    free(tree->sheet);
     free(tree->of_groups);
     free(tree->of_leaves);
     free(tree->point);

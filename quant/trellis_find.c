@@ -62,27 +62,29 @@ static inline void query_round(struct query *q, const uint32_t dims)
 
 /* y is rounded by half a unit and a little, which adds to a bound s less than sqrt(2 s) + 1 and 2 percent,
  * and so less than s / 1024 + 540. */
-static inline void take(struct query *q, uint32_t point, float distance)
+static inline void limit_to(struct query *q, float distance)
 {
     const float limit = distance * q->per_distance * (1 + 1.0f / 1024) + 540;
 
     q->least = distance;
     q->limit = limit < (float)(NEVER - 128) ? (int32_t)limit : NEVER - 1;
+}
+
+static inline void take(struct query *q, uint32_t point, float distance)
+{
+    limit_to(q, distance);
     q->point = point;
     q->code = iqt_trellis_code(q->tree, point);
 }
 
-static inline float measure(const struct query *q, uint32_t point, const uint32_t dims)
+static inline void try_point(struct query *q, uint32_t point, const uint32_t dims)
 {
-    float sum = 0;
+    const float distance = iqt_trellis_distance(q->tree, q->y, q->w, point, dims);
 
-    for (uint32_t d = 0; d < dims; d++) {
-        const float value = q->tree->leaf[iqt_trellis_place(dims, point, d)];
-        const float miss = q->y[d] - value;
-
-        sum += q->w[d] * (miss * miss);
-    }
-    return sum;
+    if (distance > q->least)
+        return;
+    if (distance < q->least || iqt_trellis_code(q->tree, point) < q->code)
+        take(q, point, distance);
 }
 
 /* Products are rounded down. */
@@ -136,16 +138,6 @@ static inline uint32_t place_of_least(const int32_t *bound, uint32_t vectors)
         if (found != 0)
             return WIDE * n + IQT_LOWEST_BIT(found);
     }
-}
-
-static inline void try_point(struct query *q, uint32_t point, const uint32_t dims)
-{
-    const float distance = measure(q, point, dims);
-
-    if (distance > q->least)
-        return;
-    if (distance < q->least || iqt_trellis_code(q->tree, point) < q->code)
-        take(q, point, distance);
 }
 
 /* The most promising one first: it spares others. */
@@ -249,22 +241,31 @@ static inline uint32_t find(struct query *q, const uint32_t dims)
     return q->point;
 }
 
-uint32_t iqt_trellis_find(const struct iqt_trellis_tree *tree, const float *y,
-                          const float *w, uint32_t start)
+static uint32_t search(const struct iqt_trellis_tree *tree, const float *y,
+                       const float *w, uint32_t start, float most, const uint32_t dims)
 {
     struct query q;
 
     q.tree = tree;
     q.y = y;
     q.w = w;
-    q.least = FLT_MAX;
-    q.limit = NEVER - 1;
+    query_round(&q, dims);
+    limit_to(&q, most);
     q.point = q.code = UINT32_MAX;
-    if (tree->dims == 4)
-        query_round(&q, 4);
-    else
-        query_round(&q, 8);
     if (start != UINT32_MAX)
-        take(&q, start, measure(&q, start, tree->dims));
-    return tree->dims == 4 ? find(&q, 4) : find(&q, 8);
+        try_point(&q, start, dims);
+    return find(&q, dims);
+}
+
+uint32_t iqt_trellis_find(const struct iqt_trellis_tree *tree, const float *y,
+                          const float *w, uint32_t start, float most)
+{
+#ifdef IQT_TREE_SCANS
+    const uint32_t point = iqt_trellis_scan(tree, y, w, start, most);
+
+    if (point != IQT_TREE_UNKNOWN)
+        return point;
+#endif
+    return tree->dims == 4 ? search(tree, y, w, start, most, 4)
+                           : search(tree, y, w, start, most, 8);
 }

@@ -22,7 +22,8 @@ static bool has_avx512(void)
 {
     return has_avx2() && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512bw() &&
            cpuinfo_has_x86_avx512vl() && cpuinfo_has_x86_avx512dq() &&
-           cpuinfo_has_x86_avx512vnni() && cpuinfo_has_x86_avx512vbmi();
+           cpuinfo_has_x86_avx512vnni() && cpuinfo_has_x86_avx512vbmi() &&
+           cpuinfo_has_x86_avx512vbmi2();
 }
 
 const char *const iqt_cpu_isas[] = { "portable", "avx2", "avx512", NULL };

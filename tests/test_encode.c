@@ -1,7 +1,7 @@
 /* Encoders against the hand-written decoders: error bounds for rows of several kinds, rows that a format
  * can hold exactly, sizes at the ends of float, exactness of the trellis search, refusals. */
 #include "tests/check.h"
-#include "runtime/cpu.h"
+#include "tests/quant_isas.h"
 #include "quant/encoder.h"
 
 #include <float.h>
@@ -123,24 +123,6 @@ static void test_error(struct seat *s, const struct bound *bound)
     check_end();
 }
 
-/* The instruction sets that run here; the weakest one first. */
-static size_t usable(const struct iqt_quant_isa **out)
-{
-    uint32_t best;
-    size_t count = 0;
-
-    if (iqt_cpu_isa(&best) != IQT_OK) {
-        check_fail("%s", iqt_last_error());
-        best = 0;
-    }
-    for (const struct iqt_quant_isa *i = iqt_quant_isas; i->name != NULL; i++) {
-        out[count++] = i;
-        if (strcmp(i->name, iqt_cpu_isas[best]) == 0)
-            break;
-    }
-    return count;
-}
-
 /* Equal bytes with every instruction set and quality. */
 static void test_isas(struct seat *s)
 {
@@ -161,7 +143,7 @@ static void test_isas(struct seat *s)
             check_fail("%s", iqt_last_error());
             break;
         }
-        for (size_t i = 0, count = usable(isas); i < count; i++) {
+        for (size_t i = 0, count = check_isas(isas); i < count; i++) {
             other.encoder->isa = isas[i];
             if (!pass_through(&other, importance))
                 continue;
@@ -364,66 +346,6 @@ static void test_fields(const struct iqt_format *f)
     check_end();
 }
 
-/* The tree finds what looking at every seed finds, with all instruction sets, from anywhere. */
-static void test_trellis(const struct iqt_trellis *t, const char *name, uint32_t count)
-{
-    struct iqt_trellis_tree *tree;
-
-    if (!check_begin("encode.trellis.%s", name))
-        return;
-    if (iqt_trellis_tree_create(t, t->seed_add, count, &tree) != IQT_OK) {
-        check_fail("%s", iqt_last_error());
-        check_end();
-        return;
-    }
-    for (int n = 0; n < 8; n++) {
-        const struct iqt_quant_isa *isas[3] = { 0 }, *isa;
-        const size_t isa_count = usable(isas);
-        float y[8], w[8];
-        uint32_t point;
-        double least = DBL_MAX, found = 0;
-
-        for (uint32_t i = 0; i < t->group; i++) {
-            y[i] = (n == 1 ? 400 : n == 2 ? 4 : 40) * check_gauss();
-            y[i] = t->magnitude ? fabsf(y[i]) : y[i];
-            w[i] = n == 0 ? 1 : expf((n == 3 ? 8 : 1) * check_gauss());
-        }
-        point = isas[0]->trellis_find(tree, y, w, UINT32_MAX);
-        for (size_t i = 1; i < 2 * isa_count; i++) {
-            isa = isas[i / 2];
-            check_true(isa->trellis_find(tree, y, w,
-                                         i % 2 == 0 ? UINT32_MAX
-                                                    : check_rand() % count) == point,
-                       "%s finds another point", isa->name);
-        }
-        for (uint32_t i = 0; i < t->group; i++) {
-            const double miss = y[i] - iqt_trellis_value(tree, point, i);
-
-            found += w[i] * miss * miss;
-        }
-        for (uint32_t code = 0; code < count; code++) {
-            uint32_t state = code + t->seed_add;
-            double sum = 0;
-
-            for (uint32_t i = 0; i < t->group; i++) {
-                int v;
-
-                state *= t->multiplier;
-                v = (int)((state & 63) + (state >> 8 & 63) + (state >> 16 & 63) +
-                          (state >> 24 & 63)) -
-                    t->centre;
-                v = t->magnitude ? abs(v) : v;
-                sum += (double)w[i] * (y[i] - v) * (y[i] - v);
-            }
-            least = fmin(least, sum);
-        }
-        check_true(found <= least * (1 + 1e-5), "distance %g, the nearest has %g", found,
-                   least);
-    }
-    iqt_trellis_tree_destroy(tree);
-    check_end();
-}
-
 static void test_format(const struct bound *bound)
 {
     static struct seat s;
@@ -469,16 +391,9 @@ static void test_all(void)
 
 int main(int argc, char **argv)
 {
-    const struct iqt_format *kt2 = iqt_format_find("iq2_kt"),
-                            *kt3 = iqt_format_find("iq3_kt"),
-                            *kt4 = iqt_format_find("iq4_kt");
-
     check_init(argc, argv);
     for (size_t i = 0; i < IQT_COUNT(bounds); i++)
         test_format(&bounds[i]);
-    test_trellis(kt2->trellis, "group8", 1 << 16);
-    test_trellis(kt3->trellis, "magnitude", 1 << 16);
-    test_trellis(kt4->trellis, "group4", 1 << 15);
     test_all();
     return check_done();
 }

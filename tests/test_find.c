@@ -158,8 +158,8 @@ static void compare_codes(const struct iqt_format *f,
 {
     for (uint32_t i = 0; i < QUERIES; i++) {
         const struct iqt_trellis_tree *t = tree[query[i].table];
-        const uint32_t point =
-            iqt_quant_isas[0].trellis_find(t, query[i].y, query[i].w, UINT32_MAX);
+        const uint32_t point = iqt_quant_isas[0].trellis_find(t, query[i].y, query[i].w,
+                                                              UINT32_MAX, FLT_MAX);
 
         check_true(code[i] == iqt_trellis_code(t, point),
                    "%s, query %u, table %u: code %u, the CPU finds %u", f->name, i,
@@ -295,8 +295,9 @@ static enum iqt_status ask_oracle(void *user, const struct iqt_format *f, size_t
         const struct iqt_trellis_tree *t = o->tree[query[i].table];
 
         o->unfit += is_unfit(&query[i]);
-        code[i] = iqt_trellis_code(
-            t, iqt_quant_isas[0].trellis_find(t, query[i].y, query[i].w, UINT32_MAX));
+        code[i] =
+            iqt_trellis_code(t, iqt_quant_isas[0].trellis_find(t, query[i].y, query[i].w,
+                                                               UINT32_MAX, FLT_MAX));
     }
     return IQT_OK;
 }
