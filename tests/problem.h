@@ -326,18 +326,20 @@ static inline bool is_drawn(const struct target *t, size_t number, size_t one_in
            (check_seed() + number) % (simulated ? 4 * one_in : one_in) == 0;
 }
 
-/* Calls fn for every format and layout on every target, each as one named check. */
+/* Calls fn for every format and layout on every target, each as one named check; one in so many where kernels are
+ * compiled. */
 typedef void (*problem_fn)(struct target *t, const struct iqt_format *f,
                            enum iqt_layout layout);
 
-static inline void for_each_format(struct targets *all, const char *name, problem_fn fn)
+static inline void for_each_format(struct targets *all, const char *name, size_t one_in,
+                                   problem_fn fn)
 {
     for (size_t i = 0; i < all->count; i++)
         for (const struct iqt_format *f = iqt_formats; f->name; f++)
             for (uint32_t l = IQT_LAYOUT_NATIVE; l <= IQT_LAYOUT_PACKED; l++) {
                 const enum iqt_layout layout = (enum iqt_layout)l;
 
-                if (!is_drawn(&all->at[i], (size_t)(f - iqt_formats) * 2 + l, 5) ||
+                if (!is_drawn(&all->at[i], (size_t)(f - iqt_formats) * 2 + l, one_in) ||
                     !check_begin("%s.%s.%s.%s", name, all->at[i].name, f->name,
                                  iqt_layout_name(layout)))
                     continue;

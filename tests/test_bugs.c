@@ -323,7 +323,7 @@ int main(int argc, char **argv)
     check_init(argc, argv);
     targets_open(&all);
     for (size_t i = 0; i < IQT_COUNT(bugs); i++)
-        for_each_format(&all, bugs[i].name, bugs[i].fn);
+        for_each_format(&all, bugs[i].name, 5, bugs[i].fn);
     test_offset_overflow(&all);
     targets_close(&all);
     return check_done();

@@ -385,15 +385,15 @@ int main(int argc, char **argv)
 
     check_init(argc, argv);
     targets_open(&all);
-    for_each_format(&all, "product.values", values);
-    for_each_format(&all, "product.bits", bits);
-    for_each_format(&all, "product.chosen-bits", chosen_bits);
-    for_each_format(&all, "product.ranges", ranges);
-    for_each_format(&all, "product.split", split);
-    for_each_format(&all, "product.one-hot", one_hot);
-    for_each_format(&all, "product.floats", floats);
+    for_each_format(&all, "product.values", 5, values);
+    for_each_format(&all, "product.bits", 5, bits);
+    for_each_format(&all, "product.chosen-bits", 5, chosen_bits);
+    for_each_format(&all, "product.ranges", 5, ranges);
+    for_each_format(&all, "product.split", 5, split);
+    for_each_format(&all, "product.one-hot", 5, one_hot);
+    for_each_format(&all, "product.floats", 8, floats);
     for_each_unit(&all, "product.units", IQT_OP_MATVEC, unit);
-    for_each_format(&all, "product.halves", halves);
+    for_each_format(&all, "product.halves", 8, halves);
     targets_close(&all);
     return check_done();
 }

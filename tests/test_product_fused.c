@@ -382,9 +382,9 @@ int main(int argc, char **argv)
 
     check_init(argc, argv);
     targets_open(&all);
-    for_each_format(&all, "product.sums", sums);
-    for_each_format(&all, "product.in-place", in_place);
-    for_each_format(&all, "product.gated", gated);
+    for_each_format(&all, "product.sums", 8, sums);
+    for_each_format(&all, "product.in-place", 8, in_place);
+    for_each_format(&all, "product.gated", 8, gated);
     for_each_unit(&all, "product.gated-units", IQT_OP_GATED, gated_unit);
     test_mixed_gate(&all);
     test_shared(&all);

@@ -215,7 +215,7 @@ int main(int argc, char **argv)
 
     check_init(argc, argv);
     targets_open(&all);
-    for_each_format(&all, "routed", check_format);
+    for_each_format(&all, "routed", 5, check_format);
     for (size_t i = 0; i < all.count; i++) {
         if (strcmp(all.at[i].dev->backend->name, "vulkan") == 0)
             check_pieces(&all.at[i]);
