@@ -38,6 +38,20 @@ static void emit_superblock_scales(struct iqt_emit *e)
     }
 }
 
+/* Several vectors a unit make a packed row several short streams, which hardware finds too late; of one stream it needs
+ * no telling. */
+static void emit_prefetch(struct iqt_emit *e)
+{
+    const struct iqt_packing *p = &e->places->packing;
+
+    if (e->plan->layout != IQT_LAYOUT_PACKED || p->vecs < 2) {
+        iqt_emit_line(e, "(void)ahead;");
+        return;
+    }
+    iqt_emit_line(e, "for (int i = 0; i < %u; i += 64)", p->format->bytes);
+    iqt_emit_line(e, "    prefetch(row[r] + ahead + b * %u + i);", p->format->bytes);
+}
+
 static void emit_pointers(struct iqt_emit *e)
 {
     const struct iqt_packing *p = &e->places->packing;
@@ -80,6 +94,7 @@ static void emit_superblock(struct iqt_emit *e)
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     emit_pointers(e);
+    emit_prefetch(e);
     if (!is_float)
         iqt_emit_host_scales(e);
     iqt_emit_close(e);
@@ -104,7 +119,8 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
     iqt_emit_line(
         e, "static void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
     iqt_emit_open(
-        e, "                 const struct iqt_xs *xs, uint32_t cols, float out[R][N])");
+        e,
+        "                 const struct iqt_xs *xs, size_t ahead, uint32_t cols, float out[R][N])");
     iqt_emit_line(e, "vfloats sum[R][N][%u];", chains);
     iqt_emit_line(e, "float d[R];");
     if (min)
@@ -219,7 +235,7 @@ static void emit_tables(struct iqt_emit *e)
 /* The rest is the same for every plan: rows, epilogue. */
 static const char *const entry[] = {
     "    const struct iqt_params *p = &a->p;",
-    "    const size_t k = p->k;",
+    "    const size_t k = p->k, ahead = R * (size_t)p->row_bytes;",
     "",
     "    for (uint32_t first = begin; first < end; first += R) {",
     "        const uint8_t *row[R];",
@@ -229,14 +245,14 @@ static const char *const entry[] = {
     "            const uint32_t at = first + r < end ? first + r : end - 1;",
     "            row[r] = a->w + p->w_base + (size_t)at * p->row_bytes;",
     "        }",
-    "        dots(row, k, (const uint8_t *)a->xq, a->xs, p->cols, value);",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, ahead, p->cols, value);",
     "#if GATED",
     "        float gate[R][N];",
     "        for (uint32_t r = 0; r < R; r++) {",
     "            const uint32_t at = first + r < end ? first + r : end - 1;",
     "            row[r] = a->gate + p->gate_base + (size_t)at * p->row_bytes;",
     "        }",
-    "        dots(row, k, (const uint8_t *)a->xq, a->xs, p->cols, gate);",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, ahead, p->cols, gate);",
     "#endif",
     "        for (uint32_t i = first; i < end && i < first + R; i++)",
     "            for (uint32_t c = 0; c < COLS; c++) {",

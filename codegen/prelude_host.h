@@ -36,6 +36,11 @@ struct iqt_host_args {
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+FN void prefetch(const uint8_t *p)
+{
+    __builtin_prefetch(p, 0, 3);
+}
+
 FN uint32_t u8(const uint8_t *p)
 {
     return *p;
