@@ -82,7 +82,7 @@ static inline bool right(const struct world *w)
     return true;
 }
 
-/* Whether any order of threads gives a fault or wrong numbers; also when it does not compile. */
+/* Whether any order of threads gives a fault or wrong numbers. Not compiling is a failure of its own. */
 static inline bool wrong(const struct world *w, const char *text, const char *arch)
 {
     struct sim_program program;
