@@ -38,13 +38,13 @@ static void emit_superblock_scales(struct iqt_emit *e)
     }
 }
 
-/* Several vectors a unit make a packed row several short streams, which hardware finds too late; of one stream it needs
- * no telling. */
+/* Several vectors a unit make a packed row several short streams, and so do rows side by side: hardware finds them too
+ * late. Of one stream it needs no telling. */
 static void emit_prefetch(struct iqt_emit *e)
 {
     const struct iqt_packing *p = &e->places->packing;
 
-    if (e->plan->layout != IQT_LAYOUT_PACKED || p->vecs < 2) {
+    if (e->plan->layout != IQT_LAYOUT_PACKED || p->vecs * e->plan->rows_thread < 2) {
         iqt_emit_line(e, "(void)ahead;");
         return;
     }
@@ -75,9 +75,9 @@ static void emit_scale_variables(struct iqt_emit *e)
     iqt_emit_line(e, "vfloats scale[R][%u];", groups);
     if (e->plan->n == 1)
         iqt_emit_line(e, "vfloats factor[R][%u];", groups);
-    if (iqt_has_min(e->plan->format))
-        iqt_emit_line(e, "float least[R][%u];", e->lanes / 4 * groups);
-    if (iqt_host_has_shifts(e))
+    if (iqt_host_has_rests(e))
+        iqt_emit_line(e, "vfloats rest[R][%u];", groups);
+    if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
         iqt_emit_line(e, "vbytes shift[R];");
 }
 
@@ -100,6 +100,8 @@ static void emit_superblock(struct iqt_emit *e)
     iqt_emit_close(e);
     if (!is_float && e->plan->n == 1)
         iqt_emit_host_factors(e);
+    if (iqt_host_has_rests(e))
+        iqt_emit_host_rests(e);
     for (uint32_t i = 0; i < f->superblock; i += is_float ? 8 : e->lanes)
         if (is_float)
             iqt_emit_host_floats(e, i);
@@ -113,7 +115,7 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
 {
     e->lanes = lanes;
     const struct iqt_format *f = e->plan->format;
-    const bool min = iqt_has_min(f), packed = e->plan->layout == IQT_LAYOUT_PACKED;
+    const bool packed = e->plan->layout == IQT_LAYOUT_PACKED;
     const uint32_t chains = WIDEST / e->lanes;
 
     iqt_emit_line(
@@ -123,8 +125,8 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
         "                 const struct iqt_xs *xs, size_t ahead, uint32_t cols, float out[R][N])");
     iqt_emit_line(e, "vfloats sum[R][N][%u];", chains);
     iqt_emit_line(e, "float d[R];");
-    if (min)
-        iqt_emit_line(e, "float below[R][N], dmin[R];");
+    if (iqt_has_min(f))
+        iqt_emit_line(e, "float dmin[R];");
     iqt_emit_line(e, "const uint8_t *at[R];");
     if (packed) {
         iqt_emit_line(e, "const uint8_t *vec[R];");
@@ -147,17 +149,14 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
     iqt_emit_open(e, "for (int c = 0; c < N; c++)");
     for (uint32_t i = 0; i < chains; i++)
         iqt_emit_line(e, "sum[r][c][%u] = zero_f();", i);
-    if (min)
-        iqt_emit_line(e, "below[r][c] = 0.0f;");
     iqt_emit_close(e);
     iqt_emit_close(e);
     emit_superblock(e);
     iqt_emit_line(e, "(void)at; (void)d; (void)cols;");
     iqt_emit_line(e, "for (int r = 0; r < R; r++)");
     iqt_emit_line(e, "    for (uint32_t c = 0; c < COLS; c++)");
-    iqt_emit_line(e, "        out[r][c] = sum_f(%s)%s;",
-                  chains == 2 ? "add_f(sum[r][c][0], sum[r][c][1])" : "sum[r][c][0]",
-                  min ? " - below[r][c]" : "");
+    iqt_emit_line(e, "        out[r][c] = sum_f(%s);",
+                  chains == 2 ? "add_f(sum[r][c][0], sum[r][c][1])" : "sum[r][c][0]");
     iqt_emit_close(e);
 }
 
@@ -183,13 +182,6 @@ static void emit_table(struct iqt_emit *e, const char *name, const char *form,
         iqt_buf_printf(e->out, form, i % 16 ? " " : "\n    ",
                        i < count ? value[i * step] : 0);
     iqt_buf_printf(e->out, "\n};\n");
-}
-
-bool iqt_host_has_biased_table(const struct iqt_emit *e)
-{
-    const struct iqt_format *f = e->plan->format;
-
-    return f->decode == IQT_DECODE_CODEBOOK && f->codebook->dim < 4 && e->plan->n == 1;
 }
 
 static void emit_fours(struct iqt_emit *e, const struct iqt_codebook *c)
@@ -226,10 +218,9 @@ static void emit_tables(struct iqt_emit *e)
         return;
     }
     const uint32_t pad = c->count < 16 ? 16 : c->count;
-    const char *form = iqt_host_has_biased_table(e) ? "%sT(%d)," : "%s%d,";
-    emit_table(e, "table", form, c->value, c->count, c->dim, pad);
+    emit_table(e, "table", "%sT(%d),", c->value, c->count, c->dim, pad);
     if (c->dim == 2)
-        emit_table(e, "table_odd", form, c->value + 1, c->count, 2, pad);
+        emit_table(e, "table_odd", "%sT(%d),", c->value + 1, c->count, 2, pad);
 }
 
 /* The rest is the same for every plan: rows, epilogue. */

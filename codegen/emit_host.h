@@ -1,5 +1,5 @@
 /* The inner part of a host kernel. Text reads at[r] (superblock or side record), vec[r] (vectors of the
- * superblock), xq, xs, d[r], dmin[r] and adds to sum[r][c] and below[r][c]. */
+ * superblock), xq, xs, d[r], dmin[r] and adds to sum[r][c]. */
 #ifndef IQT_CODEGEN_EMIT_HOST_H
 #define IQT_CODEGEN_EMIT_HOST_H
 
@@ -19,15 +19,20 @@ void iqt_emit_host_lanes(struct iqt_emit *e, const char *name, const struct iqt_
                          struct iqt_lanes s);
 /* Address of the byte that holds a place. */
 void iqt_host_address(const struct iqt_emit *e, struct iqt_place place, char out[64]);
-/* scale[r][] (float scale times block scale, a lane for each block of the superblock, iqt_host_scale_groups()
- * vectors), least[r][] where there is a minimum, shift[r] where values have a shift. */
+/* scale[r][]: float scale times block scale, a lane for each block of the superblock, iqt_host_scale_groups()
+ * vectors. rest[r][]: what is to be multiplied with the sum of a block's x, that is shift and minimum. shift[r]:
+ * bytes, where it is added to values. */
 void iqt_emit_host_scales(struct iqt_emit *e);
 uint32_t iqt_host_scale_groups(const struct iqt_emit *e);
-bool iqt_host_has_shifts(const struct iqt_emit *e);
-/* Whether the table's entries have the bias that dot() wants. */
-bool iqt_host_has_biased_table(const struct iqt_emit *e);
+bool iqt_host_has_rests(const struct iqt_emit *e);
+/* How blocks are shifted. Of sums, which is less work: except where a value and its shift cancel, so that little or
+ * nothing would be left of the rounding of both. */
+enum iqt_shifts { IQT_SHIFTS_NONE, IQT_SHIFTS_OF_SUMS, IQT_SHIFTS_OF_VALUES };
+enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e);
 /* factor[r][]: scale[r][] times the scales of x, of one column. */
 void iqt_emit_host_factors(struct iqt_emit *e);
+/* Adds rest[r][] times the sums of x. */
+void iqt_emit_host_rests(struct iqt_emit *e);
 /* Eight float weights from weight i. */
 void iqt_emit_host_floats(struct iqt_emit *e, uint32_t i);
 

@@ -279,11 +279,11 @@ static void emit_trellis(struct iqt_emit *e, uint32_t i)
         emit_seeds(e, i);
     else
         emit_wide_seeds(e, i);
-    iqt_emit_line(e, "vbytes value = trellis(seed, %u, power, 0x%08xu, %d);", t->group,
-                  t->mask, t->centre);
+    iqt_emit_line(e, "vbytes value = trellis(seed, %u, power, 0x%08xu, %d%s);", t->group,
+                  t->mask, t->centre, t->magnitude ? "" : " - BIAS");
     if (t->magnitude) {
         emit_codes(e, &f->sign, i, 1, "sign");
-        iqt_emit_line(e, "value = magnitude(value, sign);");
+        iqt_emit_line(e, "value = add_bytes(magnitude(value, sign), BIAS);");
     }
 }
 
@@ -314,6 +314,7 @@ static void emit_fours(struct iqt_emit *e, uint32_t i)
     emit_codes(e, &f->sign, i, 1, "sign");
     iqt_emit_line(e, "vbytes value = magnitude(load%u((const uint8_t *)four), sign);",
                   e->lanes);
+    iqt_emit_line(e, "value = add_bytes(value, BIAS);");
 }
 
 static void emit_codebook(struct iqt_emit *e, uint32_t i)
@@ -331,7 +332,7 @@ static void emit_codebook(struct iqt_emit *e, uint32_t i)
     else
         iqt_emit_line(e, "vbytes value = lut%u(code, table);",
                       c->count < 16 ? 16 : c->count);
-    if (iqt_host_has_shifts(e))
+    if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
         emit_blocks_of_parts(e, "value = add_spread(value, shift[r]", i, 0, ");");
 }
 
@@ -345,8 +346,7 @@ static void emit_linear(struct iqt_emit *e, uint32_t i)
 
         iqt_emit_line(e, "value = add_bytes(xor_bytes(value, %d), %d);", sign, -sign);
     }
-    if (f->code_add)
-        iqt_emit_line(e, "value = add_bytes(value, %d);", f->code_add);
+    iqt_emit_line(e, "value = add_bytes(value, BIAS + %d);", f->code_add);
 }
 
 /* vfloats by: the scales of a vector's blocks, from a lane each. */
@@ -373,20 +373,6 @@ static void emit_weights(struct iqt_emit *e, uint32_t i)
         emit_linear(e, i);
 }
 
-/* below[r][c] += the minimum of 32 weights times the sum of their x. */
-static void emit_minimum(struct iqt_emit *e, uint32_t i)
-{
-    const uint32_t block = e->plan->format->block;
-
-    iqt_emit_scope(e);
-    iqt_emit_line(e, "const struct iqt_xs *s = xs + c * (k / 32) + %u;", i / 32);
-    iqt_emit_line(e,
-                  "below[r][c] += s->d * (least[r][%u] * (float)s->sum[0] + "
-                  "least[r][%u] * (float)s->sum[1]);",
-                  i / block, (i + 16) / block);
-    iqt_emit_close(e);
-}
-
 /* One column: scales of weights and of x are multiplied for a superblock at once. */
 static void emit_one_column(struct iqt_emit *e, uint32_t i)
 {
@@ -394,14 +380,11 @@ static void emit_one_column(struct iqt_emit *e, uint32_t i)
 
     iqt_emit_line(e, "const vbytes x = load%u(xq + %u);", e->lanes, i);
     iqt_emit_line(e, "const vints from = start(x);");
-    if (iqt_has_min(e->plan->format))
-        iqt_emit_line(e, "const uint32_t c = 0;");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     emit_weights(e, i);
     emit_spread(e, "const vfloats by", "factor[r]", i);
-    iqt_emit_line(e, "const vints products = dot(%s, x, from);",
-                  iqt_host_has_biased_table(e) ? "value" : "bias(value)");
+    iqt_emit_line(e, "const vints products = dot(value, x, from);");
     iqt_emit_line(e, "sum[r][0][%u] = fma_i(by, products, sum[r][0][%u]);", chain, chain);
 }
 
@@ -440,8 +423,6 @@ void iqt_emit_host_block(struct iqt_emit *e, uint32_t i)
         emit_one_column(e, i);
     else
         emit_columns(e, i);
-    for (uint32_t part = 0; iqt_has_min(e->plan->format) && part < e->lanes; part += 32)
-        emit_minimum(e, i + part);
     iqt_emit_close(e);
     if (!one)
         iqt_emit_close(e);

@@ -3,6 +3,7 @@
 #include "codegen/emit_host.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { WINDOW = 16, NOTHING = 0x80 }; /* NOTHING: a shuffle makes it 0 */
 
@@ -254,17 +255,44 @@ static void emit_shifts(struct iqt_emit *e)
     iqt_buf_free(&bit);
 }
 
-bool iqt_host_has_shifts(const struct iqt_emit *e)
+enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
+    const struct iqt_codebook *c = f->codebook;
 
-    return f->decode == IQT_DECODE_CODEBOOK && f->codebook->dim == 1 &&
-           !iqt_field_empty(&f->shift);
+    if (f->decode != IQT_DECODE_CODEBOOK || c->dim != 1 || iqt_field_empty(&f->shift))
+        return IQT_SHIFTS_NONE;
+    for (uint32_t i = 0; i < c->count; i++)
+        if (4 * abs(c->value[i] + c->shift) < abs(c->value[i]))
+            return IQT_SHIFTS_OF_VALUES;
+    return IQT_SHIFTS_OF_SUMS;
+}
+
+bool iqt_host_has_rests(const struct iqt_emit *e)
+{
+    return iqt_host_shifts(e) == IQT_SHIFTS_OF_SUMS || iqt_has_min(e->plan->format);
 }
 
 /* ---- A superblock ---- */
 
-/* scale[r][h] and least[r][] of the group's blocks. */
+/* rest[r][h], from scale[r][h]. No format has both kinds. */
+static void emit_rest(struct iqt_emit *e, uint32_t h, struct iqt_lanes s)
+{
+    const struct iqt_format *f = e->plan->format;
+
+    iqt_emit_scope(e);
+    if (iqt_has_min(f)) {
+        emit_levels(e, &f->min, s);
+        iqt_emit_line(e, "rest[r][%u] = scaled(-dmin[r], level);", h);
+    } else {
+        iqt_emit_host_lanes(e, "second", &f->shift, s);
+        iqt_emit_line(e, "rest[r][%u] = times_if(scale[r][%u], %d, second);", h, h,
+                      f->codebook->shift);
+    }
+    iqt_emit_close(e);
+}
+
+/* scale[r][h] and rest[r][h]. */
 static void emit_group(struct iqt_emit *e, uint32_t h)
 {
     const struct iqt_format *f = e->plan->format;
@@ -280,20 +308,22 @@ static void emit_group(struct iqt_emit *e, uint32_t h)
         iqt_emit_line(e, "scale[r][%u] = scaled(d[r], level);", h);
     }
     iqt_emit_close(e);
-    if (!iqt_has_min(f))
-        return;
-    iqt_emit_scope(e);
-    emit_levels(e, &f->min, s);
-    iqt_emit_line(e, "store_f(least[r] + %u, scaled(dmin[r], level));", size * h);
-    iqt_emit_close(e);
+    if (iqt_host_has_rests(e))
+        emit_rest(e, h, s);
 }
 
 void iqt_emit_host_scales(struct iqt_emit *e)
 {
     for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++)
         emit_group(e, h);
-    if (iqt_host_has_shifts(e))
+    if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
         emit_shifts(e);
+}
+
+/* The scales of x of a group's blocks. */
+static const char *dx_of(const struct iqt_emit *e, uint32_t h)
+{
+    return e->plan->format->block == 32 ? "dx" : h == 0 ? "twice(dx, 0)" : "twice(dx, 1)";
 }
 
 void iqt_emit_host_factors(struct iqt_emit *e)
@@ -301,11 +331,30 @@ void iqt_emit_host_factors(struct iqt_emit *e)
     const struct iqt_format *f = e->plan->format;
 
     iqt_emit_line(e, "const vfloats dx = load_d(xs, %u);", f->superblock / 32u);
+    iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++)
-        iqt_emit_line(e, "factor[r][%u] = mul_f(scale[r][%u], %s);", h, h,
-                      f->block == 32 ? "dx"
-                      : h == 0       ? "twice(dx, 0)"
-                                     : "twice(dx, 1)");
+        iqt_emit_line(e, "factor[r][%u] = mul_f(scale[r][%u], %s);", h, h, dx_of(e, h));
+    iqt_emit_close(e);
+}
+
+void iqt_emit_host_rests(struct iqt_emit *e)
+{
+    const struct iqt_format *f = e->plan->format;
+    const uint32_t chains = 64 / e->lanes;
+
+    iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
+    iqt_emit_line(e, "const struct iqt_xs *s = xs + c * (k / 32);");
+    iqt_emit_line(e, "const vfloats dx = load_d(s, %u);", f->superblock / 32u);
+    for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++) {
+        iqt_emit_scope(e);
+        iqt_emit_line(e, "const vfloats sums = mul_f(%s, load_sums%u(s, %u));", dx_of(e, h),
+                      f->block, f->block == 32 ? f->superblock / 32u : h);
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_line(e, "for (int r = 0; r < R; r++)");
+        iqt_emit_line(e, "    sum[r][c][%u] = fma_f(rest[r][%u], sums, sum[r][c][%u]);",
+                      h % chains, h, h % chains);
+        iqt_emit_close(e);
+    }
     iqt_emit_close(e);
 }

@@ -5,6 +5,7 @@
 typedef __m256i vbytes; /* 32 bytes */
 typedef __m256i vints;
 typedef __m256 vfloats;
+#define BIAS 0
 #define T(v) (v)
 
 FN float f16(const uint8_t *p)
@@ -130,12 +131,6 @@ FN uint32_t word_bits(const uint8_t *p, int bit)
     return (uint32_t)_mm_movemask_epi8(signs);
 }
 
-/* For dialects whose dot() is of unsigned values. */
-FN vbytes bias(vbytes v)
-{
-    return v;
-}
-
 FN vints start(vbytes x)
 {
     (void)x;
@@ -234,9 +229,11 @@ FN vfloats scaled(float d, vints v)
     return _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(v));
 }
 
-FN void store_f(float *p, vfloats v)
+/* f times factor where the lane is 1, 0 where it is 0. */
+FN vfloats times_if(vfloats f, float factor, vints lane)
 {
-    _mm256_storeu_ps(p, v);
+    const vints m = _mm256_sub_epi32(_mm256_setzero_si256(), lane);
+    return _mm256_and_ps(_mm256_mul_ps(f, set_f(factor)), _mm256_castsi256_ps(m));
 }
 
 /* The scales of count blocks of x. */
@@ -253,6 +250,29 @@ FN vfloats load_d(const struct iqt_xs *xs, int count)
     for (int i = 0; i < count; i++)
         d[i] = xs[i].d;
     return _mm256_loadu_ps(d);
+}
+
+/* The sums of x over 8 blocks of 16; over count of 32, and 0 in the other lanes. */
+FN vfloats load_sums16(const struct iqt_xs *xs, int half)
+{
+    const vints both = _mm256_shuffle_epi32(load32((const uint8_t *)(xs + 4 * half)), 0xf5);
+    const vints top = _mm256_sllv_epi32(both, _mm256_set1_epi64x(16));
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(top, 16));
+}
+
+FN vfloats load_sums32(const struct iqt_xs *xs, int count)
+{
+    const vints ones = _mm256_set1_epi64x(0x1000100000000);
+
+    if (count == 8) {
+        const vints a = _mm256_madd_epi16(load32((const uint8_t *)xs), ones);
+        const vints b = _mm256_madd_epi16(load32((const uint8_t *)(xs + 4)), ones);
+        const vfloats pairs =
+            _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xdd);
+        return _mm256_cvtepi32_ps(
+            _mm256_permute4x64_epi64(_mm256_castps_si256(pairs), 0xd8));
+    }
+    return _mm256_setr_ps((float)(xs->sum[0] + xs->sum[1]), 0, 0, 0, 0, 0, 0, 0);
 }
 
 FN vfloats load_dx(const struct iqt_xs *xs)
@@ -353,7 +373,7 @@ FN vbytes magnitude(vbytes v, vbytes sign)
 
 FN vbytes add_bytes(vbytes v, int a)
 {
-    return _mm256_add_epi8(v, _mm256_set1_epi8((char)a));
+    return a ? _mm256_add_epi8(v, _mm256_set1_epi8((char)a)) : v;
 }
 
 FN vbytes xor_bytes(vbytes v, int a)

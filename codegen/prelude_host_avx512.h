@@ -1,14 +1,15 @@
 /* Vectors of the host dialect for AVX-512 with VNNI and VBMI: 64 weights at once, for formats with superblocks
  * of 256. Pasted into their host texts under #if WIDE.
  *
- * dot() multiplies unsigned by signed bytes: values come to it with 128 added (T, bias), and start() is what that
- * is too much. */
+ * dot() multiplies unsigned by signed bytes: with one column values have BIAS added, and start() is what that is too
+ * much. */
 #include <immintrin.h>
 
 typedef __m512i vbytes;
 typedef __m512i vints;
 typedef __m512 vfloats;
-#define T(v) (int8_t)((v) ^ -128)
+#define BIAS (N == 1 ? 128 : 0)
+#define T(v) (int8_t)((v) + BIAS)
 
 FN float f16(const uint8_t *p)
 {
@@ -81,11 +82,6 @@ FN uint32_t word_bits(const uint8_t *p, int bit)
     return _cvtmask8_u32(_mm_test_epi16_mask(words, _mm_set1_epi16((short)(1 << bit))));
 }
 
-FN vbytes bias(vbytes v)
-{
-    return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
-}
-
 /* add where the bit is set in the byte of p that from says, for 16 lanes, in all quarters; from 0x80: byte 0. */
 FN vbytes where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
 {
@@ -136,7 +132,7 @@ FN vbytes lut_pairs(vbytes codes, const int8_t *even, const int8_t *odd)
 
 FN vbytes add_bytes(vbytes v, int a)
 {
-    return _mm512_add_epi8(v, _mm512_set1_epi8((char)a));
+    return a ? _mm512_add_epi8(v, _mm512_set1_epi8((char)a)) : v;
 }
 
 FN vbytes xor_bytes(vbytes v, int a)
@@ -161,7 +157,7 @@ FN vints start(vbytes x)
     return _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(-128), less);
 }
 
-/* Sums of 4 products each; v with its bias. */
+/* Sums of 4 products each. */
 FN vints dot(vbytes v, vbytes x, vints from)
 {
     return _mm512_dpbusd_epi32(from, v, x);
@@ -175,7 +171,7 @@ FN vints start_many(vbytes v)
 
 FN vints dot_many(vbytes v, vbytes x, vints from)
 {
-    return _mm512_dpbusd_epi32(from, bias(x), v);
+    return _mm512_dpbusd_epi32(from, _mm512_xor_si512(x, _mm512_set1_epi8(-128)), v);
 }
 
 FN vfloats zero_f(void)
@@ -191,6 +187,11 @@ FN vfloats set_f(float a)
 FN vfloats mul_f(vfloats a, vfloats b)
 {
     return _mm512_mul_ps(a, b);
+}
+
+FN vfloats fma_f(vfloats a, vfloats b, vfloats sum)
+{
+    return _mm512_fmadd_ps(a, b, sum);
 }
 
 FN vfloats fma_i(vfloats factor, vints i, vfloats sum)
@@ -272,9 +273,10 @@ FN vfloats scaled(float d, vints v)
     return _mm512_mul_ps(_mm512_set1_ps(d), _mm512_cvtepi32_ps(v));
 }
 
-FN void store_f(float *p, vfloats v)
+/* f times factor where the lane is 1, 0 where it is 0. */
+FN vfloats times_if(vfloats f, float factor, vints lane)
 {
-    _mm512_storeu_ps(p, v);
+    return _mm512_maskz_mul_ps(_mm512_test_epi32_mask(lane, lane), f, set_f(factor));
 }
 
 /* The scales of 8 blocks of x. */
@@ -284,6 +286,25 @@ FN vfloats load_d(const struct iqt_xs *xs, int count)
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
     (void)count;
     return _mm512_permutexvar_ps(even, _mm512_loadu_ps((const void *)xs));
+}
+
+/* The sums of x over 16 blocks of 16; over 8 of 32, and 0 in the other lanes. */
+FN vfloats load_sums16(const struct iqt_xs *xs, int half)
+{
+    const vints both = _mm512_shuffle_epi32(load64((const uint8_t *)xs), _MM_PERM_DDBB);
+    const vints top = _mm512_sllv_epi32(both, _mm512_set1_epi64(16));
+    (void)half;
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(top, 16));
+}
+
+FN vfloats load_sums32(const struct iqt_xs *xs, int count)
+{
+    const vints odd =
+        _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15);
+    const vints sums = _mm512_madd_epi16(load64((const uint8_t *)xs),
+                                         _mm512_set1_epi64(0x1000100000000));
+    (void)count;
+    return _mm512_cvtepi32_ps(_mm512_maskz_permutexvar_epi32(0xff, odd, sums));
 }
 
 /* Those of two blocks, one for each half. */
@@ -307,7 +328,7 @@ FN vfloats spread(vfloats v, int a, int b, int c, int d)
         _mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d), v);
 }
 
-/* Byte sums of 16 states, less centre. */
+/* Byte sums of 16 states, less centre; not above 0: values are unsigned. */
 FN vints trellis_values(vints states, uint32_t mask, int centre)
 {
     return _mm512_dpbusd_epi32(set_i(-centre), _mm512_and_si512(states, set_i((int)mask)),
@@ -330,5 +351,6 @@ FN vbytes trellis(vints seed, int group, const uint32_t *power, uint32_t mask, i
     const vints t1 = trellis_values(_mm512_mullo_epi32(b, high), mask, centre);
     const vints t2 = trellis_values(_mm512_mullo_epi32(c, low), mask, centre);
     const vints t3 = trellis_values(_mm512_mullo_epi32(d, high), mask, centre);
-    return _mm512_packs_epi16(_mm512_packs_epi32(t0, t1), _mm512_packs_epi32(t2, t3));
+    const vbytes ab = _mm512_packs_epi32(t0, t1), cd = _mm512_packs_epi32(t2, t3);
+    return centre > 0 ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
 }

@@ -9,6 +9,7 @@ typedef struct {
 typedef struct {
     float f[8];
 } vfloats;
+#define BIAS 0
 #define T(v) (v)
 #define LANES(count, var) for (int var = 0; var < (count); var++)
 
@@ -131,11 +132,6 @@ FN uint32_t word_bits(const uint8_t *p, int bit)
     return bits;
 }
 
-FN vbytes bias(vbytes v)
-{
-    return v;
-}
-
 FN vints start(vbytes x)
 {
     const vints zero = { { 0 } };
@@ -242,15 +238,30 @@ FN vfloats scaled(float d, vints v)
     return f;
 }
 
-FN void store_f(float *p, vfloats v)
+FN vfloats times_if(vfloats f, float factor, vints lane)
 {
-    memcpy(p, v.f, sizeof(v));
+    LANES(8, i) f.f[i] = lane.i[i] ? f.f[i] * factor : 0.0f;
+    return f;
 }
 
 FN vfloats load_d(const struct iqt_xs *xs, int count)
 {
     vfloats v = { { 0 } };
     LANES(count, i) v.f[i] = xs[i].d;
+    return v;
+}
+
+FN vfloats load_sums16(const struct iqt_xs *xs, int half)
+{
+    vfloats v;
+    LANES(8, i) v.f[i] = xs[4 * half + i / 2].sum[i % 2];
+    return v;
+}
+
+FN vfloats load_sums32(const struct iqt_xs *xs, int count)
+{
+    vfloats v = { { 0 } };
+    LANES(count, i) v.f[i] = (float)(xs[i].sum[0] + xs[i].sum[1]);
     return v;
 }
 
