@@ -6,7 +6,11 @@
 
 #include <stdio.h>
 
-enum { NARROW = 32, WIDEST = 64 }; /* weights of a vector */
+enum {
+    NARROW = 32, /* weights of a vector */
+    WIDEST = 64,
+    TABLE = 64, /* entries of a table: all that six bits of a byte can mean */
+};
 
 /* Vectors of 64 weights need superblocks of whole ones. */
 static bool can_be_wide(const struct iqt_format *f)
@@ -72,11 +76,11 @@ static void emit_scale_variables(struct iqt_emit *e)
 {
     const uint32_t groups = iqt_host_scale_groups(e);
 
-    iqt_emit_line(e, "vfloats scale[R][%u];", groups);
+    iqt_emit_line(e, "vscales scale[R][%u];", groups);
     if (e->plan->n == 1)
-        iqt_emit_line(e, "vfloats factor[R][%u];", groups);
+        iqt_emit_line(e, "vscales factor[R][%u];", groups);
     if (iqt_host_has_rests(e))
-        iqt_emit_line(e, "vfloats rest[R][%u];", groups);
+        iqt_emit_line(e, "vscales rest[R][%u];", groups);
     if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
         iqt_emit_line(e, "vbytes shift[R];");
 }
@@ -179,8 +183,7 @@ static void emit_table(struct iqt_emit *e, const char *name, const char *form,
 {
     iqt_buf_printf(e->out, "static const int8_t %s[] = {", name);
     for (uint32_t i = 0; i < pad; i++)
-        iqt_buf_printf(e->out, form, i % 16 ? " " : "\n    ",
-                       i < count ? value[i * step] : 0);
+        iqt_buf_printf(e->out, form, i % 16 ? " " : "\n    ", value[i % count * step]);
     iqt_buf_printf(e->out, "\n};\n");
 }
 
@@ -217,10 +220,9 @@ static void emit_tables(struct iqt_emit *e)
         emit_fours(e, c);
         return;
     }
-    const uint32_t pad = c->count < 16 ? 16 : c->count;
-    emit_table(e, "table", "%sT(%d),", c->value, c->count, c->dim, pad);
+    emit_table(e, "table", "%sT(%d),", c->value, c->count, c->dim, TABLE);
     if (c->dim == 2)
-        emit_table(e, "table_odd", "%sT(%d),", c->value + 1, c->count, 2, pad);
+        emit_table(e, "table_odd", "%sT(%d),", c->value + 1, c->count, 2, TABLE);
 }
 
 /* The rest is the same for every plan: rows, epilogue. */
@@ -267,11 +269,14 @@ static const char *const entry[] = {
 void iqt_emit_host_prelude(struct iqt_buf *out, const struct iqt_plan *plans,
                            size_t count)
 {
+    const struct iqt_format *f = plans[0].format;
     bool wide = true;
 
     for (size_t i = 0; i < count; i++)
         wide = wide && can_be_wide(plans[i].format);
     iqt_buf_printf(out, "%s", iqt_prelude_host);
+    if (wide)
+        iqt_buf_printf(out, "#define BLOCKS %u\n", f->superblock / f->block);
     if (wide)
         iqt_buf_printf(out,
                        "#if defined(__AVX512VNNI__) && defined(__AVX512VBMI__)\n"

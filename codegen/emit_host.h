@@ -10,11 +10,13 @@ void iqt_emit_host_block(struct iqt_emit *e, uint32_t i);
 /* left, the field of weight i as a scalar, right. */
 void iqt_emit_host_scalar(struct iqt_emit *e, const char *left, const struct iqt_field *f,
                           uint32_t i, const char *right);
-/* Weights of blocks or groups: first, first + step, ... */
+/* Weights of blocks or groups: first, first + step, ... Levels are lanes of blocks, of which a wide vector may have
+ * more than there are. */
 struct iqt_lanes {
     uint32_t first, step, count;
+    bool levels;
 };
-/* vints <name>: the field of each, a lane each. */
+/* vints (vlevels) <name>: the field of each, a lane each. */
 void iqt_emit_host_lanes(struct iqt_emit *e, const char *name, const struct iqt_field *f,
                          struct iqt_lanes s);
 /* Address of the byte that holds a place. */

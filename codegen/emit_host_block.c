@@ -167,11 +167,23 @@ static void emit_parts(const struct iqt_emit *e, const struct iqt_place p[4],
     iqt_buf_printf(out, ")");
 }
 
-/* One plane of all lanes (pairs: 16 codes in both parts of a half) as an expression; false when its bits
- * have no such order. */
-static bool vector_plane(const struct iqt_emit *e, const struct iqt_plane *plane,
-                         uint32_t i, uint32_t weights, bool gray, struct iqt_buf *out)
+/* What is above the codes does not matter to a wide table: it is not masked. */
+static bool is_loose(const struct iqt_emit *e, const struct iqt_field *f)
 {
+    const struct iqt_format *format = e->plan->format;
+
+    return e->lanes == 64 && format->decode == IQT_DECODE_CODEBOOK &&
+           format->codebook->dim < 4 && f == &format->code;
+}
+
+/* One plane of all lanes (pairs: 16 codes in both parts of a half) as an expression; false when its bits
+ * have no such order. Loose: at its place among the bits of the code, others beside it. */
+static bool vector_plane(const struct iqt_emit *e, const struct iqt_field *f,
+                         const struct iqt_plane *plane, uint32_t i, uint32_t weights,
+                         struct iqt_buf *out)
+{
+    const bool gray = e->plan->format->gray && f == &e->plan->format->code;
+    const bool loose = is_loose(e, f);
     const uint32_t parts = e->lanes / 16;
     struct iqt_place p[4];
 
@@ -182,12 +194,15 @@ static bool vector_plane(const struct iqt_emit *e, const struct iqt_plane *plane
             return false;
         p[n] = iqt_place_of(e->places, plane, first);
     }
-    iqt_buf_printf(out, "field(%s", gray ? "degray(" : "");
+    iqt_buf_printf(out, "%s(%s", loose ? "turn" : "field", gray ? "degray(" : "");
     emit_parts(e, p, out);
     iqt_buf_printf(out, "%s, ", gray ? ")" : "");
     for (uint32_t n = 0; n < parts; n++)
-        iqt_buf_printf(out, "%u, ", p[n].bit % 8);
-    iqt_buf_printf(out, "%u, %u)", (1u << plane->width) - 1, plane->to);
+        iqt_buf_printf(out, "%d%s", (int)(p[n].bit % 8) - (loose ? plane->to : 0),
+                       n + 1 < parts ? ", " : "");
+    if (!loose)
+        iqt_buf_printf(out, ", %u, %u", (1u << plane->width) - 1, plane->to);
+    iqt_buf_printf(out, ")");
     return true;
 }
 
@@ -211,25 +226,29 @@ static void emit_gather(struct iqt_emit *e, const struct iqt_field *f, uint32_t 
 static void emit_codes(struct iqt_emit *e, const struct iqt_field *f, uint32_t i,
                        uint32_t weights, const char *name)
 {
-    const bool gray = e->plan->format->gray && f == &e->plan->format->code;
     struct iqt_buf b = { 0 };
     bool ok = true;
 
     for (uint32_t n = 0; ok && n < IQT_MAX_PLANES && f->plane[n].width; n++) {
         struct iqt_buf one = { 0 };
 
-        ok = vector_plane(e, &f->plane[n], i, weights, gray, &one);
+        ok = vector_plane(e, f, &f->plane[n], i, weights, &one);
         if (n == 0)
             iqt_buf_printf(&b, "%s", iqt_buf_text(&one));
         else {
             struct iqt_buf both = { 0 };
-            iqt_buf_printf(&both, "either(%s, %s)", iqt_buf_text(&b), iqt_buf_text(&one));
+            iqt_buf_printf(&both, "%s(%s, %s", is_loose(e, f) ? "choose" : "either",
+                           iqt_buf_text(&b), iqt_buf_text(&one));
+            if (is_loose(e, f))
+                iqt_buf_printf(&both, ", %u",
+                               ((1u << f->plane[n].width) - 1) << f->plane[n].to);
+            iqt_buf_printf(&both, ")");
             iqt_buf_free(&b);
             b = both;
         }
         iqt_buf_free(&one);
     }
-    assert(ok || !gray);
+    assert(ok || !e->plan->format->gray);
     if (ok)
         iqt_emit_line(e, "vbytes %s = %s;", name, iqt_buf_text(&b));
     else
@@ -260,13 +279,13 @@ static void emit_wide_seeds(struct iqt_emit *e, uint32_t i)
 {
     const struct iqt_format *f = e->plan->format;
     const struct iqt_trellis *t = f->trellis;
-    const struct iqt_lanes groups = { i, t->group, e->lanes / t->group };
+    const struct iqt_lanes groups = { i, t->group, e->lanes / t->group, false };
 
     iqt_emit_host_lanes(e, "seed", &f->code, groups);
-    iqt_emit_line(e, "seed = affine_i(seed, 1, %u);", t->seed_add);
+    iqt_emit_line(e, "seed = add_i(seed, set_i(%u));", t->seed_add);
     if (t->shift_add) {
         iqt_emit_host_lanes(e, "second", &f->shift, groups);
-        iqt_emit_line(e, "seed = add_i(seed, affine_i(second, %u, 0));", t->shift_add);
+        iqt_emit_line(e, "seed = add_i(seed, mul_i(second, %u));", t->shift_add);
     }
 }
 
@@ -331,7 +350,9 @@ static void emit_codebook(struct iqt_emit *e, uint32_t i)
         iqt_emit_line(e, "vbytes value = lut_pairs(code, table, table_odd);");
     else
         iqt_emit_line(e, "vbytes value = lut%u(code, table);",
-                      c->count < 16 ? 16 : c->count);
+                      e->lanes == 64  ? 64
+                      : c->count < 16 ? 16
+                                      : c->count);
     if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
         emit_blocks_of_parts(e, "value = add_spread(value, shift[r]", i, 0, ");");
 }

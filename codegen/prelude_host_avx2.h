@@ -5,6 +5,16 @@
 typedef __m256i vbytes; /* 32 bytes */
 typedef __m256i vints;
 typedef __m256 vfloats;
+typedef vints vlevels; /* a lane for each block */
+typedef vfloats vscales;
+#define levels lanes
+#define set_levels set_i
+#define or_levels or_i
+#define bytes_levels bytes_i
+#define load_levels load_i
+#define set_scales set_f
+#define mul_scales mul_f
+#define add_scaled fma_f
 #define BIAS 0
 #define T(v) (v)
 
@@ -202,42 +212,42 @@ FN vints or_i(vints a, vints b)
 }
 
 /* Sign-extends from the bit whose value is half. */
-FN vints signed_i(vints v, int half)
+FN vlevels signed_levels(vints v, int half)
 {
     return _mm256_sub_epi32(_mm256_xor_si256(v, set_i(half)), set_i(half));
 }
 
-FN vints affine_i(vints v, int mul, int add)
+FN vlevels affine_levels(vints v, int mul, int add)
 {
     return _mm256_add_epi32(mul == 1 ? v : _mm256_mullo_epi32(v, set_i(mul)), set_i(add));
 }
 
-FN vints table_i(vints v, const int8_t *t)
+FN vlevels table_levels(vints v, const int8_t *t)
 {
     return _mm256_srai_epi32(_mm256_slli_epi32(lut16(v, t), 24), 24);
 }
 
 /* -v where negative is 1. */
-FN vints negate_i(vints v, vints negative)
+FN vlevels negate_levels(vints v, vints negative)
 {
     const vints m = _mm256_sub_epi32(_mm256_setzero_si256(), negative);
     return _mm256_sub_epi32(_mm256_xor_si256(v, m), m);
 }
 
-FN vfloats scaled(float d, vints v)
+FN vscales scaled(float d, vints v)
 {
     return _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(v));
 }
 
 /* f times factor where the lane is 1, 0 where it is 0. */
-FN vfloats times_if(vfloats f, float factor, vints lane)
+FN vscales times_if(vfloats f, float factor, vints lane)
 {
     const vints m = _mm256_sub_epi32(_mm256_setzero_si256(), lane);
     return _mm256_and_ps(_mm256_mul_ps(f, set_f(factor)), _mm256_castsi256_ps(m));
 }
 
 /* The scales of count blocks of x. */
-FN vfloats load_d(const struct iqt_xs *xs, int count)
+FN vscales load_d(const struct iqt_xs *xs, int count)
 {
     float d[8] = { 0 };
 
@@ -253,14 +263,15 @@ FN vfloats load_d(const struct iqt_xs *xs, int count)
 }
 
 /* The sums of x over 8 blocks of 16; over count of 32, and 0 in the other lanes. */
-FN vfloats load_sums16(const struct iqt_xs *xs, int half)
+FN vscales load_sums16(const struct iqt_xs *xs, int half)
 {
-    const vints both = _mm256_shuffle_epi32(load32((const uint8_t *)(xs + 4 * half)), 0xf5);
+    const vints both =
+        _mm256_shuffle_epi32(load32((const uint8_t *)(xs + 4 * half)), 0xf5);
     const vints top = _mm256_sllv_epi32(both, _mm256_set1_epi64x(16));
     return _mm256_cvtepi32_ps(_mm256_srai_epi32(top, 16));
 }
 
-FN vfloats load_sums32(const struct iqt_xs *xs, int count)
+FN vscales load_sums32(const struct iqt_xs *xs, int count)
 {
     const vints ones = _mm256_set1_epi64x(0x1000100000000);
 
@@ -281,7 +292,7 @@ FN vfloats load_dx(const struct iqt_xs *xs)
 }
 
 /* Lanes 4 half .. 4 half + 3, each twice. */
-FN vfloats twice(vfloats v, int half)
+FN vscales twice(vfloats v, int half)
 {
     const vints pairs = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(pairs, set_i(4 * half)));

@@ -1,5 +1,5 @@
 /* Vectors of the host dialect for AVX-512 with VNNI and VBMI: 64 weights at once, for formats with superblocks
- * of 256. Pasted into their host texts under #if WIDE.
+ * of 256, which have BLOCKS blocks. Pasted into their host texts under #if WIDE.
  *
  * dot() multiplies unsigned by signed bytes: with one column values have BIAS added, and start() is what that is too
  * much. */
@@ -8,6 +8,22 @@
 typedef __m512i vbytes;
 typedef __m512i vints;
 typedef __m512 vfloats;
+
+/* A lane for each block. L(op): the operation on such vectors. */
+#if BLOCKS == 8
+typedef __m256i vlevels;
+typedef __m256 vscales;
+#define L(op) _mm256_##op
+#define LOW_LANES(v) _mm512_castsi512_si256(v)
+#define MORE_LANES(v) _mm512_zextps256_ps512(v)
+#else
+typedef __m512i vlevels;
+typedef __m512 vscales;
+#define L(op) _mm512_##op
+#define LOW_LANES(v) (v)
+#define MORE_LANES(v) (v)
+#endif
+
 #define BIAS (N == 1 ? 128 : 0)
 #define T(v) (int8_t)((v) + BIAS)
 
@@ -63,6 +79,20 @@ FN vbytes field(vbytes x, int a, int b, int c, int d, int mask, int to)
     return to ? _mm512_slli_epi16(x, to) : x;
 }
 
+/* Bits a .. d of each quarter's bytes become their lowest ones. What else is in a byte may be anything. */
+FN vbytes turn(vbytes x, int a, int b, int c, int d)
+{
+    if (a == 0 && b == 0 && c == 0 && d == 0)
+        return x;
+    return _mm512_rorv_epi64(x, _mm512_set_epi64(d, d, c, c, b, b, a, a));
+}
+
+/* The masked bits of b, the others of a. */
+FN vbytes choose(vbytes a, vbytes b, int mask)
+{
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)mask), b, a, 0xca);
+}
+
 FN vbytes either(vbytes a, vbytes b)
 {
     return _mm512_or_si512(a, b);
@@ -105,18 +135,7 @@ FN vbytes add_spread(vbytes v, vbytes from, int a, int b, int c, int d)
     return _mm512_add_epi8(v, _mm512_shuffle_epi8(from, join(low, high)));
 }
 
-/* Table of up to 16 entries, padded to 16. */
-FN vbytes lut16(vbytes codes, const int8_t *t)
-{
-    return _mm512_shuffle_epi8(quarters((const uint8_t *)t), codes);
-}
-
-FN vbytes lut32(vbytes codes, const int8_t *t)
-{
-    const __m256i table = load32((const uint8_t *)t);
-    return _mm512_permutexvar_epi8(codes, _mm512_castsi256_si512(table));
-}
-
+/* Entry 0 .. 63 by the low six bits of each byte. */
 FN vbytes lut64(vbytes codes, const int8_t *t)
 {
     return _mm512_permutexvar_epi8(codes, load64((const uint8_t *)t));
@@ -125,7 +144,7 @@ FN vbytes lut64(vbytes codes, const int8_t *t)
 /* 16 codes in both quarters of a half become 32 values, even and odd in turn. */
 FN vbytes lut_pairs(vbytes codes, const int8_t *even, const int8_t *odd)
 {
-    const vbytes e = lut32(codes, even), o = lut32(codes, odd);
+    const vbytes e = lut64(codes, even), o = lut64(codes, odd);
     return _mm512_mask_blend_epi64(0xcc, _mm512_unpacklo_epi8(e, o),
                                    _mm512_unpackhi_epi8(e, o));
 }
@@ -189,11 +208,6 @@ FN vfloats mul_f(vfloats a, vfloats b)
     return _mm512_mul_ps(a, b);
 }
 
-FN vfloats fma_f(vfloats a, vfloats b, vfloats sum)
-{
-    return _mm512_fmadd_ps(a, b, sum);
-}
-
 FN vfloats fma_i(vfloats factor, vints i, vfloats sum)
 {
     return _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(i), sum);
@@ -208,7 +222,7 @@ FN float sum_f(vfloats v)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-/* ---- Block scales and seeds, a lane each ---- */
+/* ---- Seeds, a lane each ---- */
 
 /* For each lane bytes of its quarter of `in` (from: a shuffle), shifted right by `by`, masked, shifted left by
  * to. */
@@ -230,9 +244,9 @@ FN vints load_i(const uint32_t *p)
     return load64((const uint8_t *)p);
 }
 
-FN vints set_i(int a)
+FN vints set_i(uint32_t a)
 {
-    return _mm512_set1_epi32(a);
+    return _mm512_set1_epi32((int)a);
 }
 
 FN vints or_i(vints a, vints b)
@@ -245,51 +259,139 @@ FN vints add_i(vints a, vints b)
     return _mm512_add_epi32(a, b);
 }
 
+FN vints mul_i(vints v, uint32_t by)
+{
+    return _mm512_mullo_epi32(v, set_i(by));
+}
+
+/* ---- Block scales, a lane each ---- */
+
+FN vlevels load_levels(const void *p)
+{
+    return L(loadu_epi32)(p);
+}
+
+FN vlevels set_levels(int a)
+{
+    return L(set1_epi32)(a);
+}
+
+/* 16 bytes in each quarter. */
+FN vlevels level_quarters(const void *p)
+{
+    return L(broadcast_i32x4)(_mm_loadu_si128(p));
+}
+
+/* Four bytes a lane: `from` names eight of the 16 bytes for two lanes, `bit` at which bit of these each begins. */
+FN vlevels fields(const uint8_t *p, const uint8_t *from, const uint8_t *bit,
+                  uint32_t mask)
+{
+    const vlevels eights = L(shuffle_epi8)(level_quarters(p), load_levels(from));
+    const vlevels bytes = L(multishift_epi64_epi8)(load_levels(bit), eights);
+    return bytes & set_levels((int)mask);
+}
+
+/* The four bytes of a lane times these weights, and add. */
+FN vlevels weigh(vlevels bytes, uint32_t weights, int add)
+{
+    return L(dpbusd_epi32)(set_levels(add), bytes, set_levels((int)weights));
+}
+
+FN vlevels part(vlevels bytes, uint32_t mask)
+{
+    return bytes & set_levels((int)mask);
+}
+
+/* As lanes(). */
+FN vlevels levels(vbytes in, const uint32_t *from, const uint32_t *by, int mask, int to)
+{
+    const vlevels bytes = L(shuffle_epi8)(LOW_LANES(in), load_levels(from));
+    const vlevels low = L(srlv_epi32)(bytes, load_levels(by));
+    return L(slli_epi32)(low & set_levels(mask), (unsigned)to);
+}
+
+FN vlevels bytes_levels(const uint64_t lane[2])
+{
+    return L(cvtepu8_epi32)(_mm_set_epi64x((int64_t)lane[1], (int64_t)lane[0]));
+}
+
+FN vlevels or_levels(vlevels a, vlevels b)
+{
+    return a | b;
+}
+
 /* Sign-extends from the bit whose value is half. */
-FN vints signed_i(vints v, int half)
+FN vlevels signed_levels(vlevels v, int half)
 {
-    return _mm512_sub_epi32(_mm512_xor_si512(v, set_i(half)), set_i(half));
+    return L(sub_epi32)(v ^ set_levels(half), set_levels(half));
 }
 
-FN vints affine_i(vints v, int mul, int add)
+FN vlevels affine_levels(vlevels v, int mul, int add)
 {
-    return _mm512_add_epi32(mul == 1 ? v : _mm512_mullo_epi32(v, set_i(mul)), set_i(add));
+    return L(add_epi32)(mul == 1 ? v : L(mullo_epi32)(v, set_levels(mul)),
+                        set_levels(add));
 }
 
-FN vints table_i(vints v, const int8_t *t)
+FN vlevels table_levels(vlevels v, const int8_t *t)
 {
-    return _mm512_srai_epi32(_mm512_slli_epi32(lut16(v, t), 24), 24);
+    return L(srai_epi32)(L(slli_epi32)(L(shuffle_epi8)(level_quarters(t), v), 24), 24);
 }
 
-/* -v where negative is 1. */
-FN vints negate_i(vints v, vints negative)
+/* -v where negative is not 0. */
+FN vlevels negate_levels(vlevels v, vlevels negative)
 {
-    const vints m = _mm512_sub_epi32(_mm512_setzero_si512(), negative);
-    return _mm512_sub_epi32(_mm512_xor_si512(v, m), m);
+    return L(mask_sub_epi32)(v, L(test_epi32_mask)(negative, negative), set_levels(0), v);
 }
 
-FN vfloats scaled(float d, vints v)
+FN vscales set_scales(float a)
 {
-    return _mm512_mul_ps(_mm512_set1_ps(d), _mm512_cvtepi32_ps(v));
+    return L(set1_ps)(a);
 }
 
-/* f times factor where the lane is 1, 0 where it is 0. */
-FN vfloats times_if(vfloats f, float factor, vints lane)
+FN vscales mul_scales(vscales a, vscales b)
 {
-    return _mm512_maskz_mul_ps(_mm512_test_epi32_mask(lane, lane), f, set_f(factor));
+    return L(mul_ps)(a, b);
 }
 
-/* The scales of 8 blocks of x. */
-FN vfloats load_d(const struct iqt_xs *xs, int count)
+FN vscales scaled(float d, vlevels v)
 {
-    const vints even =
-        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
+    return L(mul_ps)(set_scales(d), L(cvtepi32_ps)(v));
+}
+
+/* f times factor where the lane is not 0, 0 where it is. */
+FN vscales times_if(vscales f, float factor, vlevels lane)
+{
+    return L(maskz_mul_ps)(L(test_epi32_mask)(lane, lane), f, set_scales(factor));
+}
+
+FN vfloats add_scaled(vscales a, vscales b, vfloats sum)
+{
+    return _mm512_fmadd_ps(MORE_LANES(a), MORE_LANES(b), sum);
+}
+
+/* The scales and the sums of 8 blocks of x, of 32. Or of their 16 halves. */
+#if BLOCKS == 8
+FN vscales load_d(const struct iqt_xs *xs, int count)
+{
     (void)count;
-    return _mm512_permutexvar_ps(even, _mm512_loadu_ps((const void *)xs));
+    return _mm256_castsi256_ps(_mm512_cvtepi64_epi32(load64((const uint8_t *)xs)));
 }
 
-/* The sums of x over 16 blocks of 16; over 8 of 32, and 0 in the other lanes. */
-FN vfloats load_sums16(const struct iqt_xs *xs, int half)
+FN vscales load_sums32(const struct iqt_xs *xs, int count)
+{
+    const vints sums = _mm512_madd_epi16(load64((const uint8_t *)xs),
+                                         _mm512_set1_epi64(0x1000100000000));
+    (void)count;
+    return _mm256_cvtepi32_ps(_mm512_cvtepi64_epi32(_mm512_srli_epi64(sums, 32)));
+}
+#else
+FN vscales load_d(const struct iqt_xs *xs, int count)
+{
+    (void)count;
+    return _mm512_moveldup_ps(_mm512_loadu_ps((const void *)xs));
+}
+
+FN vscales load_sums16(const struct iqt_xs *xs, int half)
 {
     const vints both = _mm512_shuffle_epi32(load64((const uint8_t *)xs), _MM_PERM_DDBB);
     const vints top = _mm512_sllv_epi32(both, _mm512_set1_epi64(16));
@@ -297,15 +399,12 @@ FN vfloats load_sums16(const struct iqt_xs *xs, int half)
     return _mm512_cvtepi32_ps(_mm512_srai_epi32(top, 16));
 }
 
-FN vfloats load_sums32(const struct iqt_xs *xs, int count)
+FN vscales twice(vscales v, int half)
 {
-    const vints odd =
-        _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15);
-    const vints sums = _mm512_madd_epi16(load64((const uint8_t *)xs),
-                                         _mm512_set1_epi64(0x1000100000000));
-    (void)count;
-    return _mm512_cvtepi32_ps(_mm512_maskz_permutexvar_epi32(0xff, odd, sums));
+    (void)half;
+    return v;
 }
+#endif
 
 /* Those of two blocks, one for each half. */
 FN vfloats load_dx(const struct iqt_xs *xs)
@@ -313,25 +412,18 @@ FN vfloats load_dx(const struct iqt_xs *xs)
     return _mm512_mask_broadcastss_ps(set_f(xs->d), 0xff00, _mm_load_ss(&xs[1].d));
 }
 
-/* Lanes 0 .. 7, each twice. */
-FN vfloats twice(vfloats v, int half)
-{
-    (void)half;
-    return _mm512_permutexvar_ps(
-        _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), v);
-}
-
 /* Lanes a .. d, each four times. */
-FN vfloats spread(vfloats v, int a, int b, int c, int d)
+FN vfloats spread(vscales v, int a, int b, int c, int d)
 {
-    return _mm512_permutexvar_ps(
-        _mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d), v);
+    const vints from = _mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d);
+    return _mm512_permutexvar_ps(from, MORE_LANES(v));
 }
 
 /* Byte sums of 16 states, less centre; not above 0: values are unsigned. */
 FN vints trellis_values(vints states, uint32_t mask, int centre)
 {
-    return _mm512_dpbusd_epi32(set_i(-centre), _mm512_and_si512(states, set_i((int)mask)),
+    return _mm512_dpbusd_epi32(set_i((uint32_t)-centre),
+                               _mm512_and_si512(states, set_i(mask)),
                                _mm512_set1_epi8(1));
 }
 

@@ -9,6 +9,16 @@ typedef struct {
 typedef struct {
     float f[8];
 } vfloats;
+typedef vints vlevels; /* a lane for each block */
+typedef vfloats vscales;
+#define levels lanes
+#define set_levels set_i
+#define or_levels or_i
+#define bytes_levels bytes_i
+#define load_levels load_i
+#define set_scales set_f
+#define mul_scales mul_f
+#define add_scaled fma_f
 #define BIAS 0
 #define T(v) (v)
 #define LANES(count, var) for (int var = 0; var < (count); var++)
@@ -207,58 +217,58 @@ FN vints or_i(vints a, vints b)
     return a;
 }
 
-FN vints signed_i(vints v, int half)
+FN vlevels signed_levels(vints v, int half)
 {
     LANES(8, i) v.i[i] = (v.i[i] ^ half) - half;
     return v;
 }
 
-FN vints affine_i(vints v, int mul, int add)
+FN vlevels affine_levels(vints v, int mul, int add)
 {
     LANES(8, i) v.i[i] = v.i[i] * mul + add;
     return v;
 }
 
-FN vints table_i(vints v, const int8_t *t)
+FN vlevels table_levels(vints v, const int8_t *t)
 {
     LANES(8, i) v.i[i] = t[v.i[i]];
     return v;
 }
 
-FN vints negate_i(vints v, vints negative)
+FN vlevels negate_levels(vints v, vints negative)
 {
     LANES(8, i) v.i[i] = negative.i[i] ? -v.i[i] : v.i[i];
     return v;
 }
 
-FN vfloats scaled(float d, vints v)
+FN vscales scaled(float d, vints v)
 {
     vfloats f;
     LANES(8, i) f.f[i] = d * (float)v.i[i];
     return f;
 }
 
-FN vfloats times_if(vfloats f, float factor, vints lane)
+FN vscales times_if(vfloats f, float factor, vints lane)
 {
     LANES(8, i) f.f[i] = lane.i[i] ? f.f[i] * factor : 0.0f;
     return f;
 }
 
-FN vfloats load_d(const struct iqt_xs *xs, int count)
+FN vscales load_d(const struct iqt_xs *xs, int count)
 {
     vfloats v = { { 0 } };
     LANES(count, i) v.f[i] = xs[i].d;
     return v;
 }
 
-FN vfloats load_sums16(const struct iqt_xs *xs, int half)
+FN vscales load_sums16(const struct iqt_xs *xs, int half)
 {
     vfloats v;
     LANES(8, i) v.f[i] = xs[4 * half + i / 2].sum[i % 2];
     return v;
 }
 
-FN vfloats load_sums32(const struct iqt_xs *xs, int count)
+FN vscales load_sums32(const struct iqt_xs *xs, int count)
 {
     vfloats v = { { 0 } };
     LANES(count, i) v.f[i] = (float)(xs[i].sum[0] + xs[i].sum[1]);
@@ -270,7 +280,7 @@ FN vfloats load_dx(const struct iqt_xs *xs)
     return set_f(xs->d);
 }
 
-FN vfloats twice(vfloats v, int half)
+FN vscales twice(vfloats v, int half)
 {
     vfloats t;
     LANES(8, i) t.f[i] = v.f[4 * half + i / 2];
