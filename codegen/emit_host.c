@@ -90,9 +90,10 @@ static void emit_superblock(struct iqt_emit *e)
     const struct iqt_format *f = e->plan->format;
     const bool is_float = f->decode == IQT_DECODE_FLOAT;
 
-    iqt_emit_open(e, "for (size_t b = 0; b < k / %u; b++, xq += %u, xs += %u)",
+    iqt_emit_open(e,
+                  "for (size_t b = 0; b < k / %u; b++, xq += %u, xs += %u, starts += %u)",
                   f->superblock, f->superblock * (is_float ? 4u : 1u),
-                  f->superblock / 32u);
+                  f->superblock / 32u, f->superblock / 4u);
     if (!is_float)
         emit_scale_variables(e);
     iqt_emit_line(e, "UNROLL");
@@ -120,13 +121,13 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
     e->lanes = lanes;
     const struct iqt_format *f = e->plan->format;
     const bool packed = e->plan->layout == IQT_LAYOUT_PACKED;
-    const uint32_t chains = WIDEST / e->lanes;
+    const uint32_t chains = iqt_host_chains(e);
 
     iqt_emit_line(
         e, "static void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
     iqt_emit_open(
         e,
-        "                 const struct iqt_xs *xs, size_t ahead, uint32_t cols, float out[R][N])");
+        "                 const struct iqt_xs *xs, const int32_t *starts, size_t ahead, uint32_t cols, float out[R][N])");
     iqt_emit_line(e, "vfloats sum[R][N][%u];", chains);
     iqt_emit_line(e, "float d[R];");
     if (iqt_has_min(f))
@@ -156,11 +157,13 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
     iqt_emit_close(e);
     iqt_emit_close(e);
     emit_superblock(e);
-    iqt_emit_line(e, "(void)at; (void)d; (void)cols;");
+    iqt_emit_line(e, "(void)at; (void)d; (void)cols; (void)starts;");
     iqt_emit_line(e, "for (int r = 0; r < R; r++)");
     iqt_emit_line(e, "    for (uint32_t c = 0; c < COLS; c++)");
     iqt_emit_line(e, "        out[r][c] = sum_f(%s);",
-                  chains == 2 ? "add_f(sum[r][c][0], sum[r][c][1])" : "sum[r][c][0]");
+                  chains == 2 ? "add_f(sum[r][c][0], sum[r][c][1])"
+                              : "add_f(add_f(sum[r][c][0], sum[r][c][2]), "
+                                "add_f(sum[r][c][1], sum[r][c][3]))");
     iqt_emit_close(e);
 }
 
@@ -238,14 +241,14 @@ static const char *const entry[] = {
     "            const uint32_t at = first + r < end ? first + r : end - 1;",
     "            row[r] = a->w + p->w_base + (size_t)at * p->row_bytes;",
     "        }",
-    "        dots(row, k, (const uint8_t *)a->xq, a->xs, ahead, p->cols, value);",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, a->starts, ahead, p->cols, value);",
     "#if GATED",
     "        float gate[R][N];",
     "        for (uint32_t r = 0; r < R; r++) {",
     "            const uint32_t at = first + r < end ? first + r : end - 1;",
     "            row[r] = a->gate + p->gate_base + (size_t)at * p->row_bytes;",
     "        }",
-    "        dots(row, k, (const uint8_t *)a->xq, a->xs, ahead, p->cols, gate);",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, a->starts, ahead, p->cols, gate);",
     "#endif",
     "        for (uint32_t i = first; i < end && i < first + R; i++)",
     "            for (uint32_t c = 0; c < COLS; c++) {",

@@ -5,6 +5,11 @@
 
 #include "codegen/emit.h"
 
+/* Sums that are added to in turn, so that none waits for the one before: of 128 weights. */
+static inline uint32_t iqt_host_chains(const struct iqt_emit *e)
+{
+    return 128 / e->lanes;
+}
 /* The weights of a vector (e->lanes) from weight i of the superblock. */
 void iqt_emit_host_block(struct iqt_emit *e, uint32_t i);
 /* left, the field of weight i as a scalar, right. */

@@ -160,6 +160,13 @@ static void emit_parts(const struct iqt_emit *e, const struct iqt_place p[4],
         iqt_buf_printf(out, same ? "quarters(%s)" : "load64(%s)", first);
         return;
     }
+    if (same_vector(p[0], p[1], 0) && same_vector(p[2], p[3], 0)) {
+        char second[64];
+
+        iqt_host_address(e, p[2], second);
+        iqt_buf_printf(out, "halves(%s, %s)", first, second);
+        return;
+    }
     iqt_buf_printf(out, "join(");
     emit_pair(e, p, out);
     iqt_buf_printf(out, ", ");
@@ -397,10 +404,10 @@ static void emit_weights(struct iqt_emit *e, uint32_t i)
 /* One column: scales of weights and of x are multiplied for a superblock at once. */
 static void emit_one_column(struct iqt_emit *e, uint32_t i)
 {
-    const uint32_t chain = i / e->lanes % (64 / e->lanes);
+    const uint32_t chain = i / e->lanes % iqt_host_chains(e);
 
     iqt_emit_line(e, "const vbytes x = load%u(xq + %u);", e->lanes, i);
-    iqt_emit_line(e, "const vints from = start(x);");
+    iqt_emit_line(e, "const vints from = start(starts + %u);", i / 4);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     emit_weights(e, i);
@@ -412,24 +419,23 @@ static void emit_one_column(struct iqt_emit *e, uint32_t i)
 /* Many columns: all that depends on weights alone comes before them. */
 static void emit_columns(struct iqt_emit *e, uint32_t i)
 {
-    const uint32_t chain = i / e->lanes % (64 / e->lanes);
+    const uint32_t chain = i / e->lanes % iqt_host_chains(e);
 
     iqt_emit_line(e, "vbytes v[R];");
-    iqt_emit_line(e, "vints from[R];");
     iqt_emit_line(e, "vfloats by[R];");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     emit_weights(e, i);
     iqt_emit_line(e, "v[r] = value;");
-    iqt_emit_line(e, "from[r] = start_many(value);");
     emit_spread(e, "by[r]", "scale[r]", i);
     iqt_emit_close(e);
     iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
     iqt_emit_line(e, "const vbytes x = load%u(xq + c * k + %u);", e->lanes, i);
+    iqt_emit_line(e, "const vints from = start(starts + (c * k + %u) / 4);", i);
     iqt_emit_line(e, "const vfloats dx = load_dx(xs + c * (k / 32) + %u);", i / 32);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
-    iqt_emit_line(e, "const vints products = dot_many(v[r], x, from[r]);");
+    iqt_emit_line(e, "const vints products = dot(v[r], x, from);");
     iqt_emit_line(e, "sum[r][c][%u] = fma_i(mul_f(by[r], dx), products, sum[r][c][%u]);",
                   chain, chain);
 }

@@ -18,6 +18,7 @@ struct iqt_host_args {
     const uint8_t *w, *gate;
     const void *xq;
     const struct iqt_xs *xs;
+    const int32_t *starts;
     const float *bias, *gate_bias, *residual;
     float *y;
     struct iqt_params p;

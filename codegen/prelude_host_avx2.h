@@ -141,9 +141,9 @@ FN uint32_t word_bits(const uint8_t *p, int bit)
     return (uint32_t)_mm_movemask_epi8(signs);
 }
 
-FN vints start(vbytes x)
+FN vints start(const int32_t *starts)
 {
-    (void)x;
+    (void)starts;
     return _mm256_setzero_si256();
 }
 
@@ -157,16 +157,6 @@ FN vints dot(vbytes v, vbytes x, vints from)
     (void)from;
     return _mm256_madd_epi16(_mm256_maddubs_epi16(a, s), _mm256_set1_epi16(1));
 #endif
-}
-
-FN vints start_many(vbytes v)
-{
-    return start(v);
-}
-
-FN vints dot_many(vbytes v, vbytes x, vints from)
-{
-    return dot(v, x, from);
 }
 
 FN vfloats zero_f(void)

@@ -1,8 +1,7 @@
 /* Vectors of the host dialect for AVX-512 with VNNI and VBMI: 64 weights at once, for formats with superblocks
  * of 256, which have BLOCKS blocks. Pasted into their host texts under #if WIDE.
  *
- * dot() multiplies unsigned by signed bytes: with one column values have BIAS added, and start() is what that is too
- * much. */
+ * dot() multiplies unsigned by signed bytes: values have BIAS added, and start() takes off what that is too much. */
 #include <immintrin.h>
 
 typedef __m512i vbytes;
@@ -24,7 +23,7 @@ typedef __m512 vscales;
 #define MORE_LANES(v) (v)
 #endif
 
-#define BIAS (N == 1 ? 128 : 0)
+#define BIAS 128
 #define T(v) (int8_t)((v) + BIAS)
 
 FN float f16(const uint8_t *p)
@@ -63,6 +62,13 @@ FN vbytes join(__m256i a, __m256i b)
 FN vbytes quarters(const uint8_t *p)
 {
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+/* 16 bytes twice, and 16 others twice. */
+FN vbytes halves(const uint8_t *a, const uint8_t *b)
+{
+    return _mm512_mask_broadcast_i32x4(quarters(a), 0xff00,
+                                       _mm_loadu_si128((const __m128i *)(const void *)b));
 }
 
 /* Bytes of each quarter shifted right by a .. d, masked, then shifted left by to. */
@@ -169,28 +175,16 @@ FN vbytes magnitude(vbytes v, vbytes sign)
 
 /* ---- Products ---- */
 
-/* -128 times the sums of 4 of x. */
-FN vints start(vbytes x)
+/* What dot() begins with. */
+FN vints start(const int32_t *starts)
 {
-    const vbytes less = _mm512_sub_epi8(_mm512_setzero_si512(), x);
-    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(-128), less);
+    return load64((const uint8_t *)starts);
 }
 
 /* Sums of 4 products each. */
 FN vints dot(vbytes v, vbytes x, vints from)
 {
     return _mm512_dpbusd_epi32(from, v, x);
-}
-
-/* The same for many columns: x gets the bias instead, and the sums of weights are what that is too much. */
-FN vints start_many(vbytes v)
-{
-    return start(v);
-}
-
-FN vints dot_many(vbytes v, vbytes x, vints from)
-{
-    return _mm512_dpbusd_epi32(from, _mm512_xor_si512(x, _mm512_set1_epi8(-128)), v);
 }
 
 FN vfloats zero_f(void)
@@ -201,6 +195,11 @@ FN vfloats zero_f(void)
 FN vfloats set_f(float a)
 {
     return _mm512_set1_ps(a);
+}
+
+FN vfloats add_f(vfloats a, vfloats b)
+{
+    return _mm512_add_ps(a, b);
 }
 
 FN vfloats mul_f(vfloats a, vfloats b)

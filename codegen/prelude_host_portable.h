@@ -142,10 +142,10 @@ FN uint32_t word_bits(const uint8_t *p, int bit)
     return bits;
 }
 
-FN vints start(vbytes x)
+FN vints start(const int32_t *starts)
 {
     const vints zero = { { 0 } };
-    (void)x;
+    (void)starts;
     return zero;
 }
 
@@ -153,16 +153,6 @@ FN vints dot(vbytes v, vbytes x, vints s)
 {
     LANES(32, i) s.i[i / 4] += (int8_t)v.b[i] * (int8_t)x.b[i];
     return s;
-}
-
-FN vints start_many(vbytes v)
-{
-    return start(v);
-}
-
-FN vints dot_many(vbytes v, vbytes x, vints from)
-{
-    return dot(v, x, from);
 }
 
 FN vfloats set_f(float a)

@@ -14,6 +14,15 @@ struct iqt_xs {
     int16_t sum[2];
 };
 
+/* On the CPU there is more of them, behind the scales of all vectors: for each four activations -128 times their sum,
+ * which is what a product of bytes has too much if 128 was added to the weights. */
+enum { IQT_X_STARTS = IQT_X_BLOCK / 4, IQT_X_START = -128 };
+static inline size_t iqt_xs_bytes(size_t activations, bool starts)
+{
+    return activations / IQT_X_BLOCK *
+           (sizeof(struct iqt_xs) + (starts ? IQT_X_STARTS * sizeof(int32_t) : 0));
+}
+
 /* Quantizes k activations (k a multiple of 32): q[k], s[k / 32].
  *   bits = largest |x| as an unsigned integer; amax = that as a float
  *   amax < 1e-30:        d = 0, q = 0
@@ -39,7 +48,7 @@ enum iqt_binding {
     IQT_BIND_W,         /* weights */
     IQT_BIND_GATE,      /* gate weights, or W again */
     IQT_BIND_XQ,        /* int8 [n][k], float16 [n][k] or float [n][k] */
-    IQT_BIND_XS,        /* struct iqt_xs [n][k / 32] */
+    IQT_BIND_XS,        /* struct iqt_xs [n][k / 32]; CPU: and the starts */
     IQT_BIND_BIAS,      /* float [m] */
     IQT_BIND_GATE_BIAS, /* float [m] */
     IQT_BIND_RESIDUAL,  /* float, n vectors y_stride apart */
@@ -155,6 +164,7 @@ struct iqt_host_args {
     const uint8_t *w, *gate;
     const void *xq;
     const struct iqt_xs *xs;
+    const int32_t *starts; /* [n][k / 4] */
     const float *bias, *gate_bias, *residual;
     float *y;
     struct iqt_params p;

@@ -125,7 +125,7 @@ static void place_buffers(struct iqt_call *call)
     call->up_bytes = at;
     if (call->made) {
         call->xq_at = place(call, &at, activations * call->made->bytes);
-        call->xs_at = place(call, &at, activations / IQT_X_BLOCK * sizeof(struct iqt_xs));
+        call->xs_at = place(call, &at, iqt_call_xs_bytes(call->q->dev, activations));
     }
     for (struct iqt_pass *p = call->q->pass; p < end; p++)
         if (p->built->plan.split > 1)

@@ -60,28 +60,40 @@ static void quantize_block(const float *x, int8_t *q, struct iqt_xs *s)
     s->sum[1] = (int16_t)round_half(x + 16, 127.0f / amax, q + 16);
 }
 
+static void find_starts(const int8_t *q, int32_t *start)
+{
+    for (size_t i = 0; i < IQT_X_STARTS; i++, q += 4)
+        start[i] = IQT_X_START * (q[0] + q[1] + q[2] + q[3]);
+}
+
 struct job {
     const float *x;
     size_t x_stride, blocks; /* blocks of a vector */
     int8_t *q;
     struct iqt_xs *s;
+    int32_t *start;
 };
 
 static void quantize_slice(void *user, size_t begin, size_t count)
 {
     const struct job *j = user;
 
-    for (size_t i = begin; i < begin + count; i++)
+    for (size_t i = begin; i < begin + count; i++) {
         quantize_block(j->x + i / j->blocks * j->x_stride + i % j->blocks * IQT_X_BLOCK,
                        j->q + i * IQT_X_BLOCK, j->s + i);
+        find_starts(j->q + i * IQT_X_BLOCK, j->start + i * IQT_X_STARTS);
+    }
 }
 
 void iqt_cpu_quantize(struct iqt_pool *pool, const float *x, size_t x_stride, size_t k,
-                      uint32_t cols, int8_t *q, struct iqt_xs *s)
+                      uint32_t cols, int8_t *q, struct iqt_xs *s, int32_t *start)
 {
-    struct job job = {
-        .x = x, .x_stride = x_stride, .blocks = k / IQT_X_BLOCK, .q = q, .s = s
-    };
+    struct job job = { .x = x,
+                       .x_stride = x_stride,
+                       .blocks = k / IQT_X_BLOCK,
+                       .q = q,
+                       .s = s,
+                       .start = start };
 
     iqt_pool_run(pool, quantize_slice, &job, job.blocks * cols, 64);
 }

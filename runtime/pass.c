@@ -118,8 +118,7 @@ static struct iqt_slice slice_xq(const struct iqt_call *call)
 static struct iqt_slice slice_xs(const struct iqt_call *call)
 {
     return scratch_slice(call, call->xs_at,
-                         (uint64_t)call->n * call->k / IQT_X_BLOCK *
-                             sizeof(struct iqt_xs));
+                         iqt_call_xs_bytes(call->q->dev, (uint64_t)call->n * call->k));
 }
 
 enum iqt_status iqt_queue_activations(struct iqt_queue *q, enum iqt_helper helper,

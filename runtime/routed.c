@@ -168,7 +168,7 @@ static void place_buffers(struct host_call *h)
         h->gate_bias_at = place(h, &at, bias_bytes(h));
     h->up_bytes = at;
     h->xq_at = place(h, &at, activations);
-    h->xs_at = place(h, &at, activations / IQT_X_BLOCK * sizeof(struct iqt_xs));
+    h->xs_at = place(h, &at, iqt_call_xs_bytes(h->q->dev, activations));
     h->y_at = place(h, &at, (uint64_t)h->c.jobs * h->c.w->m * sizeof(float));
     h->bytes = at;
 }
@@ -238,8 +238,8 @@ static enum iqt_status launch_experts(const struct host_call *h, size_t begin, s
                       slice(h, h->ids_at, (uint64_t)h->c.jobs * sizeof(int32_t)),
                   [IQT_BIND_Y] =
                       slice(h, h->y_at, (uint64_t)h->c.jobs * h->c.w->m * sizeof(float)),
-                  [IQT_BIND_XS] = slice(
-                      h, h->xs_at, activations / IQT_X_BLOCK * sizeof(struct iqt_xs)) },
+                  [IQT_BIND_XS] =
+                      slice(h, h->xs_at, iqt_call_xs_bytes(h->q->dev, activations)) },
     };
 
     params.y_stride = params.rows; /* in scratch */
@@ -264,7 +264,7 @@ static enum iqt_status launch_all(const struct host_call *h)
         IQT_TRY(iqt_queue_activations(
             h->q, IQT_HELPER_QUANTIZE, slice(h, h->x_at, activations * sizeof(float)),
             h->c.w->k, h->c.vectors, slice(h, h->xq_at, activations),
-            slice(h, h->xs_at, activations / IQT_X_BLOCK * sizeof(struct iqt_xs))));
+            slice(h, h->xs_at, iqt_call_xs_bytes(h->q->dev, activations))));
     for (size_t begin = 0; begin < experts; begin += reach)
         IQT_TRY(
             launch_experts(h, begin, experts - begin < reach ? experts : begin + reach));

@@ -69,6 +69,13 @@ struct iqt_device {
     struct iqt_stream *upload;
 };
 
+/* The XS buffer of a call. */
+static inline uint64_t iqt_call_xs_bytes(const struct iqt_device *dev,
+                                         uint64_t activations)
+{
+    return iqt_xs_bytes(activations, dev->backend->dialect == IQT_DIALECT_HOST);
+}
+
 struct iqt_pass;
 
 struct iqt_queue {

@@ -151,6 +151,7 @@ static void run_host(struct problem *p, const struct iqt_plan *plan, const char 
     uint8_t *rows = calloc(M + 1, row_bytes);
     int8_t *q = malloc(N * K);
     struct iqt_xs *xs = malloc(N * K / 32 * sizeof(*xs));
+    int32_t *starts = malloc(N * K / 4 * sizeof(*starts));
 
     iqt_packing_init(&packing, &made);
     if (plan->layout == IQT_LAYOUT_PACKED)
@@ -159,6 +160,8 @@ static void run_host(struct problem *p, const struct iqt_plan *plan, const char 
         memcpy(rows, p->rows, M * row_bytes);
     for (size_t c = 0; c < N; c++)
         iqt_quantize_ref(p->x + c * K, K, q + c * K, xs + c * K / 32);
+    for (size_t i = 0; i < N * K / 4; i++)
+        starts[i] = -128 * (q[4 * i] + q[4 * i + 1] + q[4 * i + 2] + q[4 * i + 3]);
     snprintf(path, sizeof(path), "%s/kernel.so", dir);
     iqt_kernel_symbol(plan, symbol);
     void *library = dlopen(path, RTLD_NOW);
@@ -171,6 +174,7 @@ static void run_host(struct problem *p, const struct iqt_plan *plan, const char 
                                     .gate = rows,
                                     .xq = q,
                                     .xs = xs,
+                                    .starts = starts,
                                     .y = p->y,
                                     .p = { .rows = M,
                                            .k = K,
@@ -183,6 +187,7 @@ static void run_host(struct problem *p, const struct iqt_plan *plan, const char 
     free(rows);
     free(q);
     free(xs);
+    free(starts);
 }
 
 static void check_host(enum iqt_layout layout, const char *isa, const char *flags)

@@ -386,10 +386,17 @@ static void compare_quantizers(struct iqt_pool *pool, const float *x, size_t str
     const size_t blocks = cols * k / IQT_X_BLOCK;
     int8_t *q = malloc(2 * cols * k);
     struct iqt_xs *s = malloc(2 * blocks * sizeof *s);
+    int32_t *start = malloc(cols * k * sizeof *start);
 
-    if (!q || !s)
+    if (!q || !s || !start)
         abort();
-    iqt_cpu_quantize(pool, x, stride, k, cols, q, s);
+    iqt_cpu_quantize(pool, x, stride, k, cols, q, s, start);
+    for (size_t i = 0; i < cols * k / 4; i++) {
+        const int8_t *four = q + 4 * i;
+        const int32_t want = -128 * (four[0] + four[1] + four[2] + four[3]);
+
+        check_true(start[i] == want, "start %zu: %d, expected %d", i, start[i], want);
+    }
     for (uint32_t c = 0; c < cols; c++)
         iqt_quantize_ref(x + c * stride, k, q + cols * k + c * k,
                          s + blocks + c * k / IQT_X_BLOCK);
@@ -405,6 +412,7 @@ static void compare_quantizers(struct iqt_pool *pool, const float *x, size_t str
     }
     free(q);
     free(s);
+    free(start);
 }
 
 static void test_quantizer(void)
