@@ -5,10 +5,11 @@
 
 #include "codegen/emit.h"
 
-/* Sums that are added to in turn, so that none waits for the one before: of 128 weights. */
+/* Sums that are added to in turn, so that none waits for the one before: of 128 weights. Many columns have enough
+ * others to go on with. */
 static inline uint32_t iqt_host_chains(const struct iqt_emit *e)
 {
-    return 128 / e->lanes;
+    return (e->plan->n == 1 ? 128 : 64) / e->lanes;
 }
 /* The weights of a vector (e->lanes) from weight i of the superblock. */
 void iqt_emit_host_block(struct iqt_emit *e, uint32_t i);
@@ -32,8 +33,8 @@ void iqt_host_address(const struct iqt_emit *e, struct iqt_place place, char out
 void iqt_emit_host_scales(struct iqt_emit *e);
 uint32_t iqt_host_scale_groups(const struct iqt_emit *e);
 bool iqt_host_has_rests(const struct iqt_emit *e);
-/* How blocks are shifted. Of sums, which is less work: except where a value and its shift cancel, so that little or
- * nothing would be left of the rounding of both. */
+/* How blocks are shifted. Of sums, which is less work: except with many columns, and where a value and its shift cancel,
+ * so that the rounding of both would be left. */
 enum iqt_shifts { IQT_SHIFTS_NONE, IQT_SHIFTS_OF_SUMS, IQT_SHIFTS_OF_VALUES };
 enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e);
 /* factor[r][]: scale[r][] times the scales of x, of one column. */

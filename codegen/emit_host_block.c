@@ -422,20 +422,21 @@ static void emit_columns(struct iqt_emit *e, uint32_t i)
     const uint32_t chain = i / e->lanes % iqt_host_chains(e);
 
     iqt_emit_line(e, "vbytes v[R];");
+    iqt_emit_line(e, "vints from[R];");
     iqt_emit_line(e, "vfloats by[R];");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
     emit_weights(e, i);
     iqt_emit_line(e, "v[r] = value;");
+    iqt_emit_line(e, "from[r] = start_many(value);");
     emit_spread(e, "by[r]", "scale[r]", i);
     iqt_emit_close(e);
     iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
     iqt_emit_line(e, "const vbytes x = load%u(xq + c * k + %u);", e->lanes, i);
-    iqt_emit_line(e, "const vints from = start(starts + (c * k + %u) / 4);", i);
     iqt_emit_line(e, "const vfloats dx = load_dx(xs + c * (k / 32) + %u);", i / 32);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (int r = 0; r < R; r++)");
-    iqt_emit_line(e, "const vints products = dot(v[r], x, from);");
+    iqt_emit_line(e, "const vints products = dot_many(v[r], x, from[r]);");
     iqt_emit_line(e, "sum[r][c][%u] = fma_i(mul_f(by[r], dx), products, sum[r][c][%u]);",
                   chain, chain);
 }

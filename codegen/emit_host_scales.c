@@ -145,6 +145,10 @@ static void emit_levels(struct iqt_emit *e, const struct iqt_scale *scale,
     const bool affine = !scale->table && !scale->is_signed;
     uint32_t weights;
 
+    if (iqt_field_empty(&scale->raw)) {
+        iqt_emit_line(e, "const vlevels level = set_levels(%d);", scale->add);
+        return;
+    }
     if (b && affine && find_weights(b, scale->mul, &weights)) {
         iqt_emit_line(e, "vlevels level = weigh(bytes, 0x%xu, %d);", weights, scale->add);
     } else if (b && find_weights(b, 1, &weights)) {
@@ -203,6 +207,8 @@ enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e)
 
     if (f->decode != IQT_DECODE_CODEBOOK || c->dim != 1 || iqt_field_empty(&f->shift))
         return IQT_SHIFTS_NONE;
+    if (e->plan->n > 1)
+        return IQT_SHIFTS_OF_VALUES;
     for (uint32_t i = 0; i < c->count; i++)
         if (4 * abs(c->value[i] + c->shift) < abs(c->value[i]))
             return IQT_SHIFTS_OF_VALUES;

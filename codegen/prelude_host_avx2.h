@@ -159,6 +159,17 @@ FN vints dot(vbytes v, vbytes x, vints from)
 #endif
 }
 
+FN vints start_many(vbytes v)
+{
+    (void)v;
+    return _mm256_setzero_si256();
+}
+
+FN vints dot_many(vbytes v, vbytes x, vints from)
+{
+    return dot(v, x, from);
+}
+
 FN vfloats zero_f(void)
 {
     return _mm256_setzero_ps();

@@ -1,7 +1,8 @@
 /* Vectors of the host dialect for AVX-512 with VNNI and VBMI: 64 weights at once, for formats with superblocks
  * of 256, which have BLOCKS blocks. Pasted into their host texts under #if WIDE.
  *
- * dot() multiplies unsigned by signed bytes: values have BIAS added, and start() takes off what that is too much. */
+ * dot() multiplies unsigned by signed bytes: with one column values have BIAS added, and start() takes off what that is
+ * too much. */
 #include <immintrin.h>
 
 typedef __m512i vbytes;
@@ -23,7 +24,7 @@ typedef __m512 vscales;
 #define MORE_LANES(v) (v)
 #endif
 
-#define BIAS 128
+#define BIAS (N == 1 ? 128 : 0)
 #define T(v) (int8_t)((v) + BIAS)
 
 FN float f16(const uint8_t *p)
@@ -185,6 +186,19 @@ FN vints start(const int32_t *starts)
 FN vints dot(vbytes v, vbytes x, vints from)
 {
     return _mm512_dpbusd_epi32(from, v, x);
+}
+
+/* For many columns, whose starts the first cache level does not hold: x gets the bias instead, and the sums of weights
+ * are what that is too much. */
+FN vints start_many(vbytes v)
+{
+    const vbytes less = _mm512_sub_epi8(_mm512_setzero_si512(), v);
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(-128), less);
+}
+
+FN vints dot_many(vbytes v, vbytes x, vints from)
+{
+    return dot(_mm512_xor_si512(x, _mm512_set1_epi8(-128)), v, from);
 }
 
 FN vfloats zero_f(void)

@@ -155,6 +155,17 @@ FN vints dot(vbytes v, vbytes x, vints s)
     return s;
 }
 
+FN vints start_many(vbytes v)
+{
+    (void)v;
+    return start(NULL);
+}
+
+FN vints dot_many(vbytes v, vbytes x, vints from)
+{
+    return dot(v, x, from);
+}
+
 FN vfloats set_f(float a)
 {
     vfloats v;
