@@ -199,17 +199,15 @@ struct trellis_trials {
     float first[5], more[IQT_MORE];
     uint32_t firsts, mores;
     struct iqt_reach lowest,
-        highest;    /* of first[], which are parts of the way; or none: values */
-    float margin;   /* see struct iqt_effort */
-    uint32_t tries; /* and there */
+        highest; /* of first[], which are parts of the way; or none: values */
+    struct iqt_estimate estimate; /* or this in place of trials */
+    float margin, doubt;          /* see struct iqt_effort */
+    uint32_t tries;               /* and there */
 };
 /* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
  * to gain. */
 static const struct trellis_trials trellis_trials[][3] = {
-    [IQT_QUALITY_DEFAULT] = { { .first = { 96 },
-                                .firsts = 1,
-                                .margin = 0.1f,
-                                .tries = 1 },
+    [IQT_QUALITY_DEFAULT] = { { .estimate = { 39, 115 }, .margin = 0.1f, .doubt = 0.3f },
                               { .first = { 0.5f, 0.25f, 0.75f, 0, 1 },
                                 .firsts = 5,
                                 .lowest = { 31, 66, 76 },
@@ -222,7 +220,7 @@ static const struct trellis_trials trellis_trials[][3] = {
                                 .highest = { 41, 80, 113 },
                                 .margin = 0.15f,
                                 .tries = 2 } },
-    [IQT_QUALITY_FAST] = { { .first = { 96 }, .firsts = 1, .margin = 0.1f, .tries = 1 },
+    [IQT_QUALITY_FAST] = { { .estimate = { 39, 115 }, .margin = 0.1f, .doubt = 0.5f },
                            { .first = { 90 },
                              .firsts = 1,
                              .more = { 75, 105 },
@@ -272,7 +270,9 @@ static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
     }
     for (uint32_t i = 0; i < list->mores; i++)
         e->more[e->mores++] = list->more[i];
+    e->estimate = list->estimate;
     e->effort.margin = list->margin;
+    e->effort.doubt = list->doubt;
     e->effort.tries = list->tries;
 }
 
