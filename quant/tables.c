@@ -204,10 +204,11 @@ struct trellis_trials {
     float margin, doubt;          /* see struct iqt_effort */
     uint32_t tries;               /* and there */
 };
-/* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
+/* By quality: groups of eight with few seeds and with many, magnitudes of eight, groups of four. The more bits a weight has, the more there is
  * to gain. */
-static const struct trellis_trials trellis_trials[][3] = {
-    [IQT_QUALITY_DEFAULT] = { { .estimate = { 39, 115 }, .margin = 0.1f, .doubt = 0.3f },
+static const struct trellis_trials trellis_trials[][4] = {
+    [IQT_QUALITY_DEFAULT] = { { .estimate = { 39, 115 }, .margin = 0.1f, .doubt = 0.2f },
+                              { .estimate = { 39, 115 }, .margin = 0.1f, .doubt = 0.3f },
                               { .first = { 0.5f, 0.25f, 0.75f, 0, 1 },
                                 .firsts = 5,
                                 .lowest = { 31, 66, 76 },
@@ -221,6 +222,7 @@ static const struct trellis_trials trellis_trials[][3] = {
                                 .margin = 0.15f,
                                 .tries = 2 } },
     [IQT_QUALITY_FAST] = { { .estimate = { 39, 115 }, .margin = 0.1f, .doubt = 0.5f },
+                           { .estimate = { 39, 115 }, .margin = 0.1f, .doubt = 0.5f },
                            { .first = { 90 },
                              .firsts = 1,
                              .more = { 75, 105 },
@@ -234,6 +236,12 @@ static const struct trellis_trials trellis_trials[][3] = {
                              .margin = 0.5f,
                              .tries = 1 } },
     [IQT_QUALITY_BEST] = { { .first = { 72, 84, 96, 108 },
+                             .firsts = 4,
+                             .more = { 90, 102, 116 },
+                             .mores = 3,
+                             .margin = 1,
+                             .tries = 3 },
+                           { .first = { 72, 84, 96, 108 },
                              .firsts = 4,
                              .more = { 90, 102, 116 },
                              .mores = 3,
@@ -256,9 +264,11 @@ static const struct trellis_trials trellis_trials[][3] = {
 static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
 {
     const struct iqt_trellis *t = e->format->trellis;
-    const struct trellis_trials *list = &trellis_trials[quality][t->group == 4  ? 2
-                                                                 : t->magnitude ? 1
-                                                                                : 0];
+    const uint32_t kind = t->group == 4                          ? 3
+                          : t->magnitude                         ? 2
+                          : iqt_seed_count(e->format) > 1u << 13 ? 1
+                                                                 : 0;
+    const struct trellis_trials *list = &trellis_trials[quality][kind];
 
     for (uint32_t i = 0; i < list->firsts; i++)
         for (uint32_t n = 0; n < (t->magnitude ? 1 : 2); n++)
