@@ -53,6 +53,21 @@ struct settling {
     struct iqt_choice choice[2]; /* by table */
 };
 
+/* What another level may lose up to each group. Whoever has an estimate tries levels that are far behind, too. */
+static void allow(struct settling *s, const float *lost)
+{
+    const struct iqt_encoder *e = s->g->e;
+
+    for (uint32_t i = 0; i < IQT_GROUPS; i++)
+        s->most[i] = s->least * 1.0001f; /* sums in another order */
+    if (e->estimate.spread > 0)
+        for (uint32_t i = 0; i < e->format->block / e->format->trellis->group; i++) {
+            const float most = lost[i] + e->effort.margin * s->least;
+
+            s->most[i] = most < s->most[i] ? most : s->most[i];
+        }
+}
+
 static void try_level(struct settling *s, uint32_t level, bool shift)
 {
     const struct iqt_encoder *e = s->g->e;
@@ -62,13 +77,38 @@ static void try_level(struct settling *s, uint32_t level, bool shift)
     if (sums.loss >= s->least)
         return;
     s->least = sums.loss;
-    for (uint32_t i = 0; i < IQT_GROUPS; i++) /* sums in another order */
-        s->most[i] = sums.loss * 1.0001f;
+    allow(s, s->choice[shift].lost);
     s->block->level = level;
     s->block->shift = shift;
     s->block->picked_at = scale;
     memcpy(s->block->point, s->choice[shift].point, sizeof s->block->point);
     memcpy(s->value, s->choice[shift].value, sizeof s->value);
+}
+
+/* The nearest level, and the next one where that is little farther. */
+static void try_nearest(struct settling *s, double wanted, bool shift)
+{
+    const struct iqt_encoder *e = s->g->e;
+    const uint32_t middle = level_nearest(e, wanted);
+    const double off = wanted - e->level[middle].value;
+    const uint32_t next = off > 0 ? middle + 1 : middle - 1;
+
+    try_level(s, middle, shift);
+    if (next < e->levels &&
+        fabs(off) >=
+            e->effort.doubt * fabs((double)e->level[next].value - e->level[middle].value))
+        try_level(s, next, shift);
+}
+
+/* With the sign that was best, then with the other one. */
+static void try_signs(struct settling *s, double wanted, bool shift)
+{
+    struct iqt_choice *choice = &s->choice[shift];
+
+    try_nearest(s, wanted, shift);
+    for (uint32_t i = 0; i < IQT_GROUPS; i++)
+        choice->point[i] = UINT32_MAX;
+    try_nearest(s, -wanted, shift);
 }
 
 /* The best of the levels around the wanted scale, with either table; first the table that was best. */
@@ -94,7 +134,9 @@ static void settle_block(const struct iqt_group *g, size_t b, uint32_t tries)
         s.choice[!old].point[i] = UINT32_MAX;
     }
     s.choice[0].most = s.choice[1].most = s.most;
-    for (uint32_t n = 0; n < e->shifts; n++)
+    for (uint32_t n = 0; n < e->shifts && e->estimate.spread > 0; n++)
+        try_signs(&s, wanted, n == 0 ? old : !old);
+    for (uint32_t n = 0; n < e->shifts && !(e->estimate.spread > 0); n++)
         for (uint32_t level = first; level <= last && level < e->levels; level++)
             try_level(&s, level, n == 0 ? old : !old);
     sum_up(e, &s.goal, s.value, k);

@@ -54,6 +54,14 @@ struct iqt_effort {
     /* A trial of seeds ends where the groups so far lost more than those of the best trial, by this share of what
      * all of that one lost. */
     float margin;
+    /* Where scales are estimated: the level next to the nearest is tried, too, where the wanted one is so much of the way to
+     * it. */
+    float doubt;
+};
+
+/* A block's scale from its shape: what stands for the root of its mean square, and for its largest weight at most. */
+struct iqt_estimate {
+    float spread, end; /* spread 0: scales are searched */
 };
 
 /* A value that follows how far the largest weight of a block stands out: its share of that, between two bounds. */
@@ -91,6 +99,7 @@ struct iqt_encoder {
 
     /* Search starts where the largest weight would have a value of the table trial_shift[i]: trial[i] of the way from the
      * lowest to the highest that suit the block, and the sign of trial[i]. */
+    struct iqt_estimate estimate;
     struct iqt_reach lowest, highest;
     float trial[IQT_TRIALS];
     bool trial_shift[IQT_TRIALS];

@@ -199,68 +199,74 @@ struct trellis_trials {
     float first[5], more[IQT_MORE];
     uint32_t firsts, mores;
     struct iqt_reach lowest,
-        highest;    /* of first[], which are parts of the way; or none: values */
-    float margin;   /* see struct iqt_effort */
-    uint32_t tries; /* and there */
+        highest; /* of first[], which are parts of the way; or none: values */
+    struct iqt_estimate estimate; /* or this in place of trials */
+    float margin, doubt;          /* see struct iqt_effort */
+    uint32_t tries;               /* and there */
 };
-/* By quality: groups of eight, magnitudes of eight, groups of four. The more bits a weight has, the more there is
- * to gain. */
-static const struct trellis_trials trellis_trials[][3] = {
-    [IQT_QUALITY_DEFAULT] = { { .first = { 96 },
-                                .firsts = 1,
-                                .margin = 0.1f,
-                                .tries = 1 },
-                              { .first = { 0.5f, 0.25f, 0.75f, 0, 1 },
-                                .firsts = 5,
-                                .lowest = { 31, 66, 76 },
-                                .highest = { 41, 85, 113 },
-                                .margin = 0.3f,
-                                .tries = 2 },
-                              { .first = { 0.5f, 0.25f, 0.75f, 0, 1 },
-                                .firsts = 5,
-                                .lowest = { 30, 60, 74 },
-                                .highest = { 41, 80, 113 },
-                                .margin = 0.15f,
-                                .tries = 2 } },
-    [IQT_QUALITY_FAST] = { { .first = { 96 }, .firsts = 1, .margin = 0.1f, .tries = 1 },
-                           { .first = { 90 },
-                             .firsts = 1,
-                             .more = { 75, 105 },
-                             .mores = 2,
-                             .margin = 0.2f,
-                             .tries = 1 },
-                           { .first = { 90 },
-                             .firsts = 1,
-                             .more = { 75, 105 },
-                             .mores = 2,
-                             .margin = 0.5f,
-                             .tries = 1 } },
-    [IQT_QUALITY_BEST] = { { .first = { 72, 84, 96, 108 },
-                             .firsts = 4,
-                             .more = { 90, 102, 116 },
-                             .mores = 3,
-                             .margin = 1,
-                             .tries = 3 },
-                           { .first = { 72, 84, 96, 108 },
-                             .firsts = 4,
-                             .more = { 64, 78, 90, 102, 116 },
-                             .mores = 5,
-                             .margin = 1,
-                             .tries = 3 },
-                           { .first = { 72, 84, 96, 108 },
-                             .firsts = 4,
-                             .more = { 64, 78, 90, 102, 116 },
-                             .mores = 5,
-                             .margin = 1,
-                             .tries = 3 } },
+static const struct trellis_trials signs_few = { .estimate = { 39, 115 },
+                                                 .margin = 0.1f,
+                                                 .doubt = 0.2f };
+static const struct trellis_trials signs_many = { .estimate = { 39, 115 },
+                                                  .margin = 0.1f,
+                                                  .doubt = 0.4f };
+static const struct trellis_trials signs_fast = { .estimate = { 39, 115 },
+                                                  .margin = 0.1f,
+                                                  .doubt = 0.5f };
+static const struct trellis_trials signs_best = { .first = { 72, 84, 96, 108 },
+                                                  .firsts = 4,
+                                                  .more = { 90, 102, 116 },
+                                                  .mores = 3,
+                                                  .margin = 1,
+                                                  .tries = 3 };
+static const struct trellis_trials sizes_default = { .first = { 0.5f, 0.25f, 0.75f, 0,
+                                                                1 },
+                                                     .firsts = 5,
+                                                     .lowest = { 31, 66, 76 },
+                                                     .highest = { 41, 85, 113 },
+                                                     .margin = 0.3f,
+                                                     .tries = 2 };
+static const struct trellis_trials sizes_fast = { .first = { 90 },
+                                                  .firsts = 1,
+                                                  .more = { 75, 105 },
+                                                  .mores = 2,
+                                                  .margin = 0.2f,
+                                                  .tries = 1 };
+static const struct trellis_trials fours_default = { .first = { 0.5f, 0.25f, 0.75f, 0,
+                                                                1 },
+                                                     .firsts = 5,
+                                                     .lowest = { 30, 60, 74 },
+                                                     .highest = { 41, 80, 113 },
+                                                     .margin = 0.15f,
+                                                     .tries = 2 };
+static const struct trellis_trials fours_fast = { .first = { 90 },
+                                                  .firsts = 1,
+                                                  .more = { 75, 105 },
+                                                  .mores = 2,
+                                                  .margin = 0.5f,
+                                                  .tries = 1 };
+static const struct trellis_trials others_best = { .first = { 72, 84, 96, 108 },
+                                                   .firsts = 4,
+                                                   .more = { 64, 78, 90, 102, 116 },
+                                                   .mores = 5,
+                                                   .margin = 1,
+                                                   .tries = 3 };
+/* By quality: groups of eight with few seeds and with many, magnitudes of eight, groups of four. The more bits a weight
+ * has, the more there is to gain. */
+static const struct trellis_trials *const trellis_trials[][4] = {
+    [IQT_QUALITY_DEFAULT] = { &signs_few, &signs_many, &sizes_default, &fours_default },
+    [IQT_QUALITY_FAST] = { &signs_fast, &signs_fast, &sizes_fast, &fours_fast },
+    [IQT_QUALITY_BEST] = { &signs_best, &signs_best, &others_best, &others_best },
 };
 
 static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
 {
     const struct iqt_trellis *t = e->format->trellis;
-    const struct trellis_trials *list = &trellis_trials[quality][t->group == 4  ? 2
-                                                                 : t->magnitude ? 1
-                                                                                : 0];
+    const uint32_t kind = t->group == 4                          ? 3
+                          : t->magnitude                         ? 2
+                          : iqt_seed_count(e->format) > 1u << 13 ? 1
+                                                                 : 0;
+    const struct trellis_trials *list = trellis_trials[quality][kind];
 
     for (uint32_t i = 0; i < list->firsts; i++)
         for (uint32_t n = 0; n < (t->magnitude ? 1 : 2); n++)
@@ -272,7 +278,9 @@ static void list_trellis_trials(struct iqt_encoder *e, enum iqt_quality quality)
     }
     for (uint32_t i = 0; i < list->mores; i++)
         e->more[e->mores++] = list->more[i];
+    e->estimate = list->estimate;
     e->effort.margin = list->margin;
+    e->effort.doubt = list->doubt;
     e->effort.tries = list->tries;
 }
 
