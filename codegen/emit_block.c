@@ -4,6 +4,7 @@
  * the layout: equal plans give equal bits. */
 #include "codegen/emit_block.h"
 
+#include "codegen/emit_coop.h"
 #include "codegen/emit_floats.h"
 #include "kernels/tile.h"
 
@@ -58,7 +59,7 @@ static uint32_t parts(const struct iqt_plan *p)
 
 /* Words of the group of seed for a dot product instruction; args: what state() takes. The magnitude gets
  * the sign bit's sign: it is turned around, (s ^ m) + (m & 1), where the signs of the sum and of the bit
- * differ. */
+ * differ. Matrices have no second word for the addition. */
 static void emit_trellis_dot(struct iqt_emit *e, uint32_t i, const char *args)
 {
     const struct iqt_format *f = e->plan->format;
@@ -77,6 +78,13 @@ static void emit_trellis_dot(struct iqt_emit *e, uint32_t i, const char *args)
         iqt_expr_tops(e, &f->sign, i + 4 * j, expr);
         iqt_emit_line(e, "sum = sums%u(%s);", j, args);
         iqt_emit_line(e, "turn = (sum ^ %s) & 0x80808080u;", expr);
+        if (iqt_plan_is_coop(e->plan)) {
+            iqt_emit_line(e,
+                          "v[r * 8u + %uu] = add_bytes(sum ^ (turn << 1) - (turn >> 7), "
+                          "turn >> 7);",
+                          word);
+            continue;
+        }
         iqt_emit_line(e, "v[r * 16u + %uu] = sum ^ (turn << 1) - (turn >> 7);", 2 * word);
         iqt_emit_line(e, "v[r * 16u + %uu] = turn >> 7;", 2 * word + 1);
     }
@@ -131,7 +139,7 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
     const struct iqt_field seed = seed_field(e->plan, &whole);
 
     iqt_expr_field(e, &seed, i, expr);
-    if (e->plan->compute == IQT_COMPUTE_DOT) /* its states add the constant */
+    if (iqt_plan_has_dot(e->plan)) /* its states add the constant */
         iqt_emit_line(e, "seed = %s;", expr);
     else
         iqt_emit_line(e, "seed = (%s) + %uu;", expr, t->seed_add);
@@ -139,7 +147,7 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
         iqt_expr_field(e, &f->shift, i, expr);
         iqt_emit_line(e, "seed += (%s) * %uu;", expr, t->shift_add);
     }
-    if (e->plan->compute == IQT_COMPUTE_DOT) {
+    if (iqt_plan_has_dot(e->plan)) {
         snprintf(args, sizeof args, "seed, low, %uu", 24 - emit_low(e, i));
         emit_trellis_dot(e, i, args);
         return;
@@ -170,9 +178,9 @@ static void emit_values(struct iqt_emit *e, uint32_t i)
     char codes[IQT_EXPR_BYTES];
 
     if (f->decode == IQT_DECODE_TRELLIS) {
-        iqt_emit_line(e, parts(e->plan) > 1 ? "uint seed, low, sum, turn;"
-                         : e->plan->compute == IQT_COMPUTE_DOT ? "uint seed, low;"
-                                                               : "uint seed;");
+        iqt_emit_line(e, !iqt_plan_has_dot(e->plan) ? "uint seed;"
+                         : f->trellis->magnitude    ? "uint seed, low, sum, turn;"
+                                                    : "uint seed, low;");
         for (uint32_t g = 0; g < 32; g += f->trellis->group)
             emit_trellis_group(e, i + g);
         return;
@@ -389,7 +397,10 @@ static void emit_coded_block(struct iqt_emit *e, uint32_t block)
         emit_block_fields(e, 32 * block);
         iqt_emit_close(e);
     }
-    emit_columns(e, block);
+    if (iqt_plan_is_coop(e->plan))
+        iqt_emit_coop_block(e, block);
+    else
+        emit_columns(e, block);
     iqt_emit_close(e);
 }
 

@@ -333,7 +333,7 @@ void iqt_emit_lookup(struct iqt_emit *e)
     if (e->plan->layout == IQT_LAYOUT_PACKED &&
         iqt_packing_is_topped(&e->places->packing))
         emit_tops(e);
-    if (f->decode == IQT_DECODE_TRELLIS && e->plan->compute == IQT_COMPUTE_DOT)
+    if (f->decode == IQT_DECODE_TRELLIS && iqt_plan_has_dot(e->plan))
         emit_trellis_dot(e);
     else if (f->decode == IQT_DECODE_TRELLIS)
         emit_trellis(e);

@@ -1,0 +1,63 @@
+/* Cooperative matrices for devices without: types and functions of the names that kernels use, as
+ * GLSL_KHR_cooperative_matrix describes them, in place of iqt_coop_types. 32 threads of a workgroup are a
+ * subgroup. A matrix of int8 is where it was loaded from: kernels must not write there before it has been
+ * multiplied. A matrix of int32 lies in registers, element 32 i + lane of the rows one after the other. The loop
+ * of a product has an end that compilers do not know, or lavapipe takes minutes over what it unrolls. */
+#ifndef IQT_TESTS_COOP_EMULATED_H
+#define IQT_TESTS_COOP_EMULATED_H
+
+static const char coop_emulated[] =
+    "#define UNIT (gl_LocalInvocationID.x / 32u)\n"
+    "#define UNITS (THREADS / 32u)\n"
+    "#define LANE (gl_LocalInvocationID.x % 32u)\n"
+    "struct MAT_A { uint at, step, layout_; };\n"
+    "struct MAT_B { uint at, step, layout_; };\n"
+    "struct MAT_C { int e[8]; };\n"
+    "#define CLEAR(m) for (uint j_ = 0u; j_ < 8u; j_++) m.e[j_] = 0\n"
+    "#define ELEMENTS(m) 8u\n"
+    "#define ELEMENT(m, i) m.e[i]\n"
+    "#define ROW(i) ((LANE + 32u * (i)) / 16u)\n"
+    "#define COLUMN(i) (LANE % 16u)\n"
+    "#define gl_CooperativeMatrixLayoutRowMajor 0u\n"
+    "#define gl_CooperativeMatrixLayoutColumnMajor 1u\n"
+    "#define coopMatLoad(m, from, at, step, order) load_##from(m, at, step, order)\n"
+    "#define coopMatStore(m, to, at, step, order) store_##to(m, at, step, order)\n"
+    "uint place(uint at, uint step, uint order, uint row, uint column, uint unit)\n"
+    "{\n"
+    "    uint along = order == 0u ? column : row, across = order == 0u ? row : column;\n"
+    "    return (at + across * step) * unit + along;\n"
+    "}\n"
+    "void load_a(out MAT_A m, uint at, uint step, uint order) { m = MAT_A(at, step, order); }\n"
+    "void load_b(out MAT_B m, uint at, uint step, uint order) { m = MAT_B(at, step, order); }\n"
+    "#define INTS(from) \\\n"
+    "    void load_##from(out MAT_C m, uint at, uint step, uint order) \\\n"
+    "    { \\\n"
+    "        for (uint i = 0u; i < 8u; i++) { \\\n"
+    "            uint w = place(at, step, order, ROW(i), COLUMN(i), 4u); \\\n"
+    "            m.e[i] = int(from[w / 4u][w % 4u]); \\\n"
+    "        } \\\n"
+    "    }\n"
+    "INTS(a)\n"
+    "INTS(rows4)\n"
+    "INTS(columns4)\n"
+    "void store_a(MAT_C m, uint at, uint step, uint order)\n"
+    "{\n"
+    "    for (uint i = 0u; i < 8u; i++) {\n"
+    "        uint w = place(at, step, order, ROW(i), COLUMN(i), 4u);\n"
+    "        a[w / 4u][w % 4u] = uint(m.e[i]);\n"
+    "    }\n"
+    "}\n"
+    "int byte_of(uvec4 v, uint i) { return bitfieldExtract(int(v[i / 4u]), int(i % 4u) * 8, 8); }\n"
+    "MAT_C coopMatMulAdd(MAT_A x, MAT_B y, MAT_C sum)\n"
+    "{\n"
+    "    for (uint i = 0u; i < 8u; i++)\n"
+    "        for (uint k = 0u; k < DEPTH + (p.rows >> 31); k++) {\n"
+    "            uint from_a = place(x.at, x.step, x.layout_, ROW(i), k, 16u);\n"
+    "            uint from_b = place(y.at, y.step, y.layout_, k, COLUMN(i), 16u);\n"
+    "            sum.e[i] += byte_of(a[from_a / 16u], from_a % 16u) *\n"
+    "                        byte_of(b[from_b / 16u], from_b % 16u);\n"
+    "        }\n"
+    "    return sum;\n"
+    "}\n";
+
+#endif
