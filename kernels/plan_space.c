@@ -82,8 +82,8 @@ static void add_mma(struct listing *l, struct iqt_plan plan)
 /* Cooperative matrices, where a device has them. */
 static void add_coop(struct listing *l, struct iqt_plan plan)
 {
-    static const uint16_t rows[] = { 16, 32, 64 }, threads[] = { 4, 8, 16 },
-                          spans[] = { 32, 64, 128 };
+    static const uint16_t rows[] = { 16, 32, 64 }, threads[] = { 2, 4, 8, 16 },
+                          spans[] = { 32, 64, 128, 256 };
 
     if (l->limits == NULL || !l->limits->mma || !iqt_coop_has(plan.format))
         return;
