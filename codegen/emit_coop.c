@@ -15,7 +15,9 @@ static uint32_t prefixes(const struct iqt_emit *e)
     return e->plan->op == IQT_OP_GATED ? 2 : 1;
 }
 
-/* What a matrix is. UNIT: the subgroup's number. */
+/* What a matrix is. UNIT: the subgroup's number. GLSL's own accesses to shared memory become, beside matrices, each
+ * available or visible by itself (the Vulkan memory model), and drivers wait for each of them. So these say only
+ * that they are not private, 0x20, and the barrier makes all of them available and visible. */
 const char iqt_coop_types[] =
     "#extension GL_EXT_shader_explicit_arithmetic_types_int8 : require\n"
     "#extension GL_KHR_shader_subgroup_basic : require\n"
@@ -28,24 +30,46 @@ const char iqt_coop_types[] =
     "#define MAT_C coopmat<int, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>\n"
     "#define CLEAR(m) m = MAT_C(0)\n"
     "#define ELEMENTS(m) m.length()\n"
-    "#define ELEMENT(m, i) m[i]\n";
+    "#define ELEMENT(m, i) m[i]\n"
+    "#define OP(number) spirv_instruction(id = number)\n"
+    "#define FROM spirv_by_reference\n"
+    "#define HOW spirv_literal uint how // the memory operands\n"
+    "OP(61) uint op_load(FROM uint p, HOW);\n"
+    "OP(61) int op_load_int(FROM int p, HOW);\n"
+    "OP(62) void op_store(FROM uvec4 p, uvec4 v, HOW);\n"
+    "OP(62) void op_store_word(FROM uint p, uint v, HOW);\n"
+    "OP(224) void op_barrier(uint execution, uint memory, uint semantics);\n"
+    "OP(4457) MAT_A op_load_a(FROM uvec4 p, int order, uint step, HOW);\n"
+    "OP(4457) MAT_B op_load_b(FROM uvec4 p, int order, uint step, HOW);\n"
+    "OP(4457) MAT_C op_load_c(FROM uvec4 p, int order, uint step, HOW);\n"
+    "OP(4458) void op_store_c(FROM uvec4 p, MAT_C m, int order, uint step, HOW);\n"
+    "#undef BARRIER // of the workgroup: acquires and releases its shared memory\n"
+    "#define BARRIER op_barrier(2u, 2u, 0x6108u)\n"
+    "#define GET(p) op_load(p, 0x20u)\n"
+    "#define GET_INT(p) op_load_int(p, 0x20u)\n"
+    "#define PUT(p, v) op_store(p, v, 0x20u)\n"
+    "#define PUT_WORD(p, v) op_store_word(p, v, 0x20u)\n"
+    "#define load_a(m, at, step, order) m = op_load_a(a[at], order, step, 0x20u)\n"
+    "#define load_b(m, at, step, order) m = op_load_b(b[at], order, step, 0x20u)\n"
+    "#define load_rows(m, at, step, order) m = op_load_c(rows4[at], order, step, 0x20u)\n"
+    "#define load_columns(m, at, step, order) \\\n"
+    "    m = op_load_c(columns4[at], order, step, 0x20u)\n"
+    "#define load_sums(m, at, step, order) m = op_load_c(a[at], order, step, 0x20u)\n"
+    "#define store_sums(m, at, step, order) op_store_c(a[at], m, order, step, 0x20u)\n";
 
 /* A matrix of floats has their bits in one of int32: then it is of the products' type, and element i is of the
- * same row and column in all of them. A row or a column of floats is repeated by a distance of 0 between them.
+ * same row and column in all of them. A row or a column of floats is repeated by a step of 0 between them.
  * Loads and stores begin at whole vectors of 16 bytes, and so do the rows or columns of a matrix. */
 static const char words[] =
-    "#define LOAD_A(m, at, step) \\\n"
-    "    coopMatLoad(m, a, at, step, gl_CooperativeMatrixLayoutRowMajor)\n"
-    "#define LOAD_B(m, at, step) \\\n"
-    "    coopMatLoad(m, b, at, step, gl_CooperativeMatrixLayoutColumnMajor)\n"
+    "#define ROW_MAJOR gl_CooperativeMatrixLayoutRowMajor\n"
+    "#define COLUMN_MAJOR gl_CooperativeMatrixLayoutColumnMajor\n"
+    "#define LOAD_A(m, at, step) load_a(m, at, step, ROW_MAJOR)\n"
+    "#define LOAD_B(m, at, step) load_b(m, at, step, COLUMN_MAJOR)\n"
     "#define MULTIPLY(ma, mb, mc) mc = coopMatMulAdd(ma, mb, mc)\n"
-    "#define LOAD_ROWS(m, at) \\\n"
-    "    coopMatLoad(m, rows4, at, 0u, gl_CooperativeMatrixLayoutColumnMajor)\n"
-    "#define LOAD_COLUMNS(m, at) \\\n"
-    "    coopMatLoad(m, columns4, at, 0u, gl_CooperativeMatrixLayoutRowMajor)\n"
-    "#define LOAD_SUMS(m, at) coopMatLoad(m, a, at, 4u, gl_CooperativeMatrixLayoutRowMajor)\n"
-    "#define STORE_SUMS(m, at) \\\n"
-    "    coopMatStore(m, a, at, 4u, gl_CooperativeMatrixLayoutRowMajor)\n";
+    "#define LOAD_ROWS(m, at) load_rows(m, at, 0u, COLUMN_MAJOR)\n"
+    "#define LOAD_COLUMNS(m, at) load_columns(m, at, 0u, ROW_MAJOR)\n"
+    "#define LOAD_SUMS(m, at) load_sums(m, at, 4u, ROW_MAJOR)\n"
+    "#define STORE_SUMS(m, at) store_sums(m, at, 4u, ROW_MAJOR)\n";
 
 /* ---- Shared memory ---- */
 
@@ -79,7 +103,7 @@ static void emit_places(struct iqt_emit *e, const struct iqt_coop *c)
                   c->column_kinds);
 }
 
-void iqt_emit_coop_functions(struct iqt_emit *e)
+void iqt_emit_coop_begin(struct iqt_emit *e)
 {
     const struct iqt_coop c = iqt_coop_of(e->plan);
 
@@ -90,8 +114,14 @@ void iqt_emit_coop_functions(struct iqt_emit *e)
     iqt_emit_line(e, "#define SETS (G / 16u) // of rows");
     iqt_emit_line(e, "shared uvec4 a[%u], b[%u], rows4[%u], columns4[%u];", c.a, c.b,
                   c.rows, c.columns);
-    emit_places(e, &c);
     iqt_buf_printf(e->out, "%s%s", iqt_coop_types, words);
+}
+
+void iqt_emit_coop_functions(struct iqt_emit *e)
+{
+    const struct iqt_coop c = iqt_coop_of(e->plan);
+
+    emit_places(e, &c);
     /* Bytes, without carries between them. */
     iqt_emit_open(e, "uint add_bytes(uint x, uint y)");
     iqt_emit_line(e, "return ((x & 0x7f7f7f7fu) + (y & 0x7f7f7f7fu)) ^ ((x ^ y) & "
@@ -99,10 +129,10 @@ void iqt_emit_coop_functions(struct iqt_emit *e)
     iqt_emit_close(e);
     iqt_emit_line(e, "uint repeated(int x) { return uint(x & 255) * 0x01010101u; }");
     iqt_emit_open(e, "void set_row(uint i, float x)");
-    iqt_emit_line(e, "rows4[i / 4u][i %% 4u] = BITS_OF(x);");
+    iqt_emit_line(e, "PUT_WORD(rows4[i / 4u][i %% 4u], BITS_OF(x));");
     iqt_emit_close(e);
     iqt_emit_open(e, "void set_column(uint i, float x)");
-    iqt_emit_line(e, "columns4[i / 4u][i %% 4u] = BITS_OF(x);");
+    iqt_emit_line(e, "PUT_WORD(columns4[i / 4u][i %% 4u], BITS_OF(x));");
     iqt_emit_close(e);
 }
 
@@ -118,9 +148,9 @@ static void emit_half(struct iqt_emit *e, uint32_t block, uint32_t half, uint32_
                      ? "add_bytes(v[r * 8u + %uu], more%u)"
                      : "v[r * 8u + %uu]",
                  4 * half + i, entry);
-    iqt_emit_line(e, "a[A_AT(block + %uu, %uu, row)] =", block, half);
+    iqt_emit_line(e, "PUT(a[A_AT(block + %uu, %uu, row)],", block, half);
     iqt_emit_line(e, "    uvec4(%s, %s,", word[0], word[1]);
-    iqt_emit_line(e, "          %s, %s);", word[2], word[3]);
+    iqt_emit_line(e, "          %s, %s));", word[2], word[3]);
 }
 
 /* Shift bits go into the weights, so that nothing but a scale is left to apply. */
@@ -155,8 +185,8 @@ static void emit_x(struct iqt_emit *e, const struct iqt_coop *c)
     iqt_emit_line(e, "uint c = i / (BLOCKS * 2u), piece = i %% (BLOCKS * 2u);");
     iqt_emit_line(e, "uint col = c < p.cols ? c : p.cols - 1u;");
     iqt_emit_line(e, "if (piece < blocks * 2u)");
-    iqt_emit_line(e, "    b[B_AT(piece / 2u, piece %% 2u, c)] = xq4[col * (p.k / 16u) + "
-                     "base * (S / 16u) + piece];");
+    iqt_emit_line(e, "    PUT(b[B_AT(piece / 2u, piece %% 2u, c)], xq4[col * (p.k / 16u) "
+                     "+ base * (S / 16u) + piece]);");
     iqt_emit_close(e);
     iqt_emit_open(e, "for (uint i = tid; i < N * BLOCKS; i += THREADS)");
     iqt_emit_line(e, "uint c = i / BLOCKS, block = i %% BLOCKS;");
@@ -226,7 +256,8 @@ static void emit_terms(struct iqt_emit *e, const struct iqt_coop *c)
     iqt_emit_line(e, "LOAD_ROWS(rows, ROWS_AT(block, %s, 0u) / 4u + set * 4u);", half);
     emit_term(e, "rows", "float(ELEMENT(product[set], i))");
     if (c->row_kinds == 2) {
-        iqt_emit_line(e, "MAT_C least, less;");
+        iqt_emit_line(e, "MAT_C least;");
+        iqt_emit_line(e, "MAT_C less;");
         iqt_emit_line(e, "LOAD_ROWS(least, ROWS_AT(block, %s, 1u) / 4u + set * 4u);",
                       half);
         iqt_emit_line(e, "LOAD_COLUMNS(less, COLUMNS_AT(block, 1u + %s) / 4u);", half);

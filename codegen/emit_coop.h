@@ -6,7 +6,8 @@
 #include "codegen/emit.h"
 #include "kernels/coop.h"
 
-/* Shared memory and the words for matrices; after the table functions. */
+/* Shared memory and the words for matrices, before the table functions; places in it, behind them. */
+void iqt_emit_coop_begin(struct iqt_emit *e);
 void iqt_emit_coop_functions(struct iqt_emit *e);
 /* Inside of a span: a block of 32, decoded, goes to shared memory. */
 void iqt_emit_coop_block(struct iqt_emit *e, uint32_t block);

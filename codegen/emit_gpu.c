@@ -471,6 +471,7 @@ void iqt_emit_gpu(struct iqt_emit *e)
         iqt_emit_call_types(e);
     iqt_emit_interface(e);
     if (iqt_plan_is_coop(e->plan)) {
+        iqt_emit_coop_begin(e);
         iqt_emit_lookup(e);
         iqt_emit_coop_functions(e);
     } else if (mma) {

@@ -183,22 +183,17 @@ static const struct {
 
 /* ---- Planted faults ---- */
 
-#define ROW_MAJOR "gl_CooperativeMatrixLayoutRowMajor)"
-#define COLUMN_MAJOR "gl_CooperativeMatrixLayoutColumnMajor)"
-
 static const struct {
     const char *name, *from, *to;
     uint32_t depth; /* and 1000 where the second plan shows it */
 } faults[] = {
-    { "a_order", "(m, a, at, step, " ROW_MAJOR, "(m, a, at, step, " COLUMN_MAJOR, 16 },
-    { "b_order", "(m, b, at, step, " COLUMN_MAJOR, "(m, b, at, step, " ROW_MAJOR, 32 },
-    { "rows_order", "rows4, at, 0u, " COLUMN_MAJOR, "rows4, at, 0u, " ROW_MAJOR, 16 },
-    { "columns_order", "columns4, at, 0u, " ROW_MAJOR, "columns4, at, 0u, " COLUMN_MAJOR,
+    { "a_order", "load_a(m, at, step, ROW", "load_a(m, at, step, COLUMN", 16 },
+    { "b_order", "load_b(m, at, step, COLUMN", "load_b(m, at, step, ROW", 32 },
+    { "rows_order", "load_rows(m, at, 0u, COLUMN", "load_rows(m, at, 0u, ROW", 16 },
+    { "columns_order", "load_columns(m, at, 0u, ROW", "load_columns(m, at, 0u, COLUMN",
       16 },
-    { "sums_order", "coopMatStore(m, a, at, 4u, " ROW_MAJOR,
-      "coopMatStore(m, a, at, 4u, " COLUMN_MAJOR, 16 },
-    { "before_order", "coopMatLoad(m, a, at, 4u, " ROW_MAJOR,
-      "coopMatLoad(m, a, at, 4u, " COLUMN_MAJOR, 16 },
+    { "sums_order", "store_sums(m, at, 4u, ROW", "store_sums(m, at, 4u, COLUMN", 16 },
+    { "before_order", "load_sums(m, at, 4u, ROW", "load_sums(m, at, 4u, COLUMN", 16 },
     { "step", "#define A_STEP (DEPTH / 16u)", "#define A_STEP 1u", 32 },
     { "halves", "A_AT(block + 0u, 0u, row)", "A_AT(block + 0u, 1u, row)", 32 },
     { "column", "(h) * 17u + (column)", "(h) * 17u + (column) / 2u", 16 },
