@@ -6,6 +6,10 @@
 #ifndef IQT_TESTS_COOP_EMULATED_H
 #define IQT_TESTS_COOP_EMULATED_H
 
+#include "codegen/codegen.h"
+
+#include <string.h>
+
 static const char coop_emulated[] =
     "#define UNIT (gl_LocalInvocationID.x / 32u)\n"
     "#define UNITS (THREADS / 32u)\n"
@@ -61,5 +65,29 @@ static const char coop_emulated[] =
     "        }\n"
     "    return sum;\n"
     "}\n";
+
+static inline enum iqt_status coop_replace(struct iqt_buf *text, const char *from,
+                                           const char *to)
+{
+    const char *at = strstr(iqt_buf_text(text), from);
+    struct iqt_buf out = { 0 };
+
+    if (at == NULL)
+        return iqt_fail(IQT_ERR_ARG, "the text has no '%.60s'", from);
+    iqt_buf_append(&out, text->data, (size_t)(at - text->data));
+    iqt_buf_printf(&out, "%s%s", to, at + strlen(from));
+    iqt_buf_free(text);
+    *text = out;
+    return iqt_buf_check(text);
+}
+
+/* For struct iqt_hw.edit. */
+static inline enum iqt_status coop_emulate(void *user, struct iqt_buf *text)
+{
+    (void)user;
+    return strstr(iqt_buf_text(text), iqt_coop_types) == NULL
+               ? IQT_OK /* of another kind */
+               : coop_replace(text, iqt_coop_types, coop_emulated);
+}
 
 #endif

@@ -3,11 +3,14 @@
 #ifndef IQT_TESTS_PROBLEM_H
 #define IQT_TESTS_PROBLEM_H
 
+#include "kernels/coop.h"
 #include "kernels/layout.h"
 #include "kernels/tile_mma.h"
 #include "runtime/runtime.h"
 #include "runtime/verify.h"
+#include "runtime/vulkan_hw.h"
 #include "tests/check.h"
+#include "tests/coop_emulated.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -348,19 +351,44 @@ static inline void for_each_format(struct targets *all, const char *name, size_t
             }
 }
 
+/* Vulkan's matrices are emulated, one format in four. */
+static inline bool has_unit(const struct target *t, const struct iqt_format *f,
+                            size_t number)
+{
+    return t->dev->backend->dialect == IQT_DIALECT_GLSL
+               ? iqt_coop_has(f) && is_drawn(t, number, 4)
+               : iqt_mma_lane_of(f, t->dev->backend->dialect) != NULL;
+}
+
+static inline void targets_emulate(struct targets *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        struct iqt_device *dev = all->at[i].dev;
+
+        if (dev->backend != &iqt_backend_vulkan || dev->limits.mma ||
+            !dev->hw->gpu.has.dot_product)
+            continue;
+        dev->hw->edit = coop_emulate;
+        dev->hw->gpu.depth = check_seed() % 2 ? 16 : 32;
+        dev->limits.mma = true;
+    }
+}
+
 /* The same for a drawn plan for matrix units of each format. */
 typedef void (*unit_fn)(struct target *t, const struct iqt_plan *plan);
 
 static inline void for_each_unit(struct targets *all, const char *name, enum iqt_op op,
                                  unit_fn fn)
 {
+    size_t number = 0;
+
+    targets_emulate(all);
     for (size_t i = 0; i < all->count; i++)
         for (const struct iqt_format *f = iqt_formats; f->name; f++) {
             struct target *t = &all->at[i];
             struct iqt_plan plan;
 
-            if (!t->dev->limits.mma ||
-                iqt_mma_lane_of(f, t->dev->backend->dialect) == NULL ||
+            if (!t->dev->limits.mma || !has_unit(t, f, number++) ||
                 !check_begin("%s.%s.%s", name, t->name, f->name))
                 continue;
             if (problem_unit_plan(t, f, op, &plan))

@@ -16,20 +16,6 @@ struct edit {
     const char *from, *to; /* NULL: no fault */
 };
 
-static enum iqt_status replace(struct iqt_buf *text, const char *from, const char *to)
-{
-    const char *at = strstr(iqt_buf_text(text), from);
-    struct iqt_buf out = { 0 };
-
-    if (at == NULL)
-        return iqt_fail(IQT_ERR_ARG, "the text has no '%.60s'", from);
-    iqt_buf_append(&out, text->data, (size_t)(at - text->data));
-    iqt_buf_printf(&out, "%s%s", to, at + strlen(from));
-    iqt_buf_free(text);
-    *text = out;
-    return iqt_buf_check(text);
-}
-
 static enum iqt_status emulate(void *user, struct iqt_buf *text)
 {
     const struct edit *edit = user;
@@ -37,8 +23,8 @@ static enum iqt_status emulate(void *user, struct iqt_buf *text)
     if (strstr(iqt_buf_text(text), iqt_coop_types) == NULL)
         return IQT_OK; /* a helper */
     if (edit->from != NULL)
-        IQT_TRY(replace(text, edit->from, edit->to));
-    return replace(text, iqt_coop_types, coop_emulated);
+        IQT_TRY(coop_replace(text, edit->from, edit->to));
+    return coop_emulate(NULL, text);
 }
 
 /* ---- Products ---- */
