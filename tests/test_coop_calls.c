@@ -1,6 +1,6 @@
 /* Calls that take a tuned plan for cooperative matrices, emulated: several matrices of one format are one launch,
  * and rows in the middle of a matrix are theirs. */
-#include "tests/problem.h"
+#include "tests/problem_units.h"
 
 enum { MATRICES = 3, N = 6 };
 static const size_t rows[MATRICES] = { 70, 16, 33 };
