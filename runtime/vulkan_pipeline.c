@@ -100,6 +100,21 @@ static enum iqt_status subgroup_size(const struct iqt_hw *hw, const struct sourc
     return IQT_OK;
 }
 
+/* Matrices want full subgroups, of any size: the smallest, as the plan's rules have it. */
+static enum iqt_status matrix_subgroups(const struct iqt_hw *hw, const struct source *src,
+                                        uint32_t *out)
+{
+    const uint32_t size = hw->gpu.limits.subgroup_min;
+
+    if (hw->gpu.sized && src->threads > (uint64_t)size * hw->gpu.max_subgroups)
+        return iqt_fail(IQT_ERR_UNSUPPORTED,
+                        "%s: %u threads a workgroup; %s has up to %u subgroups of %u",
+                        src->name, src->threads, hw->gpu.info.name, hw->gpu.max_subgroups,
+                        size);
+    *out = size;
+    return IQT_OK;
+}
+
 static enum iqt_status create_pipeline(struct iqt_hw *hw, const struct source *src,
                                        VkShaderModule module, VkPipeline *out)
 {
@@ -126,7 +141,7 @@ static enum iqt_status create_pipeline(struct iqt_hw *hw, const struct source *s
     if (coop)
         info.stage.pSpecializationInfo = &depth;
     if (coop && hw->gpu.has.matrices) {
-        required.requiredSubgroupSize = hw->gpu.limits.subgroup_min;
+        IQT_TRY(matrix_subgroups(hw, src, &required.requiredSubgroupSize));
         info.stage.pNext = hw->gpu.sized ? &required : NULL;
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
