@@ -376,7 +376,10 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
     RULE(shared <= l->shared_bytes, "%u bytes of shared memory, the device has %u",
          shared, l->shared_bytes);
     RULE(p->compute != IQT_COMPUTE_MMA || l->mma,
-         "compute kind mma: the device has no int8 matrix unit");
+         "compute kind mma: the device has no %s",
+         p->dialect == IQT_DIALECT_GLSL
+             ? "cooperative matrices of 16 x 16 int8, 16 or 32 deep, in a subgroup"
+             : "int8 matrix unit");
     RULE(p->compute != IQT_COMPUTE_DOT || l->dot4,
          "compute kind dot: the device has no integer dot product instruction");
     RULE(p->reduce != IQT_REDUCE_SUBGROUP ||
