@@ -171,6 +171,19 @@ static void emit_four(struct iqt_emit *e, uint32_t i, uint32_t word)
     iqt_emit_line(e, "v[r * 8u + %uu] = negate(lut(%s), %s);", word, code, sign);
 }
 
+/* What shift bits add to codes where the table has the shifted values. */
+static void emit_shifted_codes(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_format *f = e->plan->format;
+    char expr[IQT_EXPR_BYTES];
+
+    for (uint32_t h = 0; h < 32u / f->block && iqt_coop_shifts_in_table(e->plan); h++) {
+        iqt_expr_field(e, &f->shift, i + h * f->block, expr);
+        iqt_emit_line(e, "uint up%u = (%s) != 0u ? 0x%08xu : 0u;", h, expr,
+                      f->codebook->count * 0x01010101u);
+    }
+}
+
 /* v[r * 8 ..]: the 32 weights from weight i of the span. */
 static void emit_values(struct iqt_emit *e, uint32_t i)
 {
@@ -200,10 +213,14 @@ static void emit_values(struct iqt_emit *e, uint32_t i)
             emit_four(e, i, word);
         return;
     }
+    emit_shifted_codes(e, i);
     for (uint32_t word = 0; word < 8; word++) {
         iqt_expr_codes(e, &f->code, i + 4 * word, 1, codes);
         if (f->decode == IQT_DECODE_LINEAR)
             emit_linear(e, word, codes);
+        else if (iqt_coop_shifts_in_table(e->plan))
+            iqt_emit_line(e, "v[r * 8u + %uu] = lut(%s | up%u);", word, codes,
+                          4 * word / f->block);
         else
             iqt_emit_line(e, "v[r * 8u + %uu] = lut(%s);", word, codes);
     }
@@ -242,7 +259,7 @@ static void emit_block_fields(struct iqt_emit *e, uint32_t i)
         } else {
             iqt_emit_line(e, "scale%u[r] = d[r];", h);
         }
-        if (iqt_emit_has_correction(f)) {
+        if (iqt_emit_has_correction(f) && !iqt_coop_shifts_in_table(e->plan)) {
             iqt_expr_field(e, &f->shift, weight, expr);
             iqt_emit_line(e, "shift%u[r] = int(%s) * %d%s;", h, expr, f->codebook->shift,
                           offset);
@@ -262,7 +279,7 @@ static void emit_declarations(struct iqt_emit *e)
         iqt_emit_line(e, "uint v[R * %uu];", 8 * parts(e->plan));
     for (uint32_t h = 0; h < 32u / f->block; h++) {
         iqt_emit_line(e, "float scale%u[R];", h);
-        if (iqt_emit_has_correction(f))
+        if (iqt_emit_has_correction(f) && !iqt_coop_shifts_in_table(e->plan))
             iqt_emit_line(e, "int shift%u[R];", h);
         if (iqt_has_min(f))
             iqt_emit_line(e, "float least%u[R];", h);

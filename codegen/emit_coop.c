@@ -138,15 +138,19 @@ void iqt_emit_coop_functions(struct iqt_emit *e)
 
 /* ---- A chunk ---- */
 
+static bool adds_shift(const struct iqt_plan *p)
+{
+    return iqt_emit_has_correction(p->format) && !iqt_coop_shifts_in_table(p);
+}
+
 static void emit_half(struct iqt_emit *e, uint32_t block, uint32_t half, uint32_t entry)
 {
     char word[4][64];
 
     for (uint32_t i = 0; i < 4; i++)
         snprintf(word[i], sizeof word[i],
-                 iqt_emit_has_correction(e->plan->format)
-                     ? "add_bytes(v[r * 8u + %uu], more%u)"
-                     : "v[r * 8u + %uu]",
+                 adds_shift(e->plan) ? "add_bytes(v[r * 8u + %uu], more%u)"
+                                     : "v[r * 8u + %uu]",
                  4 * half + i, entry);
     iqt_emit_line(e, "PUT(a[A_AT(block + %uu, %uu, row)],", block, half);
     iqt_emit_line(e, "    uvec4(%s, %s,", word[0], word[1]);
@@ -163,7 +167,7 @@ void iqt_emit_coop_block(struct iqt_emit *e, uint32_t block)
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     iqt_emit_line(e, "uint row = tid / T * R + r, block = lane * (S / 32u);");
     for (uint32_t h = 0; h < entries; h++) {
-        if (iqt_emit_has_correction(f))
+        if (adds_shift(e->plan))
             iqt_emit_line(e, "uint more%u = repeated(shift%u[r]);", h, h);
         iqt_emit_line(e, "set_row(ROWS_AT(block + %uu, %uu, 0u) + row, scale%u[r]);",
                       block, h, h);

@@ -53,7 +53,8 @@ static void emit_shmem(struct iqt_emit *e)
     const bool coop = iqt_plan_is_coop(e->plan);
     const char *t = coop ? "GET(table[" : "table[", *end = coop ? "])" : "]";
 
-    iqt_emit_line(e, "%s uint table[%u];", e->spell->shared, c->count);
+    iqt_emit_line(e, "%s uint table[%u];", e->spell->shared,
+                  iqt_coop_shifts_in_table(e->plan) ? 2u * c->count : c->count);
     if (c->dim == 4) {
         iqt_emit_line(e, "%suint lut(uint c) { return %sc%s; }", e->spell->function, t,
                       end);
@@ -170,6 +171,9 @@ void iqt_emit_lookup_fill(struct iqt_emit *e)
         iqt_emit_open(e, "if (tid == 0u)");
         for (uint32_t i = 0; i < c->count; i++)
             iqt_emit_line(e, "table[%u] = 0x%xu;", i, entry_of(c, i));
+        for (uint32_t i = 0; i < c->count && iqt_coop_shifts_in_table(e->plan); i++)
+            iqt_emit_line(e, "table[%u] = 0x%xu;", c->count + i,
+                          (uint32_t)(uint8_t)(c->value[i] + c->shift));
         iqt_emit_close(e);
     }
     iqt_emit_line(e, "BARRIER;");

@@ -17,6 +17,13 @@ bool iqt_coop_has(const struct iqt_format *f)
     return true;
 }
 
+bool iqt_coop_shifts_in_table(const struct iqt_plan *p)
+{
+    return iqt_plan_is_coop(p) && p->lookup == IQT_LOOKUP_SHMEM &&
+           p->format->codebook->dim == 1 && !iqt_field_empty(&p->format->shift) &&
+           p->format->codebook->count <= 16;
+}
+
 struct iqt_coop iqt_coop_of(const struct iqt_plan *p)
 {
     const uint32_t blocks = p->span / 32u, chunk = blocks * p->threads,

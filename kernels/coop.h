@@ -43,6 +43,9 @@ struct iqt_coop {
 };
 struct iqt_coop iqt_coop_of(const struct iqt_plan *p);
 
+/* Whether a shared table has the shifted values behind the others, so that the shift bit is a bit of the code: where
+ * both together are at most a word for each of 32 banks. */
+bool iqt_coop_shifts_in_table(const struct iqt_plan *p);
 /* Whether a format's weights, shifts included, are int8. */
 bool iqt_coop_has(const struct iqt_format *f);
 /* IQT_ERR_UNSUPPORTED says which rule is broken. subgroup: threads of the device's, 0: not known. */

@@ -367,7 +367,9 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
 {
     const uint32_t threads = iqt_plan_threads(p);
     const uint32_t table =
-        p->lookup == IQT_LOOKUP_SHMEM ? 4u * p->format->codebook->count : 0;
+        p->lookup != IQT_LOOKUP_SHMEM
+            ? 0
+            : 4u * p->format->codebook->count * (iqt_coop_shifts_in_table(p) ? 2u : 1u);
     const uint32_t scales = iqt_plan_shared_scales(p) ? 4 * 16 : 0;
     const uint32_t shared = reduction_bytes(p, l) + table + scales;
 

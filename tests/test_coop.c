@@ -184,8 +184,9 @@ static const struct {
     { "halves", "A_AT(block + 0u, 0u, row)", "A_AT(block + 0u, 1u, row)", 32 },
     { "column", "(h) * 17u + (column)", "(h) * 17u + (column) / 2u", 16 },
     { "zeros", "b[i] = uvec4(0u)", "b[i] = uvec4(0x01010101u)", 32 },
-    { "shift", "add_bytes(v[r * 8u + 6u], more1)", "v[r * 8u + 6u]", 16 },
-    { "carry", "^ y) & 0x80808080u", "^ y) & 0x00808080u", 16 },
+    { "shift", "add_bytes(v[r * 8u + 6u], more1)", "v[r * 8u + 6u]", 1016 },
+    { "up", " | up1", "", 16 },
+    { "carry", "^ y) & 0x80808080u", "^ y) & 0x00808080u", 1016 },
     { "set", "set * 16u)", "0u)", 16 },
     { "scale_set", "/ 4u + set * 4u);", "/ 4u);", 16 },
     { "dx", " * FLOAT_OF(uint(ELEMENT(dx, i)))", "", 16 },
@@ -197,10 +198,10 @@ static const struct {
       "for (uint block = UNIT", 16 },
 };
 
-/* Two sets of rows; a row that ends inside of a chunk. */
+/* Two sets of rows; a row that ends inside of a chunk, and shifts that are added. */
 static const char *const fault_plans[] = {
     "matvec.iq4_k.glsl.n16.g32.r1.t4.s64.v16.u1.k1.packed.mma.shmem.shmem",
-    "matvec.iq4_k.glsl.n16.g16.r1.t8.s64.v16.u1.k1.packed.mma.shmem.shmem",
+    "matvec.iq4_k.glsl.n16.g16.r1.t8.s64.v16.u1.k1.packed.mma.sel.shmem",
 };
 
 static void check_fault(const struct bench *b, size_t number)
