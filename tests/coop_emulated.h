@@ -2,7 +2,8 @@
  * GLSL_KHR_cooperative_matrix describes them, in place of iqt_coop_types. 32 threads of a workgroup are a
  * subgroup. A matrix of int8 is where it was loaded from: kernels must not write there before it has been
  * multiplied. A matrix of int32 lies in registers, element 32 i + lane of the rows one after the other. The loop
- * of a product has an end that compilers do not know, or lavapipe takes minutes over what it unrolls. */
+ * of a product has an end that compilers do not know, or lavapipe takes minutes over what it unrolls; it takes
+ * four at a time, because lavapipe ends all loops of a thread after 65535 turns. */
 #ifndef IQT_TESTS_COOP_EMULATED_H
 #define IQT_TESTS_COOP_EMULATED_H
 
@@ -54,15 +55,18 @@ static const char coop_emulated[] =
     "    }\n"
     "}\n"
     "int byte_of(uvec4 v, uint i) { return bitfieldExtract(int(v[i / 4u]), int(i % 4u) * 8, 8); }\n"
+    "int term(MAT_A x, MAT_B y, uint row, uint column, uint k)\n"
+    "{\n"
+    "    uint from_a = place(x.at, x.step, x.layout_, row, k, 16u);\n"
+    "    uint from_b = place(y.at, y.step, y.layout_, k, column, 16u);\n"
+    "    return byte_of(a[from_a / 16u], from_a % 16u) * byte_of(b[from_b / 16u], from_b % 16u);\n"
+    "}\n"
     "MAT_C coopMatMulAdd(MAT_A x, MAT_B y, MAT_C sum)\n"
     "{\n"
     "    for (uint i = 0u; i < 8u; i++)\n"
-    "        for (uint k = 0u; k < DEPTH + (p.rows >> 31); k++) {\n"
-    "            uint from_a = place(x.at, x.step, x.layout_, ROW(i), k, 16u);\n"
-    "            uint from_b = place(y.at, y.step, y.layout_, k, COLUMN(i), 16u);\n"
-    "            sum.e[i] += byte_of(a[from_a / 16u], from_a % 16u) *\n"
-    "                        byte_of(b[from_b / 16u], from_b % 16u);\n"
-    "        }\n"
+    "        for (uint k = 0u; k < DEPTH + (p.rows >> 31); k += 4u)\n"
+    "            sum.e[i] += term(x, y, ROW(i), COLUMN(i), k) + term(x, y, ROW(i), COLUMN(i), k + 1u) +\n"
+    "                        term(x, y, ROW(i), COLUMN(i), k + 2u) + term(x, y, ROW(i), COLUMN(i), k + 3u);\n"
     "    return sum;\n"
     "}\n";
 

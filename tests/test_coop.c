@@ -9,7 +9,7 @@
 
 #include <glob.h>
 
-enum { MOST = 512, K = 1280 };
+enum { MOST = 512, K = 768 };
 
 /* What the emulation and, planted, a fault make of a text. */
 struct edit {
