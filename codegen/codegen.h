@@ -12,6 +12,9 @@
 IQT_MUST_USE enum iqt_status iqt_emit_kernel(const struct iqt_plan *plan,
                                              struct iqt_buf *out);
 
+/* The part of a text for cooperative matrices that knows what they are: tests emulate it. */
+extern const char iqt_coop_types[];
+
 /* Several host kernels as one C text with one prelude, for embedding. */
 IQT_MUST_USE enum iqt_status iqt_emit_host_set(const struct iqt_plan *plans, size_t count,
                                                struct iqt_buf *out);

@@ -231,7 +231,7 @@ const char *iqt_spelling_sums(const struct iqt_plan *plan)
 {
     if (plan->dialect != IQT_DIALECT_GLSL)
         return "";
-    return plan->compute == IQT_COMPUTE_DOT ? glsl_dot_sums : glsl_sums;
+    return iqt_plan_has_dot(plan) ? glsl_dot_sums : glsl_sums;
 }
 
 const struct iqt_spelling *iqt_spelling_of(enum iqt_dialect d)

@@ -4,6 +4,7 @@
  * the layout: equal plans give equal bits. */
 #include "codegen/emit_block.h"
 
+#include "codegen/emit_coop.h"
 #include "codegen/emit_floats.h"
 #include "kernels/tile.h"
 
@@ -58,7 +59,7 @@ static uint32_t parts(const struct iqt_plan *p)
 
 /* Words of the group of seed for a dot product instruction; args: what state() takes. The magnitude gets
  * the sign bit's sign: it is turned around, (s ^ m) + (m & 1), where the signs of the sum and of the bit
- * differ. */
+ * differ. Matrices have no second word for the addition. */
 static void emit_trellis_dot(struct iqt_emit *e, uint32_t i, const char *args)
 {
     const struct iqt_format *f = e->plan->format;
@@ -77,6 +78,13 @@ static void emit_trellis_dot(struct iqt_emit *e, uint32_t i, const char *args)
         iqt_expr_tops(e, &f->sign, i + 4 * j, expr);
         iqt_emit_line(e, "sum = sums%u(%s);", j, args);
         iqt_emit_line(e, "turn = (sum ^ %s) & 0x80808080u;", expr);
+        if (iqt_plan_is_coop(e->plan)) {
+            iqt_emit_line(e,
+                          "v[r * 8u + %uu] = add_bytes(sum ^ (turn << 1) - (turn >> 7), "
+                          "turn >> 7);",
+                          word);
+            continue;
+        }
         iqt_emit_line(e, "v[r * 16u + %uu] = sum ^ (turn << 1) - (turn >> 7);", 2 * word);
         iqt_emit_line(e, "v[r * 16u + %uu] = turn >> 7;", 2 * word + 1);
     }
@@ -131,7 +139,7 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
     const struct iqt_field seed = seed_field(e->plan, &whole);
 
     iqt_expr_field(e, &seed, i, expr);
-    if (e->plan->compute == IQT_COMPUTE_DOT) /* its states add the constant */
+    if (iqt_plan_has_dot(e->plan)) /* its states add the constant */
         iqt_emit_line(e, "seed = %s;", expr);
     else
         iqt_emit_line(e, "seed = (%s) + %uu;", expr, t->seed_add);
@@ -139,7 +147,7 @@ static void emit_trellis_group(struct iqt_emit *e, uint32_t i)
         iqt_expr_field(e, &f->shift, i, expr);
         iqt_emit_line(e, "seed += (%s) * %uu;", expr, t->shift_add);
     }
-    if (e->plan->compute == IQT_COMPUTE_DOT) {
+    if (iqt_plan_has_dot(e->plan)) {
         snprintf(args, sizeof args, "seed, low, %uu", 24 - emit_low(e, i));
         emit_trellis_dot(e, i, args);
         return;
@@ -163,6 +171,19 @@ static void emit_four(struct iqt_emit *e, uint32_t i, uint32_t word)
     iqt_emit_line(e, "v[r * 8u + %uu] = negate(lut(%s), %s);", word, code, sign);
 }
 
+/* What shift bits add to codes where the table has the shifted values. */
+static void emit_shifted_codes(struct iqt_emit *e, uint32_t i)
+{
+    const struct iqt_format *f = e->plan->format;
+    char expr[IQT_EXPR_BYTES];
+
+    for (uint32_t h = 0; h < 32u / f->block && iqt_coop_shifts_in_table(e->plan); h++) {
+        iqt_expr_field(e, &f->shift, i + h * f->block, expr);
+        iqt_emit_line(e, "uint up%u = (%s) != 0u ? 0x%08xu : 0u;", h, expr,
+                      f->codebook->count * 0x01010101u);
+    }
+}
+
 /* v[r * 8 ..]: the 32 weights from weight i of the span. */
 static void emit_values(struct iqt_emit *e, uint32_t i)
 {
@@ -170,9 +191,9 @@ static void emit_values(struct iqt_emit *e, uint32_t i)
     char codes[IQT_EXPR_BYTES];
 
     if (f->decode == IQT_DECODE_TRELLIS) {
-        iqt_emit_line(e, parts(e->plan) > 1 ? "uint seed, low, sum, turn;"
-                         : e->plan->compute == IQT_COMPUTE_DOT ? "uint seed, low;"
-                                                               : "uint seed;");
+        iqt_emit_line(e, !iqt_plan_has_dot(e->plan) ? "uint seed;"
+                         : f->trellis->magnitude    ? "uint seed, low, sum, turn;"
+                                                    : "uint seed, low;");
         for (uint32_t g = 0; g < 32; g += f->trellis->group)
             emit_trellis_group(e, i + g);
         return;
@@ -192,10 +213,14 @@ static void emit_values(struct iqt_emit *e, uint32_t i)
             emit_four(e, i, word);
         return;
     }
+    emit_shifted_codes(e, i);
     for (uint32_t word = 0; word < 8; word++) {
         iqt_expr_codes(e, &f->code, i + 4 * word, 1, codes);
         if (f->decode == IQT_DECODE_LINEAR)
             emit_linear(e, word, codes);
+        else if (iqt_coop_shifts_in_table(e->plan))
+            iqt_emit_line(e, "v[r * 8u + %uu] = lut(%s | up%u);", word, codes,
+                          4 * word / f->block);
         else
             iqt_emit_line(e, "v[r * 8u + %uu] = lut(%s);", word, codes);
     }
@@ -234,7 +259,7 @@ static void emit_block_fields(struct iqt_emit *e, uint32_t i)
         } else {
             iqt_emit_line(e, "scale%u[r] = d[r];", h);
         }
-        if (iqt_emit_has_correction(f)) {
+        if (iqt_emit_has_correction(f) && !iqt_coop_shifts_in_table(e->plan)) {
             iqt_expr_field(e, &f->shift, weight, expr);
             iqt_emit_line(e, "shift%u[r] = int(%s) * %d%s;", h, expr, f->codebook->shift,
                           offset);
@@ -254,7 +279,7 @@ static void emit_declarations(struct iqt_emit *e)
         iqt_emit_line(e, "uint v[R * %uu];", 8 * parts(e->plan));
     for (uint32_t h = 0; h < 32u / f->block; h++) {
         iqt_emit_line(e, "float scale%u[R];", h);
-        if (iqt_emit_has_correction(f))
+        if (iqt_emit_has_correction(f) && !iqt_coop_shifts_in_table(e->plan))
             iqt_emit_line(e, "int shift%u[R];", h);
         if (iqt_has_min(f))
             iqt_emit_line(e, "float least%u[R];", h);
@@ -389,7 +414,10 @@ static void emit_coded_block(struct iqt_emit *e, uint32_t block)
         emit_block_fields(e, 32 * block);
         iqt_emit_close(e);
     }
-    emit_columns(e, block);
+    if (iqt_plan_is_coop(e->plan))
+        iqt_emit_coop_block(e, block);
+    else
+        emit_columns(e, block);
     iqt_emit_close(e);
 }
 

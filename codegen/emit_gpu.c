@@ -4,6 +4,7 @@
 
 #include "codegen/emit_block.h"
 #include "codegen/emit_call.h"
+#include "codegen/emit_coop.h"
 #include "codegen/emit_mma.h"
 #include "codegen/emit_tile.h"
 
@@ -82,7 +83,7 @@ static void emit_activation(struct iqt_emit *e)
 }
 
 /* Byte positions inside a row that depend on k. */
-static void emit_geometry(struct iqt_emit *e)
+void iqt_emit_geometry(struct iqt_emit *e)
 {
     const struct iqt_packing *packing = &e->places->packing;
 
@@ -96,10 +97,8 @@ static void emit_geometry(struct iqt_emit *e)
                       packing->format->superblock, packing->side_bytes);
 }
 
-static void emit_rows(struct iqt_emit *e)
+static void emit_row_at(struct iqt_emit *e)
 {
-    iqt_emit_line(e, "uint %s_row[R];", e->prefix);
-    iqt_emit_line(e, "float %s_sum[R * N];", e->prefix);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
     iqt_emit_line(
@@ -107,9 +106,22 @@ static void emit_rows(struct iqt_emit *e)
         "    %s_row[r] = p.%s_base + (first + r < p.rows ? first + r : p.rows - 1u) * "
         "p.row_bytes;",
         e->prefix, e->prefix);
+}
+
+static void emit_rows(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "uint %s_row[R];", e->prefix);
+    iqt_emit_line(e, "float %s_sum[R * N];", e->prefix);
+    emit_row_at(e);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (uint i = 0u; i < R * N; i++)");
     iqt_emit_line(e, "    %s_sum[i] = 0.0f;", e->prefix);
+}
+
+void iqt_emit_rows_only(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "uint %s_row[R];", e->prefix);
+    emit_row_at(e);
 }
 
 /* Loads the vectors of a span, for each row. */
@@ -131,7 +143,7 @@ static void emit_vectors(struct iqt_emit *e)
     iqt_emit_close(e);
 }
 
-static void emit_span(struct iqt_emit *e)
+void iqt_emit_span(struct iqt_emit *e)
 {
     const struct iqt_format *f = e->plan->format;
     const bool packed = e->plan->layout == IQT_LAYOUT_PACKED;
@@ -159,7 +171,7 @@ static void emit_spans(struct iqt_emit *e)
     emit_rows(e);
     iqt_emit_open(e, "for (uint u = %s; u < spans; u += %s)",
                   iqt_emit_first_span(e->plan), iqt_emit_span_step(e->plan));
-    emit_span(e);
+    iqt_emit_span(e);
     iqt_emit_close(e);
 }
 
@@ -397,7 +409,7 @@ static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
         iqt_emit_tile_geometry(e, tile);
     } else {
         iqt_emit_lookup_fill(e);
-        emit_geometry(e);
+        iqt_emit_geometry(e);
     }
     if (iqt_plan_columns(e->plan) == e->plan->n) {
         emit_sweep(e, tile, values);
@@ -458,7 +470,11 @@ void iqt_emit_gpu(struct iqt_emit *e)
     if (iqt_emit_covers_more(e->plan))
         iqt_emit_call_types(e);
     iqt_emit_interface(e);
-    if (mma) {
+    if (iqt_plan_is_coop(e->plan)) {
+        iqt_emit_coop_begin(e);
+        iqt_emit_lookup(e);
+        iqt_emit_coop_functions(e);
+    } else if (mma) {
         emit_mma_decoder(e, tile, &quarters);
     } else {
         emit_decoder(e, tile, &values);
@@ -466,7 +482,9 @@ void iqt_emit_gpu(struct iqt_emit *e)
     }
     emit_activation(e);
     iqt_emit_entry(e, symbol, "Params", iqt_plan_threads(e->plan));
-    if (mma)
+    if (iqt_plan_is_coop(e->plan))
+        iqt_emit_coop_body(e);
+    else if (mma)
         emit_mma_body(e, tile, &quarters);
     else
         emit_body(e, tile, &values);

@@ -2,6 +2,8 @@
  * byte permute; tables of scales; the trellis. */
 #include "codegen/emit.h"
 
+#include "kernels/coop.h"
+
 #include <stdio.h>
 
 /* Four consecutive table values as one word, lowest byte first. */
@@ -48,10 +50,14 @@ static void emit_sel(struct iqt_emit *e)
 static void emit_shmem(struct iqt_emit *e)
 {
     const struct iqt_codebook *c = e->plan->format->codebook;
+    const bool coop = iqt_plan_is_coop(e->plan);
+    const char *t = coop ? "GET(table[" : "table[", *end = coop ? "])" : "]";
 
-    iqt_emit_line(e, "%s uint table[%u];", e->spell->shared, c->count);
+    iqt_emit_line(e, "%s uint table[%u];", e->spell->shared,
+                  iqt_coop_shifts_in_table(e->plan) ? 2u * c->count : c->count);
     if (c->dim == 4) {
-        iqt_emit_line(e, "%suint lut(uint c) { return table[c]; }", e->spell->function);
+        iqt_emit_line(e, "%suint lut(uint c) { return %sc%s; }", e->spell->function, t,
+                      end);
         iqt_emit_line(
             e, "%suint negate(uint v, uint sign) { return (v ^ sign * 255u) + sign; }",
             e->spell->function);
@@ -59,18 +65,19 @@ static void emit_shmem(struct iqt_emit *e)
     }
     if (c->dim == 2) { /* an entry holds a pair; four codes give two words */
         iqt_emit_line(e,
-                      "%suint lut0(uint c) { return table[c & 255u] | "
-                      "table[c >> 8 & 255u] << 16; }",
-                      e->spell->function);
+                      "%suint lut0(uint c) { return %sc & 255u%s | "
+                      "%sc >> 8 & 255u%s << 16; }",
+                      e->spell->function, t, end, t, end);
         iqt_emit_line(e,
-                      "%suint lut1(uint c) { return table[c >> 16 & 255u] | "
-                      "table[c >> 24] << 16; }",
-                      e->spell->function);
+                      "%suint lut1(uint c) { return %sc >> 16 & 255u%s | "
+                      "%sc >> 24%s << 16; }",
+                      e->spell->function, t, end, t, end);
         return;
     }
     iqt_emit_open(e, "%suint lut(uint c)", e->spell->function);
-    iqt_emit_line(e, "return table[c & 255u] | table[c >> 8 & 255u] << 8 |");
-    iqt_emit_line(e, "       table[c >> 16 & 255u] << 16 | table[c >> 24] << 24;");
+    iqt_emit_line(e, "return %sc & 255u%s | %sc >> 8 & 255u%s << 8 |", t, end, t, end);
+    iqt_emit_line(e, "       %sc >> 16 & 255u%s << 16 | %sc >> 24%s << 24;", t, end, t,
+                  end);
     iqt_emit_close(e);
 }
 
@@ -164,6 +171,9 @@ void iqt_emit_lookup_fill(struct iqt_emit *e)
         iqt_emit_open(e, "if (tid == 0u)");
         for (uint32_t i = 0; i < c->count; i++)
             iqt_emit_line(e, "table[%u] = 0x%xu;", i, entry_of(c, i));
+        for (uint32_t i = 0; i < c->count && iqt_coop_shifts_in_table(e->plan); i++)
+            iqt_emit_line(e, "table[%u] = 0x%xu;", c->count + i,
+                          (uint32_t)(uint8_t)(c->value[i] + c->shift));
         iqt_emit_close(e);
     }
     iqt_emit_line(e, "BARRIER;");
@@ -321,7 +331,9 @@ void iqt_emit_lookup(struct iqt_emit *e)
         iqt_emit_line(
             e,
             iqt_plan_shared_scales(e->plan)
-                ? "%sint scale_value(uint c) { return scales[c]; }"
+                ? iqt_plan_is_coop(e->plan)
+                      ? "%sint scale_value(uint c) { return GET_INT(scales[c]); }"
+                      : "%sint scale_value(uint c) { return scales[c]; }"
                 : "%sint scale_value(uint c) { return int(pick_scale(c) << 24) >> 24; }",
             e->spell->function);
     }
@@ -333,7 +345,7 @@ void iqt_emit_lookup(struct iqt_emit *e)
     if (e->plan->layout == IQT_LAYOUT_PACKED &&
         iqt_packing_is_topped(&e->places->packing))
         emit_tops(e);
-    if (f->decode == IQT_DECODE_TRELLIS && e->plan->compute == IQT_COMPUTE_DOT)
+    if (f->decode == IQT_DECODE_TRELLIS && iqt_plan_has_dot(e->plan))
         emit_trellis_dot(e);
     else if (f->decode == IQT_DECODE_TRELLIS)
         emit_trellis(e);

@@ -2,6 +2,7 @@
 #include "kernels/plan.h"
 
 #include "kernels/codebook.h"
+#include "kernels/coop.h"
 #include "kernels/tile_mma.h"
 #include "kernels/layout.h"
 #include "kernels/plan_space.h"
@@ -216,7 +217,7 @@ bool iqt_compute_find_floats(const char *name, enum iqt_compute *out)
 
 bool iqt_plan_shared_scales(const struct iqt_plan *p)
 {
-    return p->compute == IQT_COMPUTE_DOT && p->format->scale.table;
+    return iqt_plan_has_dot(p) && p->format->scale.table;
 }
 
 uint32_t iqt_plan_native_vec(const struct iqt_format *f)
@@ -340,7 +341,9 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, const struct iqt_limi
     RULE(p->vec == vec, "v%u: %s rows in layout %s are loaded by v%u", p->vec,
          p->format->name, iqt_layout_name(p->layout), vec);
     RULE(p->unroll == 1 || p->unroll == 2, "u%u: expected 1 or 2", p->unroll);
-    if (p->compute == IQT_COMPUTE_MMA)
+    if (iqt_plan_is_coop(p))
+        IQT_TRY(iqt_coop_check(p, wave_of(l)));
+    else if (p->compute == IQT_COMPUTE_MMA)
         IQT_TRY(check_mma(p, iqt_mma_wave(p, wave_of(l))));
     RULE(sums <= 64 || p->compute == IQT_COMPUTE_MMA,
          "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread, sums);
@@ -353,6 +356,8 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, const struct iqt_limi
 /* Sums of all threads on their way, and what matrix units read codes from. */
 static uint32_t reduction_bytes(const struct iqt_plan *p, const struct iqt_limits *l)
 {
+    if (iqt_plan_is_coop(p))
+        return iqt_coop_of(p).bytes;
     if (p->compute == IQT_COMPUTE_MMA)
         return iqt_mma_shared(p, iqt_mma_wave(p, wave_of(l)));
     return p->reduce == IQT_REDUCE_SHMEM ? 4 * iqt_plan_threads(p) : 0;
@@ -362,7 +367,9 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
 {
     const uint32_t threads = iqt_plan_threads(p);
     const uint32_t table =
-        p->lookup == IQT_LOOKUP_SHMEM ? 4u * p->format->codebook->count : 0;
+        p->lookup != IQT_LOOKUP_SHMEM
+            ? 0
+            : 4u * p->format->codebook->count * (iqt_coop_shifts_in_table(p) ? 2u : 1u);
     const uint32_t scales = iqt_plan_shared_scales(p) ? 4 * 16 : 0;
     const uint32_t shared = reduction_bytes(p, l) + table + scales;
 
@@ -371,7 +378,10 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
     RULE(shared <= l->shared_bytes, "%u bytes of shared memory, the device has %u",
          shared, l->shared_bytes);
     RULE(p->compute != IQT_COMPUTE_MMA || l->mma,
-         "compute kind mma: the device has no int8 matrix unit");
+         "compute kind mma: the device has no %s",
+         p->dialect == IQT_DIALECT_GLSL
+             ? "cooperative matrices of 16 x 16 int8, 16 or 32 deep, in a subgroup"
+             : "int8 matrix unit");
     RULE(p->compute != IQT_COMPUTE_DOT || l->dot4,
          "compute kind dot: the device has no integer dot product instruction");
     RULE(p->reduce != IQT_REDUCE_SUBGROUP ||
@@ -407,7 +417,7 @@ static bool compute_ok(const struct iqt_plan *p)
     switch (p->compute) {
     case IQT_COMPUTE_DOT:
         return usual == IQT_COMPUTE_I8 && p->dialect == IQT_DIALECT_GLSL;
-    case IQT_COMPUTE_MMA: /* check_mma() says where */
+    case IQT_COMPUTE_MMA: /* check_mma() and iqt_coop_check() say where */
         return usual == IQT_COMPUTE_I8 && p->dialect != IQT_DIALECT_HOST && p->split == 1;
     case IQT_COMPUTE_F16: /* float formats have the activations as they are for as much */
     case IQT_COMPUTE_F32:

@@ -14,7 +14,8 @@
  *           every k-th share of t spans; the last one to finish adds the parts in their order
  *
  * Compute kind mma (tiles): on CUDA a warp has 32 rows, t / 4 warps share them over k; on HIP a wave
- * has all g rows, t g / 256 waves of 64 share them, or twice as many of 32.
+ * has all g rows, t g / 256 waves of 64 share them, or twice as many of 32. In GLSL, over rows of any layout:
+ * kernels/coop.h.
  * Workgroup size is t * g / r. The dialect host has t = 1 and v = 32 (lanes). */
 #ifndef IQT_KERNELS_PLAN_H
 #define IQT_KERNELS_PLAN_H
@@ -185,6 +186,12 @@ uint64_t iqt_plan_partials(const struct iqt_plan *plan, uint32_t rows, uint32_t 
 
 /* Whether the rows are tiles. */
 bool iqt_plan_is_tile(const struct iqt_plan *plan);
+/* Whether the decoder of a GLSL kernel uses the dot product instruction. */
+static inline bool iqt_plan_has_dot(const struct iqt_plan *p)
+{
+    return p->dialect == IQT_DIALECT_GLSL &&
+           (p->compute == IQT_COMPUTE_DOT || p->compute == IQT_COMPUTE_MMA);
+}
 /* Whether the kernel has a format's table of scales in shared memory. */
 bool iqt_plan_shared_scales(const struct iqt_plan *plan);
 /* Workgroups of a launch over rows; threads of a workgroup. */

@@ -1,6 +1,7 @@
 /* What the parameters of a plan amount to: threads, workgroups, columns of a pass, bytes. */
 #include "kernels/plan.h"
 
+#include "kernels/coop.h"
 #include "kernels/tile_mma.h"
 #include "kernels/quantized.h"
 
@@ -57,6 +58,9 @@ double iqt_plan_bytes_per_iteration(const struct iqt_plan *p)
     const double x =
         iqt_compute_activations(p->compute)->bytes + scale / (double)IQT_X_BLOCK;
 
+    if (iqt_plan_is_coop(p)) /* threads share the columns */
+        return weights / f->superblock +
+               (double)p->n * p->span * x * p->rows_thread / p->rows_group;
     if (p->compute == IQT_COMPUTE_MMA)
         return iqt_mma_lane_bytes(p);
     return weights / f->superblock + (double)iqt_plan_columns(p) * p->span * x;

@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "codegen/codegen.h"
+#include "kernels/coop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,7 +171,8 @@ static bool cheapest(const struct iqt_device *dev, const struct iqt_choice *c,
         const double cost = iqt_plan_cost(&plans[i], &dev->limits, c->m, c->k);
         const struct iqt_plan plan = covering(c, plans[i]);
 
-        if (!usable(dev, c, &plan) || (found && cost >= best))
+        /* Vulkan's compilers may not know cooperative matrices, and nobody has timed them. */
+        if (iqt_plan_is_coop(&plan) || !usable(dev, c, &plan) || (found && cost >= best))
             continue;
         best = cost;
         *out = plan;

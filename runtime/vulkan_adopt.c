@@ -44,6 +44,7 @@ enum iqt_status iqt_vulkan_features_query(const struct iqt_vulkan_device *device
         .subgroup_size = gpu.has.subgroup_size,
         .integer_dot_product = gpu.has.dot_product,
         .storage_buffer_indexing = gpu.has.buffer_index,
+        .cooperative_matrix = gpu.has.matrices,
     };
     return IQT_OK;
 }
@@ -59,7 +60,8 @@ static enum iqt_status open_hw(struct iqt_context *ctx, const struct iqt_vulkan_
         .queue_index = d->queue_index,
         .enabled = { .subgroup_size = d->enabled.subgroup_size,
                      .dot_product = d->enabled.integer_dot_product,
-                     .buffer_index = d->enabled.storage_buffer_indexing },
+                     .buffer_index = d->enabled.storage_buffer_indexing,
+                     .matrices = d->enabled.cooperative_matrix },
         .lock_queue = d->lock_queue,
         .unlock_queue = d->unlock_queue,
         .lock_user = d->lock_user,

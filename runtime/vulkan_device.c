@@ -1,5 +1,6 @@
 /* Opening and closing: logical device, queue, the layouts that all kernels share. Works for a
  * device made here and for one adopted from a caller. */
+#include "runtime/vulkan_coop.h"
 #include "runtime/vulkan_hw.h"
 
 #include <assert.h>
@@ -16,23 +17,42 @@ struct feature_step {
     const char *extension;
 };
 
+struct features {
+    VkPhysicalDeviceSubgroupSizeControlFeatures size;
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot;
+    VkPhysicalDeviceShaderFloat16Int8Features int8;
+    VkPhysicalDeviceVulkanMemoryModelFeatures model;
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coop;
+};
+static const struct features wanted_features = {
+    .size = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+              .subgroupSizeControl = VK_TRUE,
+              .computeFullSubgroups = VK_TRUE },
+    .dot = { .sType =
+                 VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
+             .shaderIntegerDotProduct = VK_TRUE },
+    .int8 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+              .shaderInt8 = VK_TRUE },
+    .model = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
+               .vulkanMemoryModel = VK_TRUE },
+    .coop = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+              .cooperativeMatrix = VK_TRUE },
+};
+
 static enum iqt_status create_device(struct iqt_hw *hw)
 {
     const struct iqt_vk_features *has = &hw->gpu.has;
-    VkPhysicalDeviceSubgroupSizeControlFeatures size = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
-        .subgroupSizeControl = VK_TRUE,
-        .computeFullSubgroups = VK_TRUE,
-    };
-    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
-        .shaderIntegerDotProduct = VK_TRUE,
-    };
+    struct features f = wanted_features;
     const struct feature_step steps[] = {
-        { has->subgroup_size, &size, VK_API_VERSION_1_3,
+        { has->subgroup_size, &f.size, VK_API_VERSION_1_3,
           VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME },
-        { has->dot_product, &dot, VK_API_VERSION_1_3,
+        { has->dot_product, &f.dot, VK_API_VERSION_1_3,
           VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME },
+        { has->matrices, &f.int8, VK_API_VERSION_1_2,
+          VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME },
+        { has->matrices, &f.model, VK_API_VERSION_1_2,
+          VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME },
+        { has->matrices, &f.coop, UINT32_MAX, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME },
     };
     const char *extensions[IQT_COUNT(steps)];
     const float priority = 1.0f;

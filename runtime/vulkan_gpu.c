@@ -1,5 +1,6 @@
 /* What a physical device is and allows: queries only, nothing is created. Extension structures
  * are chained only where the device has them, so that Vulkan 1.1 drivers are fine. */
+#include "runtime/vulkan_coop.h"
 #include "runtime/vulkan_hw.h"
 
 #include <stdio.h>
@@ -64,6 +65,8 @@ static void chain_add(struct chain *c, void *structure, uint32_t core,
 
 /* ---- Features ---- */
 
+static const uint32_t never = UINT32_MAX; /* not in any core version */
+
 static void read_features(const struct iqt_vk *vk, const struct extensions *ext,
                           struct iqt_vk_gpu *gpu)
 {
@@ -83,6 +86,12 @@ static void read_features(const struct iqt_vk *vk, const struct extensions *ext,
     VkPhysicalDevice16BitStorageFeatures s16 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
     };
+    VkPhysicalDeviceVulkanMemoryModelFeatures model = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
+    };
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coop = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+    };
     VkPhysicalDeviceFeatures2 all = { .sType =
                                           VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2 };
 
@@ -92,6 +101,8 @@ static void read_features(const struct iqt_vk *vk, const struct extensions *ext,
     chain_add(&c, &f16i8, VK_API_VERSION_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     chain_add(&c, &s8, VK_API_VERSION_1_2, VK_KHR_8BIT_STORAGE_EXTENSION_NAME);
     chain_add(&c, &s16, VK_API_VERSION_1_1, VK_KHR_16BIT_STORAGE_EXTENSION_NAME);
+    chain_add(&c, &model, VK_API_VERSION_1_2, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
+    chain_add(&c, &coop, never, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     all.pNext = c.head;
     vk->GetPhysicalDeviceFeatures2(gpu->physical, &all);
 
@@ -104,6 +115,7 @@ static void read_features(const struct iqt_vk *vk, const struct extensions *ext,
         .float16 = f16i8.shaderFloat16,
         .storage8 = s8.storageBuffer8BitAccess,
         .storage16 = s16.storageBuffer16BitAccess,
+        .matrices = coop.cooperativeMatrix && model.vulkanMemoryModel && f16i8.shaderInt8,
     };
 }
 
@@ -119,12 +131,12 @@ struct properties {
     VkPhysicalDeviceShaderIntegerDotProductProperties dot;
     VkPhysicalDeviceShaderCorePropertiesAMD amd;
     VkPhysicalDeviceShaderSMBuiltinsPropertiesNV nv;
+    VkPhysicalDeviceCooperativeMatrixPropertiesKHR coop;
 };
 
 static void read_properties(const struct iqt_vk *vk, const struct extensions *ext,
                             struct iqt_vk_gpu *gpu, struct properties *p)
 {
-    const uint32_t never = UINT32_MAX; /* not in any core version */
     struct chain c = { ext, gpu->api, NULL };
     VkPhysicalDeviceProperties2 all = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2
@@ -140,6 +152,7 @@ static void read_properties(const struct iqt_vk *vk, const struct extensions *ex
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES;
     p->amd.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_PROPERTIES_AMD;
     p->nv.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV;
+    p->coop.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
 
     chain_add(&c, &p->id, VK_API_VERSION_1_1, "");
     chain_add(&c, &p->subgroup, VK_API_VERSION_1_1, "");
@@ -152,6 +165,7 @@ static void read_properties(const struct iqt_vk *vk, const struct extensions *ex
               VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
     chain_add(&c, &p->amd, never, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME);
     chain_add(&c, &p->nv, never, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME);
+    chain_add(&c, &p->coop, never, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     all.pNext = c.head;
     vk->GetPhysicalDeviceProperties2(gpu->physical, &all);
 }
@@ -205,6 +219,17 @@ static void fill_limits(struct iqt_vk_gpu *gpu, const struct properties *p)
     };
 }
 
+/* Kernels on matrices decode with dot products, and ask for full subgroups. */
+static void fill_matrices(const struct iqt_vk *vk, struct iqt_vk_gpu *gpu,
+                          const struct properties *p)
+{
+    gpu->has.matrices =
+        gpu->has.matrices && gpu->has.dot_product && gpu->has.subgroup_size &&
+        (p->coop.cooperativeMatrixSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    gpu->depth = gpu->has.matrices ? iqt_vk_coop_depth(vk, gpu->physical) : 0;
+    gpu->has.matrices = gpu->limits.mma = gpu->depth > 0;
+}
+
 static void fill_words(struct iqt_vk_gpu *gpu, const struct extensions *ext)
 {
     const struct {
@@ -219,7 +244,8 @@ static void fill_words(struct iqt_vk_gpu *gpu, const struct extensions *ext)
         { gpu->has.storage16, "storage16" },
         { gpu->limits.dot4, "dot4" },
         { gpu->limits.subgroup_ops, "shuffle" },
-        { extension_has(ext, "VK_KHR_cooperative_matrix"), "coopmat" },
+        { extension_has(ext, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME), "coopmat" },
+        { gpu->limits.mma, "mma" },
         { gpu->unified, "unified" },
     };
     struct iqt_device_info *info = &gpu->info;
@@ -334,6 +360,7 @@ enum iqt_status iqt_vk_gpu_query(const struct iqt_vk *vk, VkPhysicalDevice physi
     read_features(vk, &ext, &gpu);
     read_properties(vk, &ext, &gpu, &properties);
     fill_limits(&gpu, &properties);
+    fill_matrices(vk, &gpu, &properties);
     fill_info(&gpu, &properties);
     fill_words(&gpu, &ext);
     free(ext.list);
@@ -373,4 +400,7 @@ void iqt_vk_gpu_restrict(struct iqt_vk_gpu *gpu, const struct iqt_vk_features *e
     gpu->has.buffer_index = gpu->has.buffer_index && enabled->buffer_index;
     gpu->limits.subgroup_ops = gpu->limits.subgroup_ops && gpu->has.subgroup_size;
     gpu->limits.dot4 = gpu->limits.dot4 && gpu->has.dot_product;
+    gpu->has.matrices = gpu->has.matrices && enabled->matrices && gpu->has.dot_product &&
+                        gpu->has.subgroup_size;
+    gpu->limits.mma = gpu->has.matrices;
 }

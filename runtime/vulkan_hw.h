@@ -21,6 +21,8 @@ struct iqt_vk_features {
     bool dot_product;  /* shaderIntegerDotProduct */
     bool buffer_index; /* shaderStorageBufferArrayDynamicIndexing */
     bool int8, int16, float16, storage8, storage16;
+    bool
+        matrices; /* cooperativeMatrix, vulkanMemoryModel, shaderInt8, and a depth below */
 };
 
 struct iqt_vk_gpu {
@@ -32,6 +34,7 @@ struct iqt_vk_gpu {
     uint32_t family; /* queue family with compute */
     uint32_t timestamp_bits;
     uint32_t max_subgroups; /* of a workgroup; 0: unknown */
+    uint32_t depth; /* of products of cooperative matrices, 16 or 32; 0: there are none */
     uint64_t max_allocation;
     bool sized;   /* compute pipelines may ask for a subgroup size */
     bool unified; /* device memory is mapped and written directly */
@@ -75,6 +78,9 @@ struct iqt_hw {
     struct iqt_spirv_compiler *compiler; /* opened at first need, under build_lock */
     pthread_mutex_t build_lock;
     struct iqt_mem *dummy; /* bound where a kernel has no buffer */
+    /* For tests that compile another text: called on each text before it is looked up. NULL: as it is. */
+    enum iqt_status (*edit)(void *user, struct iqt_buf *text);
+    void *edit_user;
 };
 
 IQT_MUST_USE enum iqt_status iqt_vk_device_open(const struct iqt_backend_options *opt,

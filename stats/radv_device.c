@@ -2,8 +2,10 @@
  * pipeline. The layouts are those of runtime/vulkan_device.c. */
 #include "stats/radv_device.h"
 
+#include "kernels/coop.h"
 #include "kernels/quantized.h"
 #include "runtime/vulkan_api.h"
+#include "runtime/vulkan_coop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,11 +71,28 @@ static enum iqt_status find_physical(struct device *d, struct iqt_radv_info *inf
 static enum iqt_status create_device(struct device *d)
 {
     static const char *const extensions[] = {
-        VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME
+        VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME,
+        VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME,
+    };
+    const bool matrices = has_extension(d, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coop = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+        .cooperativeMatrix = VK_TRUE,
+    };
+    VkPhysicalDeviceVulkanMemoryModelFeatures model = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
+        .pNext = &coop,
+        .vulkanMemoryModel = VK_TRUE,
+    };
+    VkPhysicalDeviceShaderFloat16Int8Features int8 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+        .pNext = &model,
+        .shaderInt8 = VK_TRUE,
     };
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable = {
         .sType =
             VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pNext = matrices ? &int8 : NULL,
         .pipelineExecutableInfo = VK_TRUE,
     };
     VkPhysicalDeviceSubgroupSizeControlFeatures size = {
@@ -98,7 +117,7 @@ static enum iqt_status create_device(struct device *d)
         .pNext = &dot,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = IQT_COUNT(extensions),
+        .enabledExtensionCount = matrices ? 2 : 1,
         .ppEnabledExtensionNames = extensions,
     };
 
@@ -167,10 +186,10 @@ static enum iqt_status create_pipeline(struct device *d, const struct iqt_plan *
     };
 
     /* As the vulkan backend asks for it: shuffles need the threads of a row in one subgroup. */
-    while (size.requiredSubgroupSize < plan->threads &&
+    while (!iqt_plan_is_coop(plan) && size.requiredSubgroupSize < plan->threads &&
            size.requiredSubgroupSize < d->sizes.maxSubgroupSize)
         size.requiredSubgroupSize *= 2;
-    if (plan->reduce == IQT_REDUCE_SUBGROUP)
+    if (plan->reduce == IQT_REDUCE_SUBGROUP || iqt_plan_is_coop(plan))
         info.stage.pNext = &size;
     IQT_VK_TRY(&d->fn, CreateShaderModule, d->device, &module_info, NULL,
                &info.stage.module);
@@ -279,6 +298,10 @@ enum iqt_status iqt_radv_device_compile(const struct iqt_plan *plan, const uint3
 
     IQT_TRY(iqt_vk_open(&d.vk));
     IQT_TRY(find_physical(&d, info));
+    if (iqt_plan_is_coop(plan) &&
+        !has_extension(&d, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME))
+        return iqt_fail(IQT_ERR_UNSUPPORTED, "this RADV has no %s for this GPU",
+                        VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     IQT_TRY(create_device(&d));
     IQT_TRY(create_layout(&d));
     IQT_TRY(create_pipeline(&d, plan, word, words));

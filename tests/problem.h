@@ -291,31 +291,6 @@ static inline size_t problem_k(const struct iqt_format *f, size_t want)
     return (size_t)iqt_round_up(want, granule);
 }
 
-/* One of the plans for matrix units that the tuner would try for a drawn n; false, and a failure: there is
- * none. */
-static inline bool problem_unit_plan(const struct target *t, const struct iqt_format *f,
-                                     enum iqt_op op, struct iqt_plan *out)
-{
-    enum { MOST = 2048 };
-    struct iqt_plan *plans = calloc(MOST, sizeof *plans);
-    const uint32_t n = 4 + check_rand() % (IQT_MAX_COLS - 3);
-    const size_t count =
-        plans ? iqt_plan_list(f, t->dev->backend->dialect, op, n, IQT_LAYOUT_PACKED,
-                              &t->dev->limits, plans, MOST)
-              : 0;
-    size_t units = 0;
-
-    for (size_t i = 0; i < count && i < MOST; i++)
-        if (plans[i].compute == IQT_COMPUTE_MMA)
-            plans[units++] = plans[i];
-    check_true(units > 0, "%s has no plan for matrix units on %s, n %u", f->name, t->name,
-               n);
-    if (units > 0)
-        *out = plans[check_rand() % units];
-    free(plans);
-    return units > 0;
-}
-
 /* Software drivers compile for a second and more per kernel: there, one case in so many is drawn
  * by the seed. IQT_ALL=1 (scripts/test_all.sh) runs them all. */
 static inline bool is_drawn(const struct target *t, size_t number, size_t one_in)
@@ -346,27 +321,6 @@ static inline void for_each_format(struct targets *all, const char *name, size_t
                 fn(&all->at[i], f, layout);
                 check_end();
             }
-}
-
-/* The same for a drawn plan for matrix units of each format. */
-typedef void (*unit_fn)(struct target *t, const struct iqt_plan *plan);
-
-static inline void for_each_unit(struct targets *all, const char *name, enum iqt_op op,
-                                 unit_fn fn)
-{
-    for (size_t i = 0; i < all->count; i++)
-        for (const struct iqt_format *f = iqt_formats; f->name; f++) {
-            struct target *t = &all->at[i];
-            struct iqt_plan plan;
-
-            if (!t->dev->limits.mma ||
-                iqt_mma_lane_of(f, t->dev->backend->dialect) == NULL ||
-                !check_begin("%s.%s.%s", name, t->name, f->name))
-                continue;
-            if (problem_unit_plan(t, f, op, &plan))
-                fn(t, &plan);
-            check_end();
-        }
 }
 
 #endif

@@ -1,4 +1,5 @@
 /* Plans: the grammar of their names, the rules of legality, the default and the embedded ones. */
+#include "kernels/coop.h"
 #include "kernels/plan.h"
 #include "kernels/tile.h"
 #include "kernels/layout.h"
@@ -233,6 +234,62 @@ static void check_mfma(void)
     check_end();
 }
 
+/* Vulkan's cooperative matrices: listed where the device has them, one broken rule each elsewhere; never a default. */
+static void check_coop(void)
+{
+    static const struct {
+        const char *plan, *expect;
+    } bad[] = {
+        { "matvec.f16.glsl.n4.g16.r1.t8.s64.v2.u1.k1.native.mma.none.shmem", "f16" },
+        { "matvec.iq4_k.glsl.n1.g16.r1.t8.s64.v16.u1.k1.packed.mma.sel.shmem", "n1" },
+        { "matvec.iq4_k.glsl.n4.g8.r1.t8.s64.v16.u1.k1.packed.mma.sel.shmem", "g8" },
+        { "matvec.iq4_k.glsl.n4.g128.r4.t4.s64.v16.u1.k1.packed.mma.sel.shmem", "g128" },
+        { "matvec.iq4_k.glsl.n4.g16.r4.t4.s64.v16.u1.k1.packed.mma.sel.shmem",
+          "16 threads" },
+        { "matvec.iq4_k.glsl.n4.g16.r1.t2.s64.v16.u1.k1.packed.mma.sel.shmem",
+          "subgroups of 64" },
+        { "matvec.iq4_k.glsl.n4.g16.r1.t8.s64.v16.u1.k1.packed.mma.sel.subgroup",
+          "shared memory" },
+        { "matvec.iq4_k.glsl.n4.g64.r1.t16.s256.v16.u1.k1.packed.mma.sel.shmem",
+          "bytes of shared" },
+        { "matvec.iq4_k.glsl.n4.g16.r1.t8.s64.v16.u1.k2.packed.mma.sel.shmem", "k2" },
+    };
+    struct iqt_plan p, *list = malloc(MOST * sizeof *list);
+    struct iqt_limits l = wide_limits;
+    size_t coop[2] = { 0 };
+
+    if (!list || !check_begin("coop")) {
+        free(list);
+        return;
+    }
+    l.shared_bytes = 65536;
+    l.subgroup_min = l.subgroup_max = 64;
+    for (size_t i = 0; i < IQT_COUNT(bad); i++) {
+        check_true(iqt_plan_parse(bad[i].plan, &p) == IQT_OK, "%s", iqt_last_error());
+        check_true(iqt_plan_check(&p, &l) == IQT_ERR_UNSUPPORTED, "%s is legal",
+                   bad[i].plan);
+        check_true(strstr(iqt_last_error(), bad[i].expect) != NULL, "%s: '%s' in: %s",
+                   bad[i].plan, bad[i].expect, iqt_last_error());
+    }
+    for (uint32_t has = 0; has < 2; has++) {
+        l.mma = has;
+        const size_t count = iqt_plan_list(p.format, IQT_DIALECT_GLSL, IQT_OP_GATED, 5,
+                                           IQT_LAYOUT_NATIVE, &l, list, MOST);
+
+        for (size_t i = 0; i < count && i < MOST; i++)
+            coop[has] += iqt_plan_is_coop(&list[i]);
+    }
+    check_true(coop[0] == 0 && coop[1] > 0, "%zu plans without matrices, %zu with",
+               coop[0], coop[1]);
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        check_true(iqt_plan_default_for(&l, f, IQT_DIALECT_GLSL, IQT_OP_MATVEC, 16,
+                                        IQT_LAYOUT_PACKED)
+                           .compute != IQT_COMPUTE_MMA,
+                   "%s: the default takes matrices", f->name);
+    check_end();
+    free(list);
+}
+
 /* Waves of 64 or 32 have the rows of a plan for AMD's matrix units, or do not. */
 static void check_waves(void)
 {
@@ -396,6 +453,7 @@ int main(int argc, char **argv)
     check_defaults(IQT_DIALECT_HOST, (struct iqt_limits){ 0 });
     check_dot();
     check_mfma();
+    check_coop();
     check_waves();
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ 0 });
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .dot4 = true });

@@ -1,6 +1,6 @@
 /* Plain products of every format, layout, device and number of columns against the exact scalar
  * model: values, equal bits for any number of columns, row ranges, strides, guards, splitting. */
-#include "tests/problem.h"
+#include "tests/problem_units.h"
 
 /* Rows: one, prime, one less and one more than a workgroup's. */
 static const struct shape {

@@ -1,6 +1,6 @@
 /* What rides along with a product: bias, residual, act(gate) * up, several matrices that share
  * one activation. Models in double, bounds carried through the activation functions. */
-#include "tests/problem.h"
+#include "tests/problem_units.h"
 
 enum { M = 37, N = IQT_MAX_COLS };
 static const uint32_t columns[] = { 1, 2, 4, 5, 16 };

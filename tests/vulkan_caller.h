@@ -62,6 +62,7 @@ static inline enum iqt_status make_device(struct caller *c, bool indexing)
 
     IQT_TRY(iqt_vulkan_features_query(&c->given, enabled));
     enabled->integer_dot_product = false; /* this caller does without */
+    enabled->cooperative_matrix = false;
     enabled->storage_buffer_indexing &= indexing;
     features.shaderStorageBufferArrayDynamicIndexing = enabled->storage_buffer_indexing;
     c->vk->GetPhysicalDeviceProperties(c->physical, &props);

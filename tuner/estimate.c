@@ -3,6 +3,7 @@
 
 #include "kernels/quantized.h"
 #include "kernels/tile.h"
+#include "kernels/coop.h"
 #include "kernels/tile_mma.h"
 
 #include <math.h>
@@ -145,6 +146,8 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const char *target,
     const struct family *f = &families[family][vendor], *more = &half_blocks[vendor];
     const double half = plan->format->block == 16 ? 1 : 0;
 
+    if (iqt_plan_is_coop(plan))
+        return iqt_plan_operations(plan);
     if (plan->compute == IQT_COMPUTE_MMA)
         return slots_on_mma(target, plan);
     if (iqt_plan_is_asked_for(plan))

@@ -30,6 +30,10 @@ struct iqt_vulkan_features {
     bool integer_dot_product;
     /* shaderStorageBufferArrayDynamicIndexing: matrices of one format are one dispatch */
     bool storage_buffer_indexing;
+    /* cooperativeMatrix by VK_KHR_cooperative_matrix, and with it vulkanMemoryModel and shaderInt8, both in
+     * Vulkan 1.2 or by VK_KHR_vulkan_memory_model and VK_KHR_shader_float16_int8. Of use only with the first two
+     * above. Queried, it also says that the device multiplies 16 x 16 of int8, 16 or 32 deep, in a subgroup */
+    bool cooperative_matrix;
 };
 
 /* A caller's device. Zero-initialise, then fill in. */
