@@ -174,6 +174,11 @@ SIM void sim_ptx_dp2a_lo_s32_s32(unsigned &d, unsigned a, unsigned b, unsigned c
     d = c + (unsigned)((int)(short)a * (signed char)b) +
         (unsigned)(((int)a >> 16) * (signed char)(b >> 8));
 }
+SIM void sim_ptx_dp2a_lo_u32_u32(unsigned &d, unsigned a, unsigned b, unsigned c)
+{
+    SIM_DOES(DOT4);
+    d = c + (a & 0xffffu) * (b & 255u) + (a >> 16) * (b >> 8 & 255u);
+}
 SIM unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
 {
     return sim_funnel(high, low, by);
@@ -199,6 +204,10 @@ SIM void sim_ptx_lop3_b32(unsigned &d, unsigned a, unsigned b, unsigned c, unsig
     for (unsigned i = 0; i < 32; i++)
         d |= (table >> ((a >> i & 1u) << 2 | (b >> i & 1u) << 1 | (c >> i & 1u)) & 1u)
              << i;
+}
+SIM void sim_ptx_mov_u32(unsigned &d) /* of %tid.x, which is no operand */
+{
+    d = threadIdx.x;
 }
 SIM void sim_ptx_mov_u32(unsigned &d, unsigned a)
 {
