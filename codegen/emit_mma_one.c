@@ -10,6 +10,7 @@
 #include "codegen/emit_gpu.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum { R = IQT_TILE_ROWS };
 
@@ -64,7 +65,8 @@ static void emit_whole_seed(struct iqt_emit *e, const struct iqt_trellis *t)
 {
     iqt_emit_open(e, "FN uint seed(const uint *q, uint b, uint f, uint i)");
     iqt_emit_line(e, "(void)f;");
-    iqt_emit_line(e, "return half_of(q[2u * b + i / 2u], i %% 2u ? 0x0100u : 0x0001u, %uu);",
+    iqt_emit_line(e,
+                  "return half_of(q[2u * b + i / 2u], i %% 2u ? 0x0100u : 0x0001u, %uu);",
                   t->seed_add);
     iqt_emit_close(e);
 }
@@ -162,7 +164,7 @@ void iqt_emit_mma_one_functions(struct iqt_emit *e, const struct iqt_tile *t)
 static void emit_powers(struct iqt_emit *e, const struct iqt_tile *tile)
 {
     const struct iqt_trellis *t = tile->format->trellis;
-    const bool known = whole_seeds(tile) ;
+    const bool known = whole_seeds(tile);
     uint32_t power = 1;
 
     iqt_emit_line(e, "uint power[%u];", t->group);
@@ -207,10 +209,11 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
 {
     const char *p = e->prefix;
 
-    iqt_emit_line(e,
-                  "const uchar *%s_codes = %s_bytes + p.%s_base + tile + chunk * %uu + 16u "
-                  "* part;",
-                  p, p, p, 64u * t->words);
+    iqt_emit_line(
+        e,
+        "const uchar *%s_codes = %s_bytes + p.%s_base + tile + chunk * %uu + 16u "
+        "* part;",
+        p, p, p, 64u * t->words);
     iqt_emit_line(
         e,
         "const uchar *%s_record = %s_bytes + p.%s_base + tile + p.k / 256u * %uu + "
@@ -243,9 +246,8 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t)
                          "8u * 4u;");
         iqt_emit_line(e, "uvec4 even, odd;");
         for (uint32_t i = 0; i < 4; i++)
-            iqt_emit_line(
-                e, "even.%c = REPEAT(own.x, %uu); odd.%c = REPEAT(own.y, %uu);",
-                "xyzw"[i], i, "xyzw"[i], i);
+            iqt_emit_line(e, "even.%c = REPEAT(own.x, %uu); odd.%c = REPEAT(own.y, %uu);",
+                          "xyzw"[i], i, "xyzw"[i], i);
         iqt_emit_line(e, "*(uvec4 *)put = even; *(uvec4 *)(put + 32) = odd;");
     }
     iqt_emit_line(e, "SYNC_WARP;");
@@ -257,7 +259,9 @@ static void emit_table_scale(struct iqt_emit *e, const struct iqt_tile *t)
     assert(t->scale_bits == 4 && t->scale_bit[0] % 8 == 0 && t->scale_bit[1] % 8 == 4);
     iqt_emit_line(e, "uint at = %uu * r + scale_at[b];", t->row_bits);
     iqt_emit_line(e, "uint codes = e[at / 32u] >> at %% 8u & 0x0f0f0f0fu;");
-    iqt_emit_line(e, "own_scale[r] = float_at(dot4(codes, 4u << at %% 32u / 8u * 8u, int(scales)));");
+    iqt_emit_line(
+        e,
+        "own_scale[r] = float_at(dot4(codes, 4u << at %% 32u / 8u * 8u, int(scales)));");
 }
 
 /* What seeds take besides their words: rests of 13-bit seeds, the shift bit on top of 15. */
@@ -281,7 +285,8 @@ static void emit_scales(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
     if (t->family == IQT_TILE_KT4) {
         iqt_emit_line(e, "const uint *w = q + %uu * r + 4u * b;", t->words);
-        iqt_emit_line(e, "uint f = LOP3(0x00018000u, w[0], w[1] << 2, 0xca); // a ? b : c");
+        iqt_emit_line(e,
+                      "uint f = LOP3(0x00018000u, w[0], w[1] << 2, 0xca); // a ? b : c");
         iqt_emit_line(e, "f = LOP3(0x00078000u, f, w[2] << 4, 0xca);");
         iqt_emit_line(e, "f = LOP3(0x001f8000u, f, w[3] << 6, 0xca);");
         iqt_emit_line(e, "own_scale[r] = scale(f, 16u, t);");
@@ -311,11 +316,12 @@ static void emit_states_products(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "uvec4 xr = x_span[w %% 2u * 8u + w / 2u];");
     for (uint32_t h = 0; h < 2; h++)
         for (uint32_t m = 0; m < 2; m++)
-            iqt_emit_line(e,
-                          "mma_32(c + %u, STATE(%u, 4u * j + %uu), STATE(%u, 4u * j + %uu), "
-                          "STATE(%u, 4u * j + %uu), STATE(%u, 4u * j + %uu), xr.%c, xr.%c);",
-                          4 * m, 2 * m, 2 * h, 2 * m + 1, 2 * h, 2 * m, 2 * h + 1, 2 * m + 1,
-                          2 * h + 1, "xz"[h], "yw"[h]);
+            iqt_emit_line(
+                e,
+                "mma_32(c + %u, STATE(%u, 4u * j + %uu), STATE(%u, 4u * j + %uu), "
+                "STATE(%u, 4u * j + %uu), STATE(%u, 4u * j + %uu), xr.%c, xr.%c);",
+                4 * m, 2 * m, 2 * h, 2 * m + 1, 2 * h, 2 * m, 2 * h + 1, 2 * m + 1,
+                2 * h + 1, "xz"[h], "yw"[h]);
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
@@ -332,7 +338,8 @@ static void emit_sums(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "s0[k] = state(x0, 4u * j + k, power);");
     iqt_emit_line(e, "s1[k] = state(x1, 4u * j + k, power);");
     iqt_emit_close(e);
-    iqt_emit_line(e, "int s[4] = { int(base[0]), int(base[1]), int(base[2]), int(base[3]) };");
+    iqt_emit_line(
+        e, "int s[4] = { int(base[0]), int(base[1]), int(base[2]), int(base[3]) };");
     iqt_emit_line(e, "mma_unsigned(s, s0[0], s1[0], s0[2], s1[2], ones[0], ones[1]);");
     iqt_emit_line(e, "mma_unsigned(s, s0[1], s1[1], s0[3], s1[3], ones[2], ones[3]);");
     iqt_emit_line(e, "mma_unsigned(s, s0[1], s1[1], s0[3], s1[3], ones[0], ones[1]);");
@@ -340,9 +347,11 @@ static void emit_sums(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_open(e, "for (uint k = 0u; k < 2u; k++)");
     iqt_emit_line(e, "uint sum = (uint)s[2u * k + 1u] * 65536u + (uint)s[2u * k];");
     iqt_emit_line(
-        e, "n[2u * j + k] = SIGNS(sum ^ MUL(q[%uu * (2u * m + k) + 4u + b], 1u << 2u * i + j));",
+        e,
+        "n[2u * j + k] = SIGNS(sum ^ MUL(q[%uu * (2u * m + k) + 4u + b], 1u << 2u * i + j));",
         t->words);
-    iqt_emit_line(e, "v[2u * j + k] = LOP3(sum, n[2u * j + k], 0x7f7f7f7fu, 0x96); // a ^ b ^ c");
+    iqt_emit_line(
+        e, "v[2u * j + k] = LOP3(sum, n[2u * j + k], 0x7f7f7f7fu, 0x96); // a ^ b ^ c");
     iqt_emit_close(e);
 }
 
@@ -354,8 +363,8 @@ static void emit_magnitude_products(struct iqt_emit *e, const struct iqt_tile *t
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint i = 0u; i < 4u; i++)");
     for (uint32_t r = 0; r < 2; r++)
-        iqt_emit_line(e, "uint x%u = seed(q + %uu * m + %uu, b, 0u, i);", r, 2u * t->words,
-                      r * t->words);
+        iqt_emit_line(e, "uint x%u = seed(q + %uu * m + %uu, b, 0u, i);", r,
+                      2u * t->words, r * t->words);
     iqt_emit_line(e, "uint n[4], v[4];");
     iqt_emit_line(e, "SYNC_WARP; // nothing from behind comes here: that would spill");
     iqt_emit_line(e, "UNROLL");
@@ -375,9 +384,9 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
     iqt_emit_line(e, "float dx = FLOAT_OF(b == 0u ? xs.x : xs.z);");
-    iqt_emit_line(e, "float mean = FLOAT_OF(dot2(b == 0u ? xs.y : xs.w, 0x%04xu, 0x4b400000u));",
-                  magnitudes(t) ? 0xffffu
-                                : 0x0101u * (uint32_t)t->format->trellis->centre);
+    iqt_emit_line(
+        e, "float mean = FLOAT_OF(dot2(b == 0u ? xs.y : xs.w, 0x%04xu, 0x4b400000u));",
+        magnitudes(t) ? 0xffffu : 0x0101u * (uint32_t)t->format->trellis->centre);
     emit_rests(e, t);
     iqt_emit_line(e, "int c[8];");
     iqt_emit_line(e, "UNROLL");
@@ -412,8 +421,9 @@ void iqt_emit_mma_one_spans(struct iqt_emit *e, const struct iqt_tile *t,
                             const struct iqt_mma_values *v)
 {
     (void)v;
+    if (strcmp(e->prefix, "w") == 0) /* a gated product's other matrix has it, too */
+        emit_shared(e, t);
     iqt_emit_scope(e);
-    emit_shared(e, t);
     emit_start(e, t);
     iqt_emit_open(e, "for (uint u = chunk; u < p.k / 256u; u += CHUNKS)");
     iqt_emit_line(e, "uvec2 own = ((const uvec2 *)xq4)[32u * u + %s %% 32u];",
@@ -438,15 +448,18 @@ void iqt_emit_mma_one_finish(struct iqt_emit *e)
     iqt_emit_line(e, "if (thread / 32u %% CHUNKS != 0u)");
     iqt_emit_line(e, "    return;");
     iqt_emit_line(e, "uint r = thread %% 4u, c = 0u, i = 0u;");
-    iqt_emit_line(e, "first = %s * G + (thread / 32u / CHUNKS * 8u + thread / 4u %% 8u) * R;",
-                  iqt_emit_covers_more(e->plan) ? "group" : "GROUP");
+    iqt_emit_line(
+        e, "first = %s * G + (thread / 32u / CHUNKS * 8u + thread / 4u %% 8u) * R;",
+        iqt_emit_covers_more(e->plan) ? "group" : "GROUP");
     iqt_emit_line(e, "tile = (first / R < last ? first / R : last) * R * p.row_bytes;");
     iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
     for (uint32_t m = 0; m < (e->plan->op == IQT_OP_GATED ? 2u : 1u); m++) {
         const char *name = m ? "gate" : "w";
 
-        iqt_emit_line(e, "const float (*%s_parts)[1][32] = (const float (*)[1][32])(%s_sums + thread);",
-                      name, name);
+        iqt_emit_line(
+            e,
+            "const float (*%s_parts)[1][32] = (const float (*)[1][32])(%s_sums + thread);",
+            name, name);
     }
     iqt_emit_parts(e, "tile", "j", "0");
 }

@@ -84,6 +84,7 @@ struct iqt_limits {
     bool subgroup_ops; /* shuffle available with full subgroups */
     bool dot4;         /* hardware 4-way int8 dot product */
     bool mma;          /* matrix units for int8 that kernels of compute kind mma know */
+    bool mma_one;      /* and so fast that a single column of a trellis is worth them */
     bool
         software; /* the CPU's own cores: a barrier costs more than the sums that it saves */
 };

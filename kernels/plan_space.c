@@ -352,6 +352,15 @@ static bool mma_is_shorter(const struct iqt_format *f, enum iqt_dialect d, enum 
            n >= (short_one ? 8 : 4);
 }
 
+/* A single column wastes seven eighths of the products, but a trellis has a state a weight, which the unit takes as it is.
+ * Plans that are embedded are PTX for Turing, whose unit has a quarter of the width: there a device must ask. */
+static bool mma_is_shorter_for_one(const struct iqt_format *f, enum iqt_dialect d,
+                                   uint32_t n)
+{
+    return d == IQT_DIALECT_CUDA && n == 1 && f->trellis != NULL &&
+           iqt_mma_lane_of(f, d) != NULL;
+}
+
 /* Eight warps share 32 rows. */
 static struct iqt_plan mma_default(struct iqt_plan plan)
 {
@@ -385,8 +394,10 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
         const struct iqt_plan plan = tile_default(f, d, op, tile_n(n));
         const bool mma =
             (device == NULL || device->mma) && mma_is_shorter(f, d, op, plan.n);
+        const bool one =
+            device != NULL && device->mma_one && mma_is_shorter_for_one(f, d, plan.n);
 
-        return mma ? mma_default(plan) : plan;
+        return mma || one ? mma_default(plan) : plan;
     }
 
     enum { MOST = 1024, SIZE = 4096 };

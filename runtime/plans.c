@@ -135,6 +135,8 @@ static struct iqt_plan covering(const struct iqt_choice *c, struct iqt_plan plan
 {
     plan.covers = c->like.covers;
     if (plan.covers == IQT_COVERS_ROUTED) {
+        plan = iqt_plan_divisible(&plan);
+        plan.covers = IQT_COVERS_ROUTED;
         plan.n = 1;
         plan.split = 1;
     }

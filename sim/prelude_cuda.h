@@ -183,7 +183,8 @@ SIM unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
 {
     return sim_funnel(high, low, by);
 }
-#define __cvta_generic_to_shared(p) ((unsigned long)((const char *)(p) - __start_sim_shared))
+#define __cvta_generic_to_shared(p) \
+    ((unsigned long)((const char *)(p)-__start_sim_shared))
 SIM void sim_ptx_ld_shared_f32(float &d, unsigned a)
 {
     d = *(const float *)(__start_sim_shared + a);
@@ -236,36 +237,36 @@ SIM void sim_mma_tile(const unsigned *words, unsigned a, unsigned b, int &c0, in
         c1 = sim_dot<AS, BS>(row, words[8u * (4u * (2u * t + 1u) + i) + b], c1);
     }
 }
-#define SIM_MMA(a_type, b_type, a_signed, b_signed)                                       \
-    SIM void sim_ptx_mma_sync_aligned_m8n8k16_row_col_s32_##a_type##_##b_type##_s32(      \
-        int &d0, int &d1, unsigned a, unsigned b, int c0, int c1)                         \
-    {                                                                                     \
-        const unsigned own[] = { a, b };                                                  \
-        const unsigned *words = sim_rt->gather(__LINE__, own, 2);                         \
-        sim_mma_tile<a_signed, b_signed>(words, 0, 1, c0, c1);                            \
-        d0 = c0, d1 = c1;                                                                 \
-    }                                                                                     \
-    SIM void sim_ptx_mma_sync_aligned_m16n8k16_row_col_s32_##a_type##_##b_type##_s32(     \
-        int &d0, int &d1, int &d2, int &d3, unsigned a0, unsigned a1, unsigned b, int c0, \
-        int c1, int c2, int c3)                                                           \
-    {                                                                                     \
-        const unsigned own[] = { a0, a1, b };                                             \
-        const unsigned *words = sim_rt->gather(__LINE__, own, 3);                         \
-        sim_mma_tile<a_signed, b_signed>(words, 0, 2, c0, c1);                            \
-        sim_mma_tile<a_signed, b_signed>(words, 1, 2, c2, c3);                            \
-        d0 = c0, d1 = c1, d2 = c2, d3 = c3;                                               \
-    }                                                                                     \
-    SIM void sim_ptx_mma_sync_aligned_m16n8k32_row_col_s32_##a_type##_##b_type##_s32(     \
-        int &d0, int &d1, int &d2, int &d3, unsigned a0, unsigned a1, unsigned a2,        \
-        unsigned a3, unsigned b0, unsigned b1, int c0, int c1, int c2, int c3)            \
-    {                                                                                     \
-        const unsigned own[] = { a0, a1, a2, a3, b0, b1 };                                \
-        const unsigned *words = sim_rt->gather(__LINE__, own, 6);                         \
-        sim_mma_tile<a_signed, b_signed>(words, 0, 4, c0, c1);                            \
-        sim_mma_tile<a_signed, b_signed>(words, 1, 4, c2, c3);                            \
-        sim_mma_tile<a_signed, b_signed>(words, 2, 5, c0, c1);                            \
-        sim_mma_tile<a_signed, b_signed>(words, 3, 5, c2, c3);                            \
-        d0 = c0, d1 = c1, d2 = c2, d3 = c3;                                               \
+#define SIM_MMA(a_type, b_type, a_signed, b_signed)                                   \
+    SIM void sim_ptx_mma_sync_aligned_m8n8k16_row_col_s32_##a_type##_##b_type##_s32(  \
+        int &d0, int &d1, unsigned a, unsigned b, int c0, int c1)                     \
+    {                                                                                 \
+        const unsigned own[] = { a, b };                                              \
+        const unsigned *words = sim_rt->gather(__LINE__, own, 2);                     \
+        sim_mma_tile<a_signed, b_signed>(words, 0, 1, c0, c1);                        \
+        d0 = c0, d1 = c1;                                                             \
+    }                                                                                 \
+    SIM void sim_ptx_mma_sync_aligned_m16n8k16_row_col_s32_##a_type##_##b_type##_s32( \
+        int &d0, int &d1, int &d2, int &d3, unsigned a0, unsigned a1, unsigned b,     \
+        int c0, int c1, int c2, int c3)                                               \
+    {                                                                                 \
+        const unsigned own[] = { a0, a1, b };                                         \
+        const unsigned *words = sim_rt->gather(__LINE__, own, 3);                     \
+        sim_mma_tile<a_signed, b_signed>(words, 0, 2, c0, c1);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 1, 2, c2, c3);                        \
+        d0 = c0, d1 = c1, d2 = c2, d3 = c3;                                           \
+    }                                                                                 \
+    SIM void sim_ptx_mma_sync_aligned_m16n8k32_row_col_s32_##a_type##_##b_type##_s32( \
+        int &d0, int &d1, int &d2, int &d3, unsigned a0, unsigned a1, unsigned a2,    \
+        unsigned a3, unsigned b0, unsigned b1, int c0, int c1, int c2, int c3)        \
+    {                                                                                 \
+        const unsigned own[] = { a0, a1, a2, a3, b0, b1 };                            \
+        const unsigned *words = sim_rt->gather(__LINE__, own, 6);                     \
+        sim_mma_tile<a_signed, b_signed>(words, 0, 4, c0, c1);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 1, 4, c2, c3);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 2, 5, c0, c1);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 3, 5, c2, c3);                        \
+        d0 = c0, d1 = c1, d2 = c2, d3 = c3;                                           \
     }
 SIM_MMA(s8, s8, true, true)
 SIM_MMA(u8, s8, false, true)
