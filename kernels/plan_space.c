@@ -352,13 +352,11 @@ static bool mma_is_shorter(const struct iqt_format *f, enum iqt_dialect d, enum 
            n >= (short_one ? 8 : 4);
 }
 
-/* A single column wastes seven eighths of the products, but a trellis has a state a weight, which the unit takes as it is.
- * Plans that are embedded are PTX for Turing, whose unit has a quarter of the width: there a device must ask. */
-static bool mma_is_shorter_for_one(const struct iqt_format *f, enum iqt_dialect d,
-                                   uint32_t n)
+/* A single column wastes seven eighths of the products, but takes a trellis's states as they are. Only devices that say
+ * so: what is embedded is PTX for Turing, whose products are quarters. */
+static bool one_is_shorter(const struct iqt_format *f, enum iqt_dialect d, uint32_t n)
 {
-    return d == IQT_DIALECT_CUDA && n == 1 && f->trellis != NULL &&
-           iqt_mma_lane_of(f, d) != NULL;
+    return d == IQT_DIALECT_CUDA && n == 1 && f->trellis != NULL;
 }
 
 /* Eight warps share 32 rows. */
@@ -384,8 +382,7 @@ static bool whole_rows(const struct iqt_limits *device, enum iqt_dialect d, uint
     return device && device->software && d == IQT_DIALECT_GLSL && n <= 4;
 }
 
-/* Only the way to compute and whole rows follow the device: that it may be embedded, the rest holds
- * everywhere. */
+/* Only the way to compute and whole rows follow the device: the rest holds everywhere. */
 struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
                                      const struct iqt_format *f, enum iqt_dialect d,
                                      enum iqt_op op, uint32_t n, enum iqt_layout layout)
@@ -395,7 +392,7 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
         const bool mma =
             (device == NULL || device->mma) && mma_is_shorter(f, d, op, plan.n);
         const bool one =
-            device != NULL && device->mma_one && mma_is_shorter_for_one(f, d, plan.n);
+            device != NULL && device->mma_one && one_is_shorter(f, d, plan.n);
 
         return mma || one ? mma_default(plan) : plan;
     }
