@@ -47,17 +47,21 @@ bool iqt_target_has_mma(const char *name)
 
 /* Those of NVIDIA's data centers: a product of 16 x 8 x 32 takes a multiprocessor of GA100 two cycles and GH100's
  * one or two, of GA10x, AD10x and GB20x four (white papers: 2048, 4096 and 1024 multiply-adds of int8 a cycle). */
-bool iqt_target_has_fast_mma(const char *name)
+uint8_t iqt_target_mma_one(const char *name)
 {
-    static const char *const fast[] = { "sm_80", "sm_90", "sm_100", "sm_103" };
+    static const struct {
+        const char *name;
+        uint8_t bits; /* of four an A100's memory keeps up with dot products */
+    } fast[] = { { "sm_80", 3 }, { "sm_90", 4 }, { "sm_100", 4 }, { "sm_103", 4 } };
 
     for (size_t i = 0; i < IQT_COUNT(fast); i++) {
-        const size_t length = strlen(fast[i]);
+        const size_t length = strlen(fast[i].name);
 
-        if (strncmp(name, fast[i], length) == 0 && !isdigit((unsigned char)name[length]))
-            return true;
+        if (strncmp(name, fast[i].name, length) == 0 &&
+            !isdigit((unsigned char)name[length]))
+            return fast[i].bits;
     }
-    return false;
+    return 0;
 }
 
 enum iqt_status iqt_target_parse(const char *name, struct iqt_target *out)

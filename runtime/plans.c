@@ -225,7 +225,7 @@ static enum iqt_status decide(struct iqt_device *dev, struct iqt_choice *c)
     if (c->built)
         return IQT_OK;
     /* Split kernels are not embedded: without a compiler the others are good enough. */
-    if (split.split > 1 && usable(dev, c, &split))
+    if ((split.split > 1 || split.compute != standard.compute) && usable(dev, c, &split))
         status = build(dev, &split, &c->built);
     if (status == IQT_ERR_UNSUPPORTED && usable(dev, c, &standard))
         status = build(dev, &standard, &c->built);

@@ -233,6 +233,42 @@ static void check_mfma(void)
     check_end();
 }
 
+/* A single column goes to CUDA's matrix units where it is a trellis's and the device says that they are fast. */
+static void check_one_column(void)
+{
+    if (!check_begin("one_column"))
+        return;
+    for (const struct iqt_format *f = iqt_formats; f->name; f++)
+        for (uint32_t i = 0; i < 2 * IQT_DIALECTS * IQT_OPS; i++) {
+            const enum iqt_dialect d = (enum iqt_dialect)(i % IQT_DIALECTS);
+            const enum iqt_op op = (enum iqt_op)(i / IQT_DIALECTS % IQT_OPS);
+            struct iqt_limits l = wide_limits;
+            struct iqt_plan p;
+
+            l.mma_one = i / IQT_DIALECTS / IQT_OPS ? 3 : 0;
+            p = iqt_plan_default_for(&l, f, d, op, 1, IQT_LAYOUT_PACKED);
+            check_true((p.compute == IQT_COMPUTE_MMA) ==
+                           (l.mma_one && d == IQT_DIALECT_CUDA && f->trellis != NULL &&
+                            f->bytes < 128),
+                       "%s in %s: compute kind %s", f->name, iqt_dialect_name(d),
+                       iqt_compute_name(p.compute));
+            if (p.compute != IQT_COMPUTE_MMA)
+                continue;
+            check_true(iqt_plan_check(&p, NULL) == IQT_OK, "%s", iqt_last_error());
+            check_true(iqt_plan_split(&p, &l, 32 * l.compute_units, 1024).compute ==
+                               IQT_COMPUTE_MMA &&
+                           iqt_plan_split(&p, &l, 31 * l.compute_units, 1024).compute ==
+                               IQT_COMPUTE_I8,
+                       "%s: given up elsewhere than with few rows", f->name);
+            p.covers = IQT_COVERS_ROUTED;
+            check_true(iqt_plan_check(&p, NULL) == IQT_ERR_UNSUPPORTED, "routed");
+            p = iqt_plan_divisible(&p);
+            p.covers = IQT_COVERS_ROUTED;
+            check_true(iqt_plan_check(&p, NULL) == IQT_OK, "%s", iqt_last_error());
+        }
+    check_end();
+}
+
 /* Waves of 64 or 32 have the rows of a plan for AMD's matrix units, or do not. */
 static void check_waves(void)
 {
@@ -396,6 +432,7 @@ int main(int argc, char **argv)
     check_defaults(IQT_DIALECT_HOST, (struct iqt_limits){ 0 });
     check_dot();
     check_mfma();
+    check_one_column();
     check_waves();
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ 0 });
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .dot4 = true });

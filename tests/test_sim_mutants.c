@@ -237,7 +237,7 @@ static const struct mutant of_one[] = {
       "STATE(0, 4u * j + 3u), xr.z" },
     { "one.mean", ONE2, "0x7e7eu", "0x7d7du" },
     { "one.mean_of_half", ONE2, "0x7e7eu", "0x007eu" },
-    { "one.base", ONE2, "= 0x4b400000u ^", "= 0x4b400001u ^" },
+    { "one.base", ONE2, "= 0x4b400000u ^", "= 0x4b400800u ^" },
     { "one.seed", ONE2, "i % 2u ? 0x0100u : 0x0001u", "0x0001u" },
     { "one.seed_add", ONE2, "0x0001u, 4096u", "0x0001u, 4095u" },
     { "one.scale_code", ONE2, "at % 8u & 0x0f0f0f0fu", "at % 4u & 0x0f0f0f0fu" },

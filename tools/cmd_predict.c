@@ -51,8 +51,7 @@ static enum iqt_status count_format(struct run *r, const struct iqt_format *f, u
 {
     const enum iqt_dialect dialect = r->target.compile.dialect;
     const struct iqt_limits limits = { .mma = iqt_target_has_mma(r->target.arch),
-                                       .mma_one =
-                                           iqt_target_has_fast_mma(r->target.arch) };
+                                       .mma_one = iqt_target_mma_one(r->target.arch) };
     struct counted *c = r->of;
     enum iqt_status status;
 
