@@ -257,7 +257,7 @@ static void check_one_column(void)
             check_true(iqt_plan_check(&p, NULL) == IQT_OK, "%s", iqt_last_error());
             check_true(iqt_plan_split(&p, &l, 32 * l.compute_units, 1024).compute ==
                                IQT_COMPUTE_MMA &&
-                           iqt_plan_split(&p, &l, 31 * l.compute_units, 1024).compute ==
+                           iqt_plan_split(&p, &l, 30 * l.compute_units, 1024).compute ==
                                IQT_COMPUTE_I8,
                        "%s: given up elsewhere than with few rows", f->name);
             p.covers = IQT_COVERS_ROUTED;
