@@ -269,5 +269,4 @@ SIM void sim_mma_tile(const unsigned *words, unsigned a, unsigned b, int &c0, in
         d0 = c0, d1 = c1, d2 = c2, d3 = c3;                                           \
     }
 SIM_MMA(s8, s8, true, true)
-SIM_MMA(u8, s8, false, true)
 SIM_MMA(u8, u8, false, false)
