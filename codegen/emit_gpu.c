@@ -371,7 +371,7 @@ static const struct unit {
 
 static const struct unit *unit_of(const struct iqt_plan *p)
 {
-    return p->n == 1 ? &one_column : &units[p->dialect];
+    return iqt_mma_keeps_tiles(p) ? &one_column : &units[p->dialect];
 }
 
 static void emit_mma_body(struct iqt_emit *e, const struct iqt_tile *tile,

@@ -25,109 +25,18 @@ static uint32_t x_words(const struct iqt_tile *t)
     return IQT_TILE_SPAN / (magnitudes(t) ? 4u : 1u);
 }
 
+/* Words of a warp's x in shared memory. A second column's lie four banks further. */
+static uint32_t column_words(const struct iqt_tile *t)
+{
+    return 4 * x_words(t) + 4;
+}
+
+static uint32_t warp_words(const struct iqt_emit *e, const struct iqt_tile *t)
+{
+    return e->plan->n == 1 ? 4 * x_words(t) : (2 * column_words(t) + 31) / 32 * 32;
+}
+
 /* ---- Functions ---- */
-
-/* Loads by 32-bit addresses: a dot product makes one of a code and the table's. */
-static const char instructions[] =
-    "FN float float_at(uint shared_address)\n"
-    "{\n"
-    "    float d;\n"
-    "    asm volatile(\"ld.shared.f32 %0, [%1];\" : \"=f\"(d) : \"r\"(shared_address));\n"
-    "    return d;\n"
-    "}\n"
-    "FN uint dot2(uint a, uint b, uint c) /* two halves by the lower two bytes */\n"
-    "{\n"
-    "    uint d;\n"
-    "    asm(\"dp2a.lo.s32.s32 %0, %1, %2, %3;\" : \"=r\"(d) : \"r\"(a), \"r\"(b), \"r\"(c));\n"
-    "    return d;\n"
-    "}\n"
-    "FN uint thread_again()\n"
-    "{\n"
-    "    uint d;\n"
-    "    asm volatile(\"mov.u32 %0, %%tid.x;\" : \"=r\"(d));\n"
-    "    return d;\n"
-    "}\n"
-    "FN uint half_of(uint a, uint which, uint c) /* the same, unsigned */\n"
-    "{\n"
-    "    uint d;\n"
-    "    asm(\"dp2a.lo.u32.u32 %0, %1, %2, %3;\" : \"=r\"(d) : \"r\"(a), \"r\"(which), \"r\"(c));\n"
-    "    return d;\n"
-    "}\n";
-
-/* The shift bit of the block is bit 15 of the seed, and of f. */
-static const char seed_kt4[] =
-    "FN uint seed(const uint *q, uint b, uint f, uint i)\n{\n"
-    "    uint w = q[4u * b + i / 2u];\n"
-    "    return i % 2u ? FUNNEL(f >> 15, w, 17u) : (w & 0x7fffu) | f;\n}\n";
-
-/* Sixteen bits of a word and what all seeds lack, by one instruction that is no ALU's. */
-static void emit_whole_seed(struct iqt_emit *e, const struct iqt_trellis *t)
-{
-    iqt_emit_open(e, "FN uint seed(const uint *q, uint b, uint f, uint i)");
-    iqt_emit_line(e, "(void)f;");
-    iqt_emit_line(e,
-                  "return half_of(q[2u * b + i / 2u], i %% 2u ? 0x0100u : 0x0001u, %uu);",
-                  t->seed_add);
-    iqt_emit_close(e);
-}
-
-static bool whole_seeds(const struct iqt_tile *t)
-{
-    return t->family == IQT_TILE_KT2 || t->family == IQT_TILE_KT3;
-}
-
-static void emit_state(struct iqt_emit *e, const struct iqt_tile *tile)
-{
-    const struct iqt_trellis *t = tile->format->trellis;
-    const uint32_t lacks = whole_seeds(tile) ? 0 : t->seed_add;
-    uint32_t power = 1;
-
-    assert(t->shift_add == 0 || t->shift_add == 1u << 15);
-    iqt_emit_open(e, "FN uint state(uint x, uint n, const uint *power)");
-    iqt_emit_line(e, "const uint add[%u] = {", t->group);
-    for (uint32_t n = 0; n < t->group; n++) {
-        power *= t->multiplier;
-        iqt_emit_line(e, "    0x%08xu,", power * lacks);
-    }
-    iqt_emit_line(e, "};");
-    iqt_emit_line(e, "return x * power[n] + add[n] & 0x%08xu;", t->mask);
-    iqt_emit_close(e);
-}
-
-void iqt_emit_mma_one_values(struct iqt_emit *e, const struct iqt_tile *t,
-                             struct iqt_mma_values *out)
-{
-    iqt_buf_printf(e->out, "%s", instructions);
-    if (t->family == IQT_TILE_KT4)
-        iqt_buf_printf(e->out, "%s", seed_kt4);
-    else if (whole_seeds(t))
-        emit_whole_seed(e, t->format->trellis);
-    else
-        iqt_emit_tile_seed(e, t);
-    emit_state(e, t);
-    *out = (struct iqt_mma_values){ .states = true };
-}
-
-/* mma_32() of emit_mma.c with unsigned bytes. */
-static const char unsigned_bytes[] =
-    "FN void mma_unsigned(int *d, uint a0, uint a1, uint a2, uint a3, uint b0, uint b1)\n"
-    "{\n"
-    "#if __CUDA_ARCH__ >= 800\n"
-    "    asm volatile(\"mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, \"\n"
-    "        \"{%8, %9}, {%10, %11, %12, %13};\"\n"
-    "        : \"=r\"(d[0]), \"=r\"(d[1]), \"=r\"(d[2]), \"=r\"(d[3])\n"
-    "        : \"r\"(a0), \"r\"(a1), \"r\"(a2), \"r\"(a3), \"r\"(b0), \"r\"(b1),\n"
-    "          \"r\"(d[0]), \"r\"(d[1]), \"r\"(d[2]), \"r\"(d[3]));\n"
-    "#else\n"
-    "    const uint a[4] = { a0, a1, a2, a3 }, b[2] = { b0, b1 };\n"
-    "    UNROLL\n"
-    "    for (uint i = 0u; i < 4u; i++) {\n"
-    "        int *e = d + i % 2u * 2u;\n"
-    "        asm volatile(\"mma.sync.aligned.m8n8k16.row.col.s32.u8.u8.s32 {%0, %1}, {%2}, {%3}, {%4, %5};\"\n"
-    "            : \"=r\"(e[0]), \"=r\"(e[1]) : \"r\"(a[i]), \"r\"(b[i / 2u]), \"r\"(e[0]), \"r\"(e[1]));\n"
-    "    }\n"
-    "#endif\n"
-    "}\n";
 
 static void emit_scale_values(struct iqt_emit *e, const struct iqt_tile *t)
 {
@@ -144,17 +53,15 @@ void iqt_emit_mma_one_functions(struct iqt_emit *e, const struct iqt_tile *t)
 
     iqt_emit_line(e, "#define CHUNKS (T / 4u) // warps that share rows");
     iqt_emit_line(e, "#define SYNC_WARP __syncwarp()");
-    iqt_emit_line(e, "%s float w_sums[%u];", e->spell->shared, 32 * warps);
+    iqt_emit_line(e, "%s float w_sums[%u * N];", e->spell->shared, 32 * warps);
     if (e->plan->op == IQT_OP_GATED)
-        iqt_emit_line(e, "%s float gate_sums[%u];", e->spell->shared, 32 * warps);
+        iqt_emit_line(e, "%s float gate_sums[%u * N];", e->spell->shared, 32 * warps);
     iqt_emit_line(e, "#define X_WORDS %uu // of a span", words);
     iqt_emit_line(e, "%s uvec4 x_shared[%u]; // of all warps; zeros", e->spell->shared,
-                  warps * words + 2 + words / 4);
+                  warps * warp_words(e, t) / 4 + 2 + words / 4);
     if (t->format->scale.table)
         emit_scale_values(e, t);
     iqt_emit_mma_primitives(e);
-    if (magnitudes(t))
-        iqt_buf_printf(e->out, "%s", unsigned_bytes);
 }
 
 /* ---- Before the loop ---- */
@@ -164,7 +71,7 @@ void iqt_emit_mma_one_functions(struct iqt_emit *e, const struct iqt_tile *t)
 static void emit_powers(struct iqt_emit *e, const struct iqt_tile *tile)
 {
     const struct iqt_trellis *t = tile->format->trellis;
-    const bool known = whole_seeds(tile);
+    const bool known = iqt_mma_one_whole_seeds(tile);
     uint32_t power = 1;
 
     iqt_emit_line(e, "uint power[%u];", t->group);
@@ -178,7 +85,8 @@ static void emit_shared(struct iqt_emit *e, const struct iqt_tile *t)
 {
     const uint32_t warps = iqt_plan_threads(e->plan) / 32u;
 
-    iqt_emit_line(e, "uint *zeros = (uint *)x_shared + %uu * X_WORDS + 8u;", 4 * warps);
+    iqt_emit_line(e, "uint *zeros = (uint *)x_shared + %uu + 8u;",
+                  warps * warp_words(e, t));
     for (uint32_t i = 0; i < x_words(t); i += 32 * warps) {
         iqt_emit_line(e, "if (THREAD + %uu < X_WORDS)", i);
         iqt_emit_line(e, "    zeros[THREAD + %uu] = 0u;", i);
@@ -190,9 +98,19 @@ static void emit_shared(struct iqt_emit *e, const struct iqt_tile *t)
     }
     iqt_emit_line(e, "BARRIER;");
     iqt_emit_line(e, "uint quad = THREAD / 4u %% 8u;");
-    iqt_emit_line(e, "uint *x_warp = (uint *)x_shared + 4u * X_WORDS * warp;");
-    iqt_emit_line(e, "const uvec4 *x_span = (const uvec4 *)(quad == 2u * part ? x_warp + "
-                     "X_WORDS * part : zeros);");
+    iqt_emit_line(e, "uint *x_warp = (uint *)x_shared + %uu * warp;", warp_words(e, t));
+    if (e->plan->n == 1)
+        iqt_emit_line(
+            e, "const uvec4 *x_span = (const uvec4 *)(quad == 2u * part ? x_warp + "
+               "X_WORDS * part : zeros);");
+    else
+        iqt_emit_line(
+            e,
+            "const uvec4 *x_span = (const uvec4 *)(quad / 2u == part ? x_warp + "
+            "%uu * (quad %% 2u) + X_WORDS * part : zeros);",
+            column_words(t));
+    if (e->plan->n == 2) /* a column that is not there is the first one */
+        iqt_emit_line(e, "uint second = p.cols > 1u ? 1u : 0u;");
 }
 
 /* Four words that the compiler neither knows nor knows to be equal: what a product adds to is not copied. */
@@ -230,27 +148,63 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
                          "0x01010101u : 0xffffffffu;");
     }
     emit_powers(e, t);
-    iqt_emit_line(e, "float sum[R] = { 0.0f, 0.0f, 0.0f, 0.0f };");
+    iqt_emit_line(e, "float sum[R * N];");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint i = 0u; i < R * N; i++)");
+    iqt_emit_line(e, "    sum[i] = 0.0f;");
 }
 
 /* ---- The loop ---- */
 
-/* A lane has eight of the warp's 256 x. Words of x of a span: first the even ones, then the odd. */
+/* A lane has eight of the warp's 256 x of a column. Words of x of a span: first the even ones, then the odd. */
+static void emit_repeated(struct iqt_emit *e, uint32_t c, uint32_t at)
+{
+    iqt_emit_scope(e);
+    iqt_emit_line(e,
+                  "uint *put = x_warp + %uu + THREAD %% 32u / 8u * X_WORDS + THREAD %% "
+                  "8u * 4u;",
+                  at);
+    iqt_emit_line(e, "uvec4 even, odd;");
+    for (uint32_t i = 0; i < 4; i++)
+        iqt_emit_line(e, "even.%c = REPEAT(own%u.x, %uu); odd.%c = REPEAT(own%u.y, %uu);",
+                      "xyzw"[i], c, i, "xyzw"[i], c, i);
+    iqt_emit_line(e, "*(uvec4 *)put = even; *(uvec4 *)(put + 32) = odd;");
+    iqt_emit_close(e);
+}
+
 static void emit_x(struct iqt_emit *e, const struct iqt_tile *t)
 {
     iqt_emit_line(e, "SYNC_WARP; // the last ones have been read");
-    if (magnitudes(t)) {
-        iqt_emit_line(e, "*(uvec2 *)((uint *)x_shared + thread_again() * 2u) = own;");
-    } else {
-        iqt_emit_line(e, "uint *put = x_warp + THREAD %% 32u / 8u * X_WORDS + THREAD %% "
-                         "8u * 4u;");
-        iqt_emit_line(e, "uvec4 even, odd;");
-        for (uint32_t i = 0; i < 4; i++)
-            iqt_emit_line(e, "even.%c = REPEAT(own.x, %uu); odd.%c = REPEAT(own.y, %uu);",
-                          "xyzw"[i], i, "xyzw"[i], i);
-        iqt_emit_line(e, "*(uvec4 *)put = even; *(uvec4 *)(put + 32) = odd;");
+    for (uint32_t c = 0; c < e->plan->n; c++) {
+        if (!magnitudes(t))
+            emit_repeated(e, c, c * column_words(t));
+        else if (e->plan->n == 1)
+            iqt_emit_line(e,
+                          "*(uvec2 *)((uint *)x_shared + thread_again() * 2u) = own0;");
+        else
+            iqt_emit_line(e, "*(uvec2 *)(x_warp + %uu + THREAD %% 32u * 2u) = own%u;",
+                          c * column_words(t), c);
     }
     iqt_emit_line(e, "SYNC_WARP;");
+}
+
+static void emit_x_loads(struct iqt_emit *e, const struct iqt_tile *t)
+{
+    iqt_emit_line(e, "uvec2 own0 = ((const uvec2 *)xq4)[32u * u + %s %% 32u];",
+                  magnitudes(t) ? "thread_again()" : "THREAD");
+    if (e->plan->n == 2)
+        iqt_emit_line(e,
+                      "uvec2 own1 = ((const uvec2 *)xq4)[second * (p.k / 8u) + 32u * u + "
+                      "THREAD %% 32u];");
+}
+
+static void emit_x_scales(struct iqt_emit *e)
+{
+    iqt_emit_line(e, "uvec4 xs[N];");
+    iqt_emit_line(e, "xs[0] = ((const uvec4 *)xs2)[4u * u + part];");
+    if (e->plan->n == 2)
+        iqt_emit_line(
+            e, "xs[1] = ((const uvec4 *)xs2)[second * (p.k / 64u) + 4u * u + part];");
 }
 
 /* A dot product takes the code of four bits out of a byte. */
@@ -299,122 +253,52 @@ static void emit_scales(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_close(e);
 }
 
-static void emit_states_products(struct iqt_emit *e, const struct iqt_tile *t)
-{
-    const uint32_t group = t->format->trellis->group;
-
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint i = 0u; i < %uu; i++)", 32 / group);
-    iqt_emit_line(e, "uint x[R];");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
-    iqt_emit_line(e, "    x[r] = seed(q + %uu * r, b, rest[r], i);", t->words);
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint j = 0u; j < %uu; j++)", group / 4);
-    iqt_emit_line(e, "uint w = 8u * b + %uu * i + j;", group / 4);
-    iqt_emit_line(e, "#define STATE(r, n) state(x[r], n, power)");
-    iqt_emit_line(e, "uvec4 xr = x_span[w %% 2u * 8u + w / 2u];");
-    for (uint32_t h = 0; h < 2; h++)
-        for (uint32_t m = 0; m < 2; m++)
-            iqt_emit_line(
-                e,
-                "mma_32(c + %u, STATE(%u, 4u * j + %uu), STATE(%u, 4u * j + %uu), "
-                "STATE(%u, 4u * j + %uu), STATE(%u, 4u * j + %uu), xr.%c, xr.%c);",
-                4 * m, 2 * m, 2 * h, 2 * m + 1, 2 * h, 2 * m, 2 * h + 1, 2 * m + 1,
-                2 * h + 1, "xz"[h], "yw"[h]);
-    iqt_emit_close(e);
-    iqt_emit_close(e);
-}
-
-/* ---- Magnitudes ---- */
-
-/* The unit also makes the states' sums S, two to a word of a lane: c0 is S0 + 255 S1 + S1 of a row's weights 0 and 1, c1
- * the same of 2 and 3. Both words are four bytes S + 2, whose top bits are clear where the value S - 126 is negative. */
-static void emit_sums(struct iqt_emit *e, const struct iqt_tile *t)
-{
-    iqt_emit_line(e, "uint s0[4], s1[4];");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint k = 0u; k < 4u; k++)");
-    iqt_emit_line(e, "s0[k] = state(x0, 4u * j + k, power);");
-    iqt_emit_line(e, "s1[k] = state(x1, 4u * j + k, power);");
-    iqt_emit_close(e);
-    iqt_emit_line(
-        e, "int s[4] = { int(base[0]), int(base[1]), int(base[2]), int(base[3]) };");
-    iqt_emit_line(e, "mma_unsigned(s, s0[0], s1[0], s0[2], s1[2], ones[0], ones[1]);");
-    iqt_emit_line(e, "mma_unsigned(s, s0[1], s1[1], s0[3], s1[3], ones[2], ones[3]);");
-    iqt_emit_line(e, "mma_unsigned(s, s0[1], s1[1], s0[3], s1[3], ones[0], ones[1]);");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint k = 0u; k < 2u; k++)");
-    iqt_emit_line(e, "uint sum = (uint)s[2u * k + 1u] * 65536u + (uint)s[2u * k];");
-    iqt_emit_line(
-        e,
-        "n[2u * j + k] = SIGNS(sum ^ MUL(q[%uu * (2u * m + k) + 4u + b], 1u << 2u * i + j));",
-        t->words);
-    iqt_emit_line(
-        e, "v[2u * j + k] = LOP3(sum, n[2u * j + k], 0x7f7f7f7fu, 0x96); // a ^ b ^ c");
-    iqt_emit_close(e);
-}
-
-/* With t = S - 126 and N = -1 where sum and sign bit agree, else 0: |t| with the bit's sign is (t ^ ~N) + N + 1. */
-static void emit_magnitude_products(struct iqt_emit *e, const struct iqt_tile *t)
-{
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint m = 0u; m < 2u; m++)");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint i = 0u; i < 4u; i++)");
-    for (uint32_t r = 0; r < 2; r++)
-        iqt_emit_line(e, "uint x%u = seed(q + %uu * m + %uu, b, 0u, i);", r,
-                      2u * t->words, r * t->words);
-    iqt_emit_line(e, "uint n[4], v[4];");
-    iqt_emit_line(e, "SYNC_WARP; // nothing from behind comes here: that would spill");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint j = 0u; j < 2u; j++)");
-    emit_sums(e, t);
-    iqt_emit_close(e);
-    iqt_emit_line(e, "uvec4 xw = x_span[2u * b + i / 2u];");
-    iqt_emit_line(e, "uint low = i %% 2u ? xw.z : xw.x, high = i %% 2u ? xw.w : xw.y;");
-    iqt_emit_line(e, "mma_32(c + 4u * m, v[0], v[1], v[2], v[3], low, high);");
-    iqt_emit_line(e, "mma_32(c + 4u * m, n[0], n[1], n[2], n[3], low, high);");
-    iqt_emit_close(e);
-    iqt_emit_close(e);
-}
-
 static void emit_block(struct iqt_emit *e, const struct iqt_tile *t)
 {
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
-    iqt_emit_line(e, "float dx = FLOAT_OF(b == 0u ? xs.x : xs.z);");
+    iqt_emit_line(e, "float dx[N], mean[N];");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint i = 0u; i < N; i++)");
+    iqt_emit_line(e, "dx[i] = FLOAT_OF(b == 0u ? xs[i].x : xs[i].z);");
     iqt_emit_line(
-        e, "float mean = FLOAT_OF(dot2(b == 0u ? xs.y : xs.w, 0x%04xu, 0x4b400000u));",
+        e, "mean[i] = FLOAT_OF(dot2(b == 0u ? xs[i].y : xs[i].w, 0x%04xu, 0x4b400000u));",
         magnitudes(t) ? 0xffffu : 0x0101u * (uint32_t)t->format->trellis->centre);
+    iqt_emit_close(e);
     emit_rests(e, t);
     iqt_emit_line(e, "int c[8];");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (uint i = 0u; i < 8u; i++)");
     iqt_emit_line(e, "    c[i] = int(base[i %% 4u]);");
-    (magnitudes(t) ? emit_magnitude_products : emit_states_products)(e, t);
+    iqt_emit_mma_one_products(e, t);
     emit_scales(e, t);
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint r = 0u; r < R; r++)");
+    iqt_emit_line(e, "for (uint i = 0u; i < R * N; i++)");
     iqt_emit_line(
         e,
-        "    sum[r] = FMA(own_scale[r] * dx, FLOAT_OF((uint)c[2u * r]%s) - mean, sum[r]);",
+        "    sum[i] = FMA(own_scale[i / N] * dx[i %% N], FLOAT_OF((uint)c[i / N * "
+        "2u + i %% N]%s) - mean[i %% N], sum[i]);",
         magnitudes(t) ? " + 0x4b3ffdfeu" : "");
     iqt_emit_close(e);
 }
 
-/* Lane part of a quad gets the sum of row part. */
+/* Lane part of a quad gets the sums of row part. */
 static void emit_rows(struct iqt_emit *e)
 {
     iqt_emit_line(e, "bool odd = part %% 2u != 0u, upper = part / 2u != 0u;");
-    for (uint32_t i = 0; i < 2; i++) {
-        iqt_emit_line(e, "float keep%u = odd ? sum[%u] : sum[%u];", i, 2 * i + 1, 2 * i);
-        iqt_emit_line(e, "keep%u += SHUFFLE_XOR(odd ? sum[%u] : sum[%u], 1u);", i, 2 * i,
-                      2 * i + 1);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint i = 0u; i < N; i++)");
+    for (uint32_t h = 0; h < 2; h++) {
+        iqt_emit_line(e, "float low%u = sum[%uu * N + i], high%u = sum[%uu * N + i];", h,
+                      2 * h, h, 2 * h + 1);
+        iqt_emit_line(e, "float keep%u = odd ? high%u : low%u;", h, h, h);
+        iqt_emit_line(e, "keep%u += SHUFFLE_XOR(odd ? low%u : high%u, 1u);", h, h, h);
     }
     iqt_emit_line(e, "float total = upper ? keep1 : keep0;");
     iqt_emit_line(e, "total += SHUFFLE_XOR(upper ? keep0 : keep1, 2u);");
-    iqt_emit_line(e, "%s_sums[thread_again()] = total;", e->prefix);
+    iqt_emit_line(e, "%s_sums[%uu * i + thread_again()] = total;", e->prefix,
+                  iqt_plan_threads(e->plan));
+    iqt_emit_close(e);
 }
 
 void iqt_emit_mma_one_spans(struct iqt_emit *e, const struct iqt_tile *t,
@@ -426,11 +310,10 @@ void iqt_emit_mma_one_spans(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_scope(e);
     emit_start(e, t);
     iqt_emit_open(e, "for (uint u = chunk; u < p.k / 256u; u += CHUNKS)");
-    iqt_emit_line(e, "uvec2 own = ((const uvec2 *)xq4)[32u * u + %s %% 32u];",
-                  magnitudes(t) ? "thread_again()" : "THREAD");
+    emit_x_loads(e, t);
     iqt_emit_tile_codes(e, t, NULL);
     iqt_emit_tile_record(e, t);
-    iqt_emit_line(e, "uvec4 xs = ((const uvec4 *)xs2)[4u * u + part];");
+    emit_x_scales(e);
     emit_x(e, t);
     emit_block(e, t);
     iqt_emit_line(e, "%s_codes += CHUNKS * %uu;", e->prefix, 64u * t->words);
@@ -447,19 +330,23 @@ void iqt_emit_mma_one_finish(struct iqt_emit *e)
     iqt_emit_line(e, "uint thread = thread_again();");
     iqt_emit_line(e, "if (thread / 32u %% CHUNKS != 0u)");
     iqt_emit_line(e, "    return;");
-    iqt_emit_line(e, "uint r = thread %% 4u, c = 0u, i = 0u;");
+    iqt_emit_line(e, "uint r = thread %% 4u, i = 0u;");
     iqt_emit_line(
         e, "first = %s * G + (thread / 32u / CHUNKS * 8u + thread / 4u %% 8u) * R;",
         iqt_emit_covers_more(e->plan) ? "group" : "GROUP");
     iqt_emit_line(e, "tile = (first / R < last ? first / R : last) * R * p.row_bytes;");
     iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
     for (uint32_t m = 0; m < (e->plan->op == IQT_OP_GATED ? 2u : 1u); m++) {
         const char *name = m ? "gate" : "w";
 
         iqt_emit_line(
             e,
-            "const float (*%s_parts)[1][32] = (const float (*)[1][32])(%s_sums + thread);",
-            name, name);
+            "const float (*%s_parts)[1][32] = (const float (*)[1][32])(%s_sums + "
+            "%uu * c + thread);",
+            name, name, iqt_plan_threads(e->plan));
     }
     iqt_emit_parts(e, "tile", "j", "0");
+    iqt_emit_close(e);
 }

@@ -316,7 +316,7 @@ struct iqt_plan iqt_plan_split(const struct iqt_plan *p, const struct iqt_limits
 {
     const struct iqt_plan parts = iqt_plan_divisible(p);
     const uint32_t units = limits ? limits->compute_units : 0;
-    const bool few = p->n == 1 && iqt_plan_groups(p, (uint32_t)m) < units;
+    const bool few = p->n <= 2 && iqt_plan_groups(p, (uint32_t)m) < units;
     struct iqt_plan one = parts, best = few ? parts : *p;
     double least;
 
@@ -393,7 +393,7 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
         const struct iqt_plan plan = tile_default(f, d, op, tile_n(n));
         const bool mma =
             (device == NULL || device->mma) && mma_is_shorter(f, d, op, plan.n);
-        return mma || (plan.n == 1 && one_is_shorter(device, f, d)) ? mma_default(plan)
+        return mma || (plan.n <= 2 && one_is_shorter(device, f, d)) ? mma_default(plan)
                                                                     : plan;
     }
 

@@ -246,7 +246,7 @@ static void check_one_column(void)
             struct iqt_plan p;
 
             l.mma_one = i / IQT_DIALECTS / IQT_OPS ? 3 : 0;
-            p = iqt_plan_default_for(&l, f, d, op, 1, IQT_LAYOUT_PACKED);
+            p = iqt_plan_default_for(&l, f, d, op, 1 + i % 2, IQT_LAYOUT_PACKED);
             check_true((p.compute == IQT_COMPUTE_MMA) ==
                            (l.mma_one && d == IQT_DIALECT_CUDA && f->trellis != NULL &&
                             f->bytes < 128),

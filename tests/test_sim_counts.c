@@ -141,7 +141,7 @@ static const struct waste {
     { "mma_half_sectors", MMA4, "+ from + 16u * i + 64u * j)",
       "+ part * 64u + j % 4u * 16u + j / 4u * 256u)",
       "sectors asked for more than once" },
-    { "one_conflicts", MMA_ONE, "32u * X_WORDS + 8u", "32u * X_WORDS", "bank conflicts" },
+    { "one_conflicts", MMA_ONE, "2048u + 8u", "2048u", "bank conflicts" },
     { "one_half_sectors", MMA_ONE, "w_codes + 64u * j)",
       "w_codes + part * 48u + 16u * j)", "sectors asked for more than once" },
 };
@@ -184,7 +184,8 @@ static void check_all_counts(void)
         check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, 16, false);
         check_counts(f, IQT_DIALECT_CUDA, IQT_OP_GATED, 16, false);
         for (int op = 0; f->trellis != NULL && op < IQT_OPS; op++)
-            check_counts(f, IQT_DIALECT_CUDA, (enum iqt_op)op, 1, true);
+            for (uint32_t n = 1; n <= 2; n++)
+                check_counts(f, IQT_DIALECT_CUDA, (enum iqt_op)op, n, true);
         check_unit(f, "gfx942");
         check_unit(f, "gfx1100");
         check_unit(f, "gfx1201");

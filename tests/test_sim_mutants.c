@@ -43,6 +43,8 @@
 #define ONE2 MMA_ONE("iq2_kt")
 #define ONE3 MMA_ONE("iq3_kt")
 #define ONE4 MMA_ONE("iq4_kt")
+#define TWO2 "matvec.iq2_kt.cuda.n2.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
+#define TWO3 "matvec.iq3_kt.cuda.n2.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
 #define MMA_KT1 MMA("iq1_kt", "16", "none")
 
 static const struct mutant mutants[] = {
@@ -225,13 +227,14 @@ static const struct mutant mutants[] = {
 /* One column of a trellis on CUDA's matrix units. */
 static const struct mutant of_one[] = {
     { "one.column_of_b", ONE2, "quad == 2u * part ?", "quad == 2u * part + 1u ?" },
-    { "one.column_of_c", ONE2, "(uint)c[2u * r])", "(uint)c[2u * r + 1u])" },
+    { "one.column_of_c", ONE2, "i / N * 2u + i % N])", "i / N * 2u + i % N + 1u])" },
     { "one.span", ONE2, "X_WORDS * part : zeros", "X_WORDS * (part ^ 1u) : zeros" },
     { "one.every_column", ONE2, "quad == 2u * part ?", "quad < 8u ?" },
     { "one.x_order", ONE2, "w % 2u * 8u + w / 2u", "w" },
-    { "one.x_repeated", ONE2, "odd.y = REPEAT(own.y, 1u)", "odd.y = REPEAT(own.y, 2u)" },
+    { "one.x_repeated", ONE2, "odd.y = REPEAT(own0.y, 1u)",
+      "odd.y = REPEAT(own0.y, 2u)" },
     { "one.x_of_lane", ONE2, "32u * u + THREAD % 32u", "32u * u + THREAD % 16u" },
-    { "one.x_of_other_warp", ONE2, "4u * X_WORDS * warp", "4u * X_WORDS * 0u" },
+    { "one.x_of_other_warp", ONE2, "256u * warp", "256u * 0u" },
     { "one.scale_of_x", ONE2, "4u * u + part]", "4u * u + (part ^ 1u)]" },
     { "one.rows_of_a", ONE2, "STATE(1, 4u * j + 3u), xr.z",
       "STATE(0, 4u * j + 3u), xr.z" },
@@ -250,11 +253,22 @@ static const struct mutant of_one[] = {
     { "one.zeros_unwritten", ONE2, "    BARRIER;\n    uint quad", "    uint quad" },
     { "one.no_barrier", ONE2, "    BARRIER;\n    uint thread", "    uint thread" },
     { "one.row_of_part", ONE2, "upper ? keep1 : keep0;", "upper ? keep0 : keep1;" },
-    { "one.row_of_odd", ONE2, "odd ? sum[1] : sum[0];", "odd ? sum[0] : sum[1];" },
+    { "one.row_of_odd", ONE2, "odd ? high0 : low0;", "odd ? low0 : high0;" },
     { "one.quad", ONE2, "SHUFFLE_XOR(upper ? keep0 : keep1, 2u)",
       "SHUFFLE_XOR(upper ? keep0 : keep1, 1u)" },
     { "one.parts", ONE2, "j < CHUNKS; j++", "j + 1u < CHUNKS; j++" },
     { "one.rows_unguarded", ONE2, "if (row < p.rows && c < p.cols)", "if (c < p.cols)" },
+    { "two.columns_of_b", TWO2, "quad / 2u == part ?",
+      "quad / 2u == part && quad % 2u == 0u ?" },
+    { "two.columns_of_c", TWO2, "i / N * 2u + i % N])", "i / N * 2u])" },
+    { "two.columns_turned", TWO2, "(quad % 2u) + X_WORDS", "(1u - quad % 2u) + X_WORDS" },
+    { "two.column_of_x", TWO2, "[second * (p.k / 8u)", "[0u * (p.k / 8u)" },
+    { "two.column_of_scale", TWO2, "dx[i % N]", "dx[0]" },
+    { "two.column_of_mean", TWO2, "mean[i % N]", "mean[0]" },
+    { "two.column_unclamped", TWO2, "p.cols > 1u ? 1u : 0u", "1u" },
+    { "two.columns_unguarded", TWO2, "row < p.rows && c < p.cols", "row < p.rows" },
+    { "two.sums", TWO2, "w_sums[64u * i +", "w_sums[" },
+    { "two.magnitudes", TWO3, "x_warp + 68u + THREAD", "x_warp + 64u + THREAD" },
     { "one.rests", ONE1, "bits(e, 16u * r)", "bits(e, 16u * (r ^ 1u))" },
     { "one.split_seed", ONE1, "f << 5 & 0x1fc0u", "f << 5 & 0x1f80u" },
     { "one.sums_of_bytes", ONE3, "ones[2], ones[3]", "ones[0], ones[1]" },

@@ -17,10 +17,11 @@ static const struct kind {
     bool drawn;
     const char *amd; /* on this one of AMD's only; NULL: on both makers' */
 } kinds[] = {
-    { 1, IQT_COMPUTE_I8, false, NULL },        { 2, IQT_COMPUTE_I8, false, NULL },
-    { 16, IQT_COMPUTE_I8, true, NULL },        { 4, IQT_COMPUTE_MMA, true, NULL },
-    { 1, IQT_COMPUTE_MMA, false, NULL },       { 16, IQT_COMPUTE_MMA, false, NULL },
-    { 16, IQT_COMPUTE_MMA, false, "gfx1100" }, { 16, IQT_COMPUTE_MMA, false, "gfx1201" }
+    { 1, IQT_COMPUTE_I8, false, NULL },       { 2, IQT_COMPUTE_I8, false, NULL },
+    { 16, IQT_COMPUTE_I8, true, NULL },       { 4, IQT_COMPUTE_MMA, true, NULL },
+    { 1, IQT_COMPUTE_MMA, false, NULL },      { 2, IQT_COMPUTE_MMA, false, NULL },
+    { 16, IQT_COMPUTE_MMA, false, NULL },     { 16, IQT_COMPUTE_MMA, false, "gfx1100" },
+    { 16, IQT_COMPUTE_MMA, false, "gfx1201" }
 };
 static const enum iqt_dialect dialects[] = { IQT_DIALECT_CUDA, IQT_DIALECT_HIP };
 

@@ -46,11 +46,13 @@ static const struct family half_on_mma = { 1.50, 0.80 };
 static const struct {
     double slots, products;
 } one_on_mma[] = {
+    /* a second one adds nothing to the products */
     [IQT_TILE_KT1] = { 2.91, 0.25 },
     [IQT_TILE_KT2] = { 2.79, 0.25 },
     [IQT_TILE_KT3] = { 4.38, 0.50 },
     [IQT_TILE_KT4] = { 3.25, 0.25 },
 };
+static const double two_on_mma = 0.17;
 
 /* On AMD's, whose products have sixteen columns whatever n, by generation: `iqtile stats --target T`, plans
  * matvec.FORMAT.hip.n16.G.s64.v16.u1.k1.packed.mma.L.shmem, of blocks of 16 the second scale besides. Q4: with and
@@ -138,8 +140,8 @@ static double slots_on_mma(enum iqt_gpu_kind kind, const char *target,
         return amd_unit_of(target)->slots[family] + half * amd_unit_of(target)->half;
     const double more = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS - 1;
 
-    if (p->n == 1)
-        return fmax(one_on_mma[family].slots,
+    if (iqt_mma_keeps_tiles(p))
+        return fmax(one_on_mma[family].slots + (p->n - 1) * two_on_mma,
                     one_on_mma[family].products * (kind == IQT_GPU_NVIDIA_GDDR ? 16 : 8));
     return f->slots + half * half_on_mma.slots +
            more * (f->column + half * half_on_mma.column);
