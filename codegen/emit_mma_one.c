@@ -323,12 +323,13 @@ void iqt_emit_mma_one_spans(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_close(e);
 }
 
-/* The first warp of those that share rows adds their sums. Which thread it is need not have stayed in registers. */
+/* A warp of those that share rows adds their sums of a column. Which thread it is need not have stayed in registers. */
 void iqt_emit_mma_one_finish(struct iqt_emit *e)
 {
     iqt_emit_line(e, "BARRIER;");
     iqt_emit_line(e, "uint thread = thread_again();");
-    iqt_emit_line(e, "if (thread / 32u %% CHUNKS != 0u)");
+    iqt_emit_line(e, "uint c = thread / 32u %% CHUNKS, own = thread - 32u * c;");
+    iqt_emit_line(e, "if (c >= N)");
     iqt_emit_line(e, "    return;");
     iqt_emit_line(e, "uint r = thread %% 4u, i = 0u;");
     iqt_emit_line(
@@ -336,15 +337,17 @@ void iqt_emit_mma_one_finish(struct iqt_emit *e)
         iqt_emit_covers_more(e->plan) ? "group" : "GROUP");
     iqt_emit_line(e, "tile = (first / R < last ? first / R : last) * R * p.row_bytes;");
     iqt_emit_line(e, "uint row = first + r - p.skip; // wraps in front of the first row");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
+    if (e->plan->n == 1)
+        iqt_emit_scope(e);
+    else
+        iqt_emit_open(e, "for (; c < N; c += CHUNKS)");
     for (uint32_t m = 0; m < (e->plan->op == IQT_OP_GATED ? 2u : 1u); m++) {
         const char *name = m ? "gate" : "w";
 
         iqt_emit_line(
             e,
             "const float (*%s_parts)[1][32] = (const float (*)[1][32])(%s_sums + "
-            "%uu * c + thread);",
+            "%uu * c + own);",
             name, name, iqt_plan_threads(e->plan));
     }
     iqt_emit_parts(e, "tile", "j", "0");

@@ -233,20 +233,21 @@ static void check_mfma(void)
     check_end();
 }
 
-/* A single column goes to CUDA's matrix units where it is a trellis's and the device says that they are fast. */
+/* One column or two of a trellis go to CUDA's matrix units where the device says that they are fast. */
 static void check_one_column(void)
 {
     if (!check_begin("one_column"))
         return;
     for (const struct iqt_format *f = iqt_formats; f->name; f++)
-        for (uint32_t i = 0; i < 2 * IQT_DIALECTS * IQT_OPS; i++) {
+        for (uint32_t i = 0; i < 4 * IQT_DIALECTS * IQT_OPS; i++) {
             const enum iqt_dialect d = (enum iqt_dialect)(i % IQT_DIALECTS);
             const enum iqt_op op = (enum iqt_op)(i / IQT_DIALECTS % IQT_OPS);
             struct iqt_limits l = wide_limits;
             struct iqt_plan p;
 
-            l.mma_one = i / IQT_DIALECTS / IQT_OPS ? 3 : 0;
-            p = iqt_plan_default_for(&l, f, d, op, 1 + i % 2, IQT_LAYOUT_PACKED);
+            l.mma_one = i / IQT_DIALECTS / IQT_OPS % 2 ? 3 : 0;
+            p = iqt_plan_default_for(&l, f, d, op, 1 + i / IQT_DIALECTS / IQT_OPS / 2,
+                                     IQT_LAYOUT_PACKED);
             check_true((p.compute == IQT_COMPUTE_MMA) ==
                            (l.mma_one && d == IQT_DIALECT_CUDA && f->trellis != NULL &&
                             f->bytes < 128),
@@ -264,6 +265,7 @@ static void check_one_column(void)
             check_true(iqt_plan_check(&p, NULL) == IQT_ERR_UNSUPPORTED, "routed");
             p = iqt_plan_divisible(&p);
             p.covers = IQT_COVERS_ROUTED;
+            p.n = 1;
             check_true(iqt_plan_check(&p, NULL) == IQT_OK, "%s", iqt_last_error());
         }
     check_end();

@@ -265,8 +265,6 @@ static const struct mutant of_one[] = {
     { "two.column_of_x", TWO2, "[second * (p.k / 8u)", "[0u * (p.k / 8u)" },
     { "two.column_of_scale", TWO2, "dx[i % N]", "dx[0]" },
     { "two.column_of_mean", TWO2, "mean[i % N]", "mean[0]" },
-    { "two.column_unclamped", TWO2, "p.cols > 1u ? 1u : 0u", "1u" },
-    { "two.columns_unguarded", TWO2, "row < p.rows && c < p.cols", "row < p.rows" },
     { "two.sums", TWO2, "w_sums[64u * i +", "w_sums[" },
     { "two.magnitudes", TWO3, "x_warp + 68u + THREAD", "x_warp + 64u + THREAD" },
     { "one.rests", ONE1, "bits(e, 16u * r)", "bits(e, 16u * (r ^ 1u))" },
