@@ -49,7 +49,7 @@ static const struct {
     /* a second one adds nothing to the products */
     [IQT_TILE_KT1] = { 2.91, 0.25 },
     [IQT_TILE_KT2] = { 2.79, 0.25 },
-    [IQT_TILE_KT3] = { 4.38, 0.50 },
+    [IQT_TILE_KT3] = { 4.39, 0.50 },
     [IQT_TILE_KT4] = { 3.25, 0.25 },
 };
 static const double two_on_mma = 0.17;
