@@ -3,7 +3,7 @@
 #include "codegen/emit_call.h"
 
 #include "kernels/quantized.h"
-#include "kernels/tile.h"
+#include "kernels/tile_mma.h"
 
 #include <assert.h>
 
@@ -399,6 +399,11 @@ static uint32_t workgroups(const struct iqt_plan *p, uint32_t threads)
         return crowded(p) / threads;
     if (p->n <= 4 && p->op != IQT_OP_GATED && p->compute != IQT_COMPUTE_MMA)
         return 0;
+    if (iqt_mma_keeps_tiles(p))
+        return family == IQT_TILE_KT3 && p->n == 1 && p->op != IQT_OP_GATED &&
+                       p->covers == IQT_COVERS_ONE
+                   ? 2
+                   : 1;
     const bool few =
         (FEW >> family & 1) || (family == IQT_TILE_Q4 && p->format->block == 16);
     return p->compute == IQT_COMPUTE_MMA && p->n <= 8 && few ? 2 : 1;

@@ -371,19 +371,25 @@ static const struct unit {
     void (*spans)(struct iqt_emit *, const struct iqt_tile *,
                   const struct iqt_mma_values *);
     void (*finish)(struct iqt_emit *);
-} units[IQT_DIALECTS] = {
+} units[] = {
     [IQT_DIALECT_CUDA] = { iqt_emit_mma_values, iqt_emit_mma_functions,
                            iqt_emit_mma_threads, iqt_emit_mma_spans,
                            iqt_emit_mma_finish },
     [IQT_DIALECT_HIP] = { iqt_emit_mfma_values, iqt_emit_mfma_functions,
                           iqt_emit_mfma_threads, iqt_emit_mfma_spans,
                           iqt_emit_mfma_finish },
-};
+}, one_column = { iqt_emit_mma_one_values, iqt_emit_mma_one_functions, iqt_emit_mma_threads,
+                  iqt_emit_mma_one_spans, iqt_emit_mma_one_finish };
+
+static const struct unit *unit_of(const struct iqt_plan *p)
+{
+    return iqt_mma_keeps_tiles(p) ? &one_column : &units[p->dialect];
+}
 
 static void emit_mma_body(struct iqt_emit *e, const struct iqt_tile *tile,
                           const struct iqt_mma_values *values)
 {
-    const struct unit *unit = &units[e->plan->dialect];
+    const struct unit *unit = unit_of(e->plan);
 
     unit->threads(e);
     iqt_emit_tile_table(e, tile);
@@ -443,9 +449,9 @@ static void emit_mma_decoder(struct iqt_emit *e, const struct iqt_tile *tile,
                              struct iqt_mma_values *values)
 {
     iqt_buf_printf(e->out, "%s", e->spell->tiles);
-    units[e->plan->dialect].values(e, tile, values);
+    unit_of(e->plan)->values(e, tile, values);
     iqt_emit_tile_functions(e, tile, NULL);
-    units[e->plan->dialect].functions(e, tile);
+    unit_of(e->plan)->functions(e, tile);
 }
 
 void iqt_emit_gpu(struct iqt_emit *e)

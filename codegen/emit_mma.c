@@ -76,6 +76,11 @@ static uint32_t value_words(const struct iqt_mma_values *v)
     return v->states ? 8u : 2u * v->parts;
 }
 
+void iqt_emit_mma_primitives(struct iqt_emit *e)
+{
+    iqt_buf_printf(e->out, "%s", primitives);
+}
+
 void iqt_emit_mma_functions(struct iqt_emit *e, const struct iqt_tile *t)
 {
     (void)t;
@@ -84,7 +89,7 @@ void iqt_emit_mma_functions(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "#define EACH %uu // sums of a lane", iqt_mma_sums(e->plan, 32));
     iqt_emit_line(e, "%s float w_parts[%u][EACH][32];", e->spell->shared,
                   iqt_plan_threads(e->plan) / 32u);
-    iqt_buf_printf(e->out, "%s", primitives);
+    iqt_emit_mma_primitives(e);
     iqt_emit_mma_stage_functions(e);
 }
 
@@ -334,7 +339,7 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
 
 /* Four words that the compiler does not know to be equal, or each product would begin by copying
  * one of them to the registers that the unit reads together. */
-static void emit_four(struct iqt_emit *e, const char *name, uint32_t value)
+void iqt_emit_mma_four(struct iqt_emit *e, const char *name, uint32_t value)
 {
     iqt_emit_line(e, "uint %s[4];", name);
     iqt_emit_line(e, "UNROLL");
@@ -398,9 +403,9 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
         emit_seed_masks(e);
     if (t->family == IQT_TILE_Q6)
         iqt_emit_line(e, "t[0] = FROM_LANE(0x64006400u, part);");
-    emit_four(e, "magic", 0x4b400000u);
+    iqt_emit_mma_four(e, "magic", 0x4b400000u);
     if (v->offset)
-        emit_four(e, "offset", 0x01010101u * (uint8_t)v->offset);
+        iqt_emit_mma_four(e, "offset", 0x01010101u * (uint8_t)v->offset);
     iqt_emit_line(e, "float sum[EACH];");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_line(e, "for (uint i = 0u; i < EACH; i++)");

@@ -40,6 +40,21 @@ void iqt_emit_mma_finish(struct iqt_emit *e);
 void iqt_emit_mma_own(struct iqt_emit *e, const struct iqt_tile *tile,
                       const struct iqt_mma_values *values);
 
+/* Words of instructions and lanes; four words that the compiler does not know to be equal. */
+void iqt_emit_mma_primitives(struct iqt_emit *e);
+void iqt_emit_mma_four(struct iqt_emit *e, const char *name, uint32_t value);
+
+/* One column or two of a trellis on CUDA: emit_mma_one.c. Products of block b of all rows, to c[]; whether seeds come
+ * with all that they lack, so that powers are multiplied and nothing is added. */
+void iqt_emit_mma_one_products(struct iqt_emit *e, const struct iqt_tile *tile);
+bool iqt_mma_one_whole_seeds(const struct iqt_tile *tile);
+void iqt_emit_mma_one_values(struct iqt_emit *e, const struct iqt_tile *tile,
+                             struct iqt_mma_values *out);
+void iqt_emit_mma_one_functions(struct iqt_emit *e, const struct iqt_tile *tile);
+void iqt_emit_mma_one_spans(struct iqt_emit *e, const struct iqt_tile *tile,
+                            const struct iqt_mma_values *values);
+void iqt_emit_mma_one_finish(struct iqt_emit *e);
+
 /* The same for HIP. Waves of 32 have values in one word, with the shift in them: what their units would add
  * costs them more. Macro TERMS: words for the same four weights; LIFTED: shifted blocks have a table. */
 bool iqt_mfma_lifts(const struct iqt_tile *tile);

@@ -45,6 +45,8 @@ struct iqt_tile_values {
  * s[2] of the block, table words t, to v. For n columns. */
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,
                           struct iqt_tile_values *out);
+/* seed(q, b, f, i): of group i of block b of a row, less seed_add and shift_add. */
+void iqt_emit_tile_seed(struct iqt_emit *e, const struct iqt_tile *tile);
 /* Of a trellis: m[group i + n], the masked n-th state of the group whose seed is x, which times `power`; sums(m),
  * four states' sums of bytes, less the centre, as bytes. */
 void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,

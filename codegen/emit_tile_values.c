@@ -233,7 +233,15 @@ void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32
             t->group, n, power & 0xffffffu, power >> 24, t->mask);
 }
 
-/* seed(): of group i of the block, less seed_add and shift_add; states(): the masked states of its
+void iqt_emit_tile_seed(struct iqt_emit *e, const struct iqt_tile *tile)
+{
+    iqt_buf_printf(
+        e->out,
+        "FN uint seed(const uint *q, uint b, uint f, uint i)\n{\n    (void)f;\n%s}\n",
+        seed_text[tile->family]);
+}
+
+/* states(): the masked states of its
  * weights, which are the whole seed times powers of the multiplier. */
 static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
 {
@@ -241,10 +249,7 @@ static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
     uint32_t power = 1;
 
-    iqt_buf_printf(
-        e->out,
-        "FN uint seed(const uint *q, uint b, uint f, uint i)\n{\n    (void)f;\n%s}\n",
-        seed_text[tile->family]);
+    iqt_emit_tile_seed(e, tile);
     iqt_emit_open(e,
                   "FN void states(const uint *q, uint b, uint f, uint shift, uint *m)");
     iqt_emit_line(e, "(void)shift;");

@@ -85,6 +85,8 @@ struct iqt_limits {
     bool subgroup_ops; /* shuffle available with full subgroups */
     bool dot4;         /* hardware 4-way int8 dot product */
     bool mma;          /* matrix units for int8 that kernels of compute kind mma know */
+    uint8_t
+        mma_one; /* and so fast that a single column of a trellis of so many bits is worth them */
     bool
         software; /* the CPU's own cores: a barrier costs more than the sums that it saves */
 };
@@ -177,7 +179,7 @@ bool iqt_plan_may_split(const struct iqt_plan *plan, const struct iqt_limits *li
 /* The plan, or where it computes on matrix units, whose tiles do not split k, one like it that can. */
 struct iqt_plan iqt_plan_divisible(const struct iqt_plan *plan);
 /* The plan with the split that the estimate prefers for m x k, often none; matrix units are given up for
- * a split. The split depends on neither n nor op, so that all of them give equal bits. */
+ * a split, with a single column also where they leave units without rows. The split depends on neither n nor op, so that all of them give equal bits. */
 struct iqt_plan iqt_plan_split(const struct iqt_plan *plan,
                                const struct iqt_limits *limits, size_t m, size_t k);
 /* Groups of rows of a launch, each with a counter where k is split; floats of all partial sums. */

@@ -172,7 +172,7 @@ static const struct iqt_limits minimum_limits = {
     .shared_bytes = 16384,
 };
 
-/* Host kernels loop over their columns at run time: one of many columns serves them all. */
+/* Host kernels loop over their columns at run time. */
 static uint32_t embedded_n(enum iqt_dialect d, uint32_t n)
 {
     uint32_t i = 0;
@@ -248,7 +248,9 @@ struct iqt_plan iqt_plan_split(const struct iqt_plan *p, const struct iqt_limits
                                size_t m, size_t k)
 {
     const struct iqt_plan parts = iqt_plan_divisible(p);
-    struct iqt_plan one = parts, best = *p;
+    const uint32_t units = limits ? limits->compute_units : 0;
+    const bool few = p->n <= 2 && iqt_plan_groups(p, (uint32_t)m) < units;
+    struct iqt_plan one = parts, best = few ? parts : *p;
     double least;
 
     one.n = 1;
@@ -269,8 +271,7 @@ struct iqt_plan iqt_plan_split(const struct iqt_plan *p, const struct iqt_limits
     return best;
 }
 
-/* CUDA's matrix units take eight columns; AMD's nobody has timed. With four, decoders that share no work between the lanes of a quad
- * are still longer than dot products (docs/kernels.md). */
+/* CUDA's units take eight columns; AMD's nobody has timed. With four, decoders that share no work are longer than dot products. */
 static bool mma_is_shorter(const struct iqt_format *f, enum iqt_dialect d, enum iqt_op op,
                            uint32_t n)
 {
@@ -278,11 +279,20 @@ static bool mma_is_shorter(const struct iqt_format *f, enum iqt_dialect d, enum 
     const bool short_one =
         family == IQT_TILE_Q3 || (f->block == 16 && family != IQT_TILE_Q4);
 
-    /* Two matrices, sixteen columns and the largest table: 255 registers are two too few. */
+    /* Two registers too few. */
     if (family == IQT_TILE_PAIRS && op == IQT_OP_GATED && n > IQT_MMA_COLUMNS)
         return false;
     return d == IQT_DIALECT_CUDA && iqt_mma_lane_of(f, d) != NULL &&
            n >= (short_one ? 8 : 4);
+}
+
+/* A single column wastes seven eighths of the products, but takes a trellis's states as they are. Only devices that say
+ * so: what is embedded is PTX for Turing, whose products are quarters. */
+static bool one_is_shorter(const struct iqt_limits *device, const struct iqt_format *f,
+                           enum iqt_dialect d)
+{
+    return device && d == IQT_DIALECT_CUDA && f->trellis &&
+           f->bytes * 8u / f->superblock <= device->mma_one;
 }
 
 /* Eight warps share 32 rows. */
@@ -300,16 +310,14 @@ struct iqt_plan iqt_plan_default(const struct iqt_format *f, enum iqt_dialect d,
     return iqt_plan_default_for(NULL, f, d, op, n, layout);
 }
 
-/* Drivers that are software: lanes of a vector with rows of their own, two or more each, are 1.3 to 1.7 times
- * as fast as threads that share rows (docs/kernels.md). With many columns lavapipe takes minutes to compile
- * such a kernel. */
+/* Drivers that are software: lanes of a vector with rows of their own, two or more each, are 1.3 to 1.7 times as fast
+ * as threads that share rows (docs/kernels.md). With many columns lavapipe compiles such a kernel for minutes. */
 static bool whole_rows(const struct iqt_limits *device, enum iqt_dialect d, uint32_t n)
 {
     return device && device->software && d == IQT_DIALECT_GLSL && n <= 4;
 }
 
-/* Only the way to compute and whole rows follow the device: that it may be embedded, the rest holds
- * everywhere. */
+/* Only the way to compute and whole rows follow the device: the rest holds everywhere. */
 struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
                                      const struct iqt_format *f, enum iqt_dialect d,
                                      enum iqt_op op, uint32_t n, enum iqt_layout layout)
@@ -318,8 +326,8 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
         const struct iqt_plan plan = tile_default(f, d, op, tile_n(n));
         const bool mma =
             (device == NULL || device->mma) && mma_is_shorter(f, d, op, plan.n);
-
-        return mma ? mma_default(plan) : plan;
+        return mma || (plan.n <= 2 && one_is_shorter(device, f, d)) ? mma_default(plan)
+                                                                    : plan;
     }
 
     enum { MOST = 1024, SIZE = 4096 };
@@ -379,7 +387,7 @@ static void embed_routed(struct listing *l, const struct iqt_limits *limits,
     add(l, &plan);
 }
 
-/* Every default plan that a call cannot do without: a device without a compiler has no other. */
+/* What a device without a compiler has. */
 static void embed_defaults(struct listing *l, const struct iqt_limits *limits,
                            const struct iqt_format *f, enum iqt_dialect d,
                            enum iqt_layout layout)

@@ -89,7 +89,7 @@ uint32_t iqt_mma_least_columns(const struct iqt_format *f, enum iqt_dialect d)
 {
     if (d == IQT_DIALECT_HIP)
         return 2;
-    return f->trellis && !f->trellis->magnitude ? 1 : 4;
+    return f->trellis ? 1 : 4;
 }
 
 uint32_t iqt_mma_rows(enum iqt_dialect d)
@@ -121,6 +121,12 @@ uint32_t iqt_mma_threads(const struct iqt_plan *p, uint32_t wave)
                                          : IQT_MMA_LANES;
 }
 
+bool iqt_mma_keeps_tiles(const struct iqt_plan *p)
+{
+    return p->compute == IQT_COMPUTE_MMA && p->dialect == IQT_DIALECT_CUDA && p->n <= 2 &&
+           p->format->trellis != NULL;
+}
+
 static uint32_t column_tiles(const struct iqt_plan *p)
 {
     return (p->n + IQT_MMA_COLUMNS - 1u) / IQT_MMA_COLUMNS;
@@ -130,7 +136,7 @@ uint32_t iqt_mma_sums(const struct iqt_plan *p, uint32_t wave)
 {
     if (p->dialect == IQT_DIALECT_HIP) /* 16 x 16 of a wave */
         return IQT_MFMA_ROWS * IQT_MFMA_ROWS / wave * iqt_mfma_shape_of(p, wave).sets;
-    return IQT_TILE_ROWS * (p->n == 1 ? 1 : 2 * column_tiles(p));
+    return iqt_mma_keeps_tiles(p) ? p->n : IQT_TILE_ROWS * 2 * column_tiles(p);
 }
 
 /* For the sums of a workgroup's lanes, of one matrix. */
@@ -242,5 +248,7 @@ double iqt_mma_lane_bytes(const struct iqt_plan *p)
      * blocks of x for each set; least is what RDNA4's does, sixteen bytes and two scales in half as many lanes. */
     if (p->dialect == IQT_DIALECT_HIP)
         return bytes + (double)BLOCKS * IQT_MFMA_ROWS / p->rows_group * 2 * (16 + 8);
-    return bytes + column_tiles(p) * BLOCKS * (8 + (p->n == 1 ? 1 : 2) * 4);
+    if (iqt_mma_keeps_tiles(p)) /* a warp has 256 x of a column, a lane two blocks */
+        return bytes + p->n * (8 + 2 * 8);
+    return bytes + column_tiles(p) * BLOCKS * (8 + 2 * 4);
 }

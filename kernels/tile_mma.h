@@ -63,6 +63,8 @@ const struct iqt_mma_lane *iqt_mma_lane_of(const struct iqt_format *f,
                                            enum iqt_dialect d);
 /* Fewer are not worth the unit: but for states of a trellis, whose four bytes CUDA's adds besides. */
 uint32_t iqt_mma_least_columns(const struct iqt_format *f, enum iqt_dialect d);
+/* CUDA: of one column or two of a trellis each lane keeps a tile of its own (emit_mma_one.c). */
+bool iqt_mma_keeps_tiles(const struct iqt_plan *p);
 /* Lanes of the waves that a plan is for: the device's, or 0 where none is known. Then 64 on HIP, where threads
  * of the rows fill that. */
 uint32_t iqt_mma_wave(const struct iqt_plan *p, uint32_t device);

@@ -45,6 +45,25 @@ bool iqt_target_has_mma(const char *name)
     return strncmp(name, "sm_", 3) == 0 && strtoul(name + 3, NULL, 10) >= 75;
 }
 
+/* Those of NVIDIA's data centers: a product of 16 x 8 x 32 takes a multiprocessor of GA100 two cycles and GH100's
+ * one or two, of GA10x, AD10x and GB20x four (white papers: 2048, 4096 and 1024 multiply-adds of int8 a cycle). */
+uint8_t iqt_target_mma_one(const char *name)
+{
+    static const struct {
+        const char *name;
+        uint8_t bits; /* of four an A100's memory keeps up with dot products */
+    } fast[] = { { "sm_80", 3 }, { "sm_90", 4 }, { "sm_100", 4 }, { "sm_103", 4 } };
+
+    for (size_t i = 0; i < IQT_COUNT(fast); i++) {
+        const size_t length = strlen(fast[i].name);
+
+        if (strncmp(name, fast[i].name, length) == 0 &&
+            !isdigit((unsigned char)name[length]))
+            return fast[i].bits;
+    }
+    return 0;
+}
+
 enum iqt_status iqt_target_parse(const char *name, struct iqt_target *out)
 {
     for (size_t i = 0; i < IQT_COUNT(kinds); i++) {

@@ -65,6 +65,7 @@ static enum iqt_status describe(const struct iqt_gpu_api *api, int device,
     IQT_TRY(api->driver->arch(api, device, arch));
     IQT_TRY(fill_limits(api, device, limits));
     limits->mma = iqt_target_has_mma(arch);
+    limits->mma_one = iqt_target_mma_one(arch);
     IQT_TRY(fill_id(api, device, arch, info));
     IQT_TRY(attribute(api, device, IQT_GPU_CLOCK, &clock));
     IQT_TRY(attribute(api, device, IQT_GPU_L2, &cache));

@@ -136,6 +136,8 @@ static struct iqt_plan covering(const struct iqt_choice *c, struct iqt_plan plan
 {
     plan.covers = c->like.covers;
     if (plan.covers == IQT_COVERS_ROUTED) {
+        plan = iqt_plan_divisible(&plan);
+        plan.covers = IQT_COVERS_ROUTED;
         plan.n = 1;
         plan.split = 1;
     }
@@ -225,7 +227,7 @@ static enum iqt_status decide(struct iqt_device *dev, struct iqt_choice *c)
     if (c->built)
         return IQT_OK;
     /* Split kernels are not embedded: without a compiler the others are good enough. */
-    if (split.split > 1 && usable(dev, c, &split))
+    if ((split.split > 1 || split.compute != standard.compute) && usable(dev, c, &split))
         status = build(dev, &split, &c->built);
     if (status == IQT_ERR_UNSUPPORTED && usable(dev, c, &standard))
         status = build(dev, &standard, &c->built);

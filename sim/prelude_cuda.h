@@ -168,9 +168,26 @@ SIM void sim_ptx_dp4a_u32_u32(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_dp4a_u(a, b, c);
 }
+SIM void sim_ptx_dp2a_lo_s32_s32(unsigned &d, unsigned a, unsigned b, unsigned c)
+{
+    SIM_DOES(DOT4);
+    d = c + (unsigned)((int)(short)a * (signed char)b) +
+        (unsigned)(((int)a >> 16) * (signed char)(b >> 8));
+}
+SIM void sim_ptx_dp2a_lo_u32_u32(unsigned &d, unsigned a, unsigned b, unsigned c)
+{
+    SIM_DOES(DOT4);
+    d = c + (a & 0xffffu) * (b & 255u) + (a >> 16) * (b >> 8 & 255u);
+}
 SIM unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
 {
     return sim_funnel(high, low, by);
+}
+#define __cvta_generic_to_shared(p) \
+    ((unsigned long)((const char *)(p)-__start_sim_shared))
+SIM void sim_ptx_ld_shared_f32(float &d, unsigned a)
+{
+    d = *(const float *)(__start_sim_shared + a);
 }
 SIM void sim_ptx_mul_lo_u32(unsigned &d, unsigned a, unsigned b)
 {
@@ -189,53 +206,67 @@ SIM void sim_ptx_lop3_b32(unsigned &d, unsigned a, unsigned b, unsigned c, unsig
         d |= (table >> ((a >> i & 1u) << 2 | (b >> i & 1u) << 1 | (c >> i & 1u)) & 1u)
              << i;
 }
+SIM void sim_ptx_mov_u32(unsigned &d) /* of %tid.x, which is no operand */
+{
+    d = threadIdx.x;
+}
 SIM void sim_ptx_mov_u32(unsigned &d, unsigned a)
 {
     d = a;
+}
+/* Four products of bytes, signed or not. */
+template <bool AS, bool BS> SIM int sim_dot(unsigned a, unsigned b, int c)
+{
+    SIM_DOES(DOT4);
+    for (int i = 0; i < 32; i += 8)
+        c += (AS ? (int)(signed char)(a >> i) : (int)(a >> i & 255u)) *
+             (BS ? (int)(signed char)(b >> i) : (int)(b >> i & 255u));
+    return c;
 }
 /* Products of int8 matrices by a warp. PTX ISA, "Matrix Fragments": of a tile of 8 x 16 lane 4 g + t
  * has elements 4 t .. 4 t + 3 of row g of A and of column g of B, and columns 2 t and 2 t + 1 of row
  * g of C. Larger shapes are tiles: A's words are rows 0 .. 7 and 8 .. 15 of the first 16 of k, then
  * the same of the next, B's the first and the next 16 of k, C's pairs rows 0 .. 7 and 8 .. 15. */
+template <bool AS, bool BS>
 SIM void sim_mma_tile(const unsigned *words, unsigned a, unsigned b, int &c0, int &c1)
 {
     const unsigned g = (unsigned)sim_lane() / 4u, t = (unsigned)sim_lane() % 4u;
     for (unsigned i = 0; i < 4; i++) {
         const unsigned row = words[8u * (4u * g + i) + a];
-        c0 = sim_dp4a(row, words[8u * (4u * (2u * t) + i) + b], c0);
-        c1 = sim_dp4a(row, words[8u * (4u * (2u * t + 1u) + i) + b], c1);
+        c0 = sim_dot<AS, BS>(row, words[8u * (4u * (2u * t) + i) + b], c0);
+        c1 = sim_dot<AS, BS>(row, words[8u * (4u * (2u * t + 1u) + i) + b], c1);
     }
 }
-SIM void sim_ptx_mma_sync_aligned_m8n8k16_row_col_s32_s8_s8_s32(int &d0, int &d1,
-                                                                unsigned a, unsigned b,
-                                                                int c0, int c1)
-{
-    const unsigned own[] = { a, b };
-    const unsigned *words = sim_rt->gather(__LINE__, own, 2);
-    sim_mma_tile(words, 0, 1, c0, c1);
-    d0 = c0, d1 = c1;
-}
-SIM void sim_ptx_mma_sync_aligned_m16n8k16_row_col_s32_s8_s8_s32(int &d0, int &d1,
-                                                                 int &d2, int &d3,
-                                                                 unsigned a0, unsigned a1,
-                                                                 unsigned b, int c0,
-                                                                 int c1, int c2, int c3)
-{
-    const unsigned own[] = { a0, a1, b };
-    const unsigned *words = sim_rt->gather(__LINE__, own, 3);
-    sim_mma_tile(words, 0, 2, c0, c1);
-    sim_mma_tile(words, 1, 2, c2, c3);
-    d0 = c0, d1 = c1, d2 = c2, d3 = c3;
-}
-SIM void sim_ptx_mma_sync_aligned_m16n8k32_row_col_s32_s8_s8_s32(
-    int &d0, int &d1, int &d2, int &d3, unsigned a0, unsigned a1, unsigned a2,
-    unsigned a3, unsigned b0, unsigned b1, int c0, int c1, int c2, int c3)
-{
-    const unsigned own[] = { a0, a1, a2, a3, b0, b1 };
-    const unsigned *words = sim_rt->gather(__LINE__, own, 6);
-    sim_mma_tile(words, 0, 4, c0, c1);
-    sim_mma_tile(words, 1, 4, c2, c3);
-    sim_mma_tile(words, 2, 5, c0, c1);
-    sim_mma_tile(words, 3, 5, c2, c3);
-    d0 = c0, d1 = c1, d2 = c2, d3 = c3;
-}
+#define SIM_MMA(a_type, b_type, a_signed, b_signed)                                   \
+    SIM void sim_ptx_mma_sync_aligned_m8n8k16_row_col_s32_##a_type##_##b_type##_s32(  \
+        int &d0, int &d1, unsigned a, unsigned b, int c0, int c1)                     \
+    {                                                                                 \
+        const unsigned own[] = { a, b };                                              \
+        const unsigned *words = sim_rt->gather(__LINE__, own, 2);                     \
+        sim_mma_tile<a_signed, b_signed>(words, 0, 1, c0, c1);                        \
+        d0 = c0, d1 = c1;                                                             \
+    }                                                                                 \
+    SIM void sim_ptx_mma_sync_aligned_m16n8k16_row_col_s32_##a_type##_##b_type##_s32( \
+        int &d0, int &d1, int &d2, int &d3, unsigned a0, unsigned a1, unsigned b,     \
+        int c0, int c1, int c2, int c3)                                               \
+    {                                                                                 \
+        const unsigned own[] = { a0, a1, b };                                         \
+        const unsigned *words = sim_rt->gather(__LINE__, own, 3);                     \
+        sim_mma_tile<a_signed, b_signed>(words, 0, 2, c0, c1);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 1, 2, c2, c3);                        \
+        d0 = c0, d1 = c1, d2 = c2, d3 = c3;                                           \
+    }                                                                                 \
+    SIM void sim_ptx_mma_sync_aligned_m16n8k32_row_col_s32_##a_type##_##b_type##_s32( \
+        int &d0, int &d1, int &d2, int &d3, unsigned a0, unsigned a1, unsigned a2,    \
+        unsigned a3, unsigned b0, unsigned b1, int c0, int c1, int c2, int c3)        \
+    {                                                                                 \
+        const unsigned own[] = { a0, a1, a2, a3, b0, b1 };                            \
+        const unsigned *words = sim_rt->gather(__LINE__, own, 6);                     \
+        sim_mma_tile<a_signed, b_signed>(words, 0, 4, c0, c1);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 1, 4, c2, c3);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 2, 5, c0, c1);                        \
+        sim_mma_tile<a_signed, b_signed>(words, 3, 5, c2, c3);                        \
+        d0 = c0, d1 = c1, d2 = c2, d3 = c3;                                           \
+    }
+SIM_MMA(s8, s8, true, true)
+SIM_MMA(u8, u8, false, false)

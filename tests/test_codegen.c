@@ -24,6 +24,8 @@ enum { MOST = 4096 };
 static const char *const golden[] = {
     MMA("matvec", "iq1_kt", "8", "none"),
     MMA("matvec", "iq2_kt", "1", "none"),
+    MMA("gated", "iq3_kt", "1", "none"),
+    MMA("set_matvec", "iq4_kt", "1", "none"),
     MMA("matvec", "iq3_k", "16", "perm"),
     MMA("gated", "iq5_ks", "4", "perm"),
     MFMA("matvec", "iq4_ks", "16", "16", "32", "perm"),

@@ -9,6 +9,7 @@
 #define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.shmem"
 
 #define MMA4 "matvec.iq4_k.cuda.n8.g32.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"
+#define MMA_ONE "matvec.iq2_kt.cuda.n1.g32.r4.t32.s64.v16.u1.k1.packed.mma.none.shmem"
 #define MFMA4 "matvec.iq4_k.hip.n16.g16.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"
 
 /* Where the counts of docs/kernels.md are from. */
@@ -63,14 +64,17 @@ static const char *wasteful(const struct iqt_plan *plan, const struct iqt_dynami
                : NULL;
 }
 
+/* one: on a device whose matrix units are worth it for a single column. */
 static void check_counts(const struct iqt_format *f, enum iqt_dialect dialect,
-                         enum iqt_op op, uint32_t n)
+                         enum iqt_op op, uint32_t n, bool one)
 {
-    const struct iqt_plan plan = iqt_plan_default(f, dialect, op, n, IQT_LAYOUT_PACKED);
+    const struct iqt_limits device = { .mma = true, .mma_one = one ? 4 : 0 };
+    const struct iqt_plan plan =
+        iqt_plan_default_for(&device, f, dialect, op, n, IQT_LAYOUT_PACKED);
     struct iqt_dynamic d;
 
-    if (!check_begin("counts.%s.%s.%sn%u", iqt_dialect_name(dialect), f->name,
-                     op == IQT_OP_GATED ? "gated." : "", n))
+    if (!check_begin("counts.%s.%s.%s%sn%u", iqt_dialect_name(dialect), f->name,
+                     one ? "one." : "", op == IQT_OP_GATED ? "gated." : "", n))
         return;
     if (counted(&plan, arch_of(&plan), n, NULL, &d)) {
         const uint32_t columns = iqt_plan_columns(&plan);
@@ -137,6 +141,9 @@ static const struct waste {
     { "mma_half_sectors", MMA4, "+ from + 16u * i + 64u * j)",
       "+ part * 64u + j % 4u * 16u + j / 4u * 256u)",
       "sectors asked for more than once" },
+    { "one_conflicts", MMA_ONE, "2048u + 8u", "2048u", "bank conflicts" },
+    { "one_half_sectors", MMA_ONE, "w_codes + 64u * j)",
+      "w_codes + part * 48u + 16u * j)", "sectors asked for more than once" },
 };
 
 static void check_waste(const struct waste *w)
@@ -171,11 +178,14 @@ static void check_all_counts(void)
         if (iqt_tile_family_of(f, IQT_DIALECT_CUDA) == IQT_TILE_NONE)
             continue;
         for (uint32_t n = 1; n <= 8; n += 7) {
-            check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, n);
-            check_counts(f, IQT_DIALECT_HIP, IQT_OP_MATVEC, n);
+            check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, n, false);
+            check_counts(f, IQT_DIALECT_HIP, IQT_OP_MATVEC, n, false);
         }
-        check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, 16);
-        check_counts(f, IQT_DIALECT_CUDA, IQT_OP_GATED, 16);
+        check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, 16, false);
+        check_counts(f, IQT_DIALECT_CUDA, IQT_OP_GATED, 16, false);
+        for (int op = 0; f->trellis != NULL && op < IQT_OPS; op++)
+            for (uint32_t n = 1; n <= 2; n++)
+                check_counts(f, IQT_DIALECT_CUDA, (enum iqt_op)op, n, true);
         check_unit(f, "gfx942");
         check_unit(f, "gfx1100");
         check_unit(f, "gfx1201");

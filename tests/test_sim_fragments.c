@@ -40,12 +40,14 @@ static const char wmma_gfx11[] =
     WMMA("16", "32", "__builtin_amdgcn_wmma_i32_16x16x16_iu8_w32");
 static const char wmma_gfx12[] =
     WMMA("8", "32", "__builtin_amdgcn_wmma_i32_16x16x16_iu8_w32_gfx12");
-static const char k32[] =
-    "    asm volatile(\"mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, \"\n"
-    "        \"{%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};\"\n"
-    "        : \"=r\"(d0), \"=r\"(d1), \"=r\"(d2), \"=r\"(d3)\n"
-    "        : \"r\"(x[0]), \"r\"(x[1]), \"r\"(x[2]), \"r\"(x[3]), \"r\"(y[0]), \"r\"(y[1]),\n"
-    "          \"r\"(n), \"r\"(n), \"r\"(n), \"r\"(n));\n";
+#define K32(types)                                                                              \
+    "    asm volatile(\"mma.sync.aligned.m16n8k32.row.col.s32." types                           \
+    ".s32 {%0, %1, %2, %3}, \"\n"                                                               \
+    "        \"{%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};\"\n"                           \
+    "        : \"=r\"(d0), \"=r\"(d1), \"=r\"(d2), \"=r\"(d3)\n"                                \
+    "        : \"r\"(x[0]), \"r\"(x[1]), \"r\"(x[2]), \"r\"(x[3]), \"r\"(y[0]), \"r\"(y[1]),\n" \
+    "          \"r\"(n), \"r\"(n), \"r\"(n), \"r\"(n));\n"
+static const char k32[] = K32("s8.s8"), k32_unsigned[] = K32("u8.u8");
 static const char k16[] =
     "    asm volatile(\"mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, \"\n"
     "        \"{%4, %5}, {%6}, {%7, %8, %9, %10};\"\n"
@@ -129,6 +131,8 @@ struct unit {
 };
 static const struct unit units[] = {
     { "m16n8k32", k32, SIM_CUDA, "sm_90", 32, 16, 8, 4, 32, a_place, b_place, c_place },
+    { "m16n8k32.u8", k32_unsigned, SIM_CUDA, "sm_90", 32, 16, 8, 4, 32, a_place, b_place,
+      c_place },
     { "m16n8k16", k16, SIM_CUDA, "sm_90", 32, 16, 8, 4, 16, a_place, b_place, c_place },
     { "m8n8k16", m8, SIM_CUDA, "sm_90", 32, 16, 8, 2, 16, a_place, b_place, c_place },
     { "mfma16x16x32", mfma, SIM_HIP, "gfx942", 64, 8, 8, 4, 32, mfma_a_place,
@@ -170,6 +174,11 @@ static void fill(const struct unit *u, struct matrices *m)
     }
 }
 
+static int product(const struct unit *u, int8_t a, int8_t b)
+{
+    return u->instruction == k32_unsigned ? (uint8_t)a * (uint8_t)b : a * b;
+}
+
 static void compare(const struct unit *u, const struct matrices *m, const int *c)
 {
     size_t wrong_sums = 0;
@@ -181,7 +190,7 @@ static void compare(const struct unit *u, const struct matrices *m, const int *c
 
             u->c(lane, i, &row, &column);
             for (uint32_t k = 0; k < u->depth; k++)
-                want += m->a[row][k] * m->b[k][column];
+                want += product(u, m->a[row][k], m->b[k][column]);
             wrong_sums += c[stride(u) * lane + i] != want;
         }
     check_true(wrong_sums == 0, "%zu sums are not the product of the matrices",

@@ -37,7 +37,14 @@
     "matvec." format ".cuda.n4.g32.r4.t" t ".s64.v16.u1.k1.packed.mma." lookup ".shmem"
 #define MMA4 MMA("iq4_k", "8", "perm")
 #define MMA5 MMA("iq5_ks", "4", "perm")
-#define MMA_ONE "matvec.iq2_kt.cuda.n1.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
+#define MMA_ONE(format) \
+    "matvec." format ".cuda.n1.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
+#define ONE1 MMA_ONE("iq1_kt")
+#define ONE2 MMA_ONE("iq2_kt")
+#define ONE3 MMA_ONE("iq3_kt")
+#define ONE4 MMA_ONE("iq4_kt")
+#define TWO2 "matvec.iq2_kt.cuda.n2.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
+#define TWO3 "matvec.iq3_kt.cuda.n2.g32.r4.t8.s64.v16.u1.k1.packed.mma.none.shmem"
 #define MMA_KT1 MMA("iq1_kt", "16", "none")
 
 static const struct mutant mutants[] = {
@@ -213,10 +220,67 @@ static const struct mutant mutants[] = {
     { "mma.parts_of_other", MMA4, "w_parts[warp - chunk + j]", "w_parts[warp]" },
     { "mma.row", MMA4, "THREAD / 4u % 8u) * R", "THREAD / 4u % 4u) * R" },
     { "mma.rows_unguarded", MMA4, "if (row < p.rows && c < p.cols)", "if (c < p.cols)" },
-    { "mma.one.row", MMA_ONE, "to = r;", "to = r ^ 1u;" },
-    { "mma.one.column", MMA_ONE, "c = part;", "c = 0u;" },
     { "mma.not_all_lanes", MMA4, "    for (uint m = 0u; m < 2u; m++) {",
       "    for (uint m = THREAD % 32u == 5u ? 1u : 0u; m < 2u; m++) {" },
+};
+
+/* One column of a trellis on CUDA's matrix units. */
+static const struct mutant of_one[] = {
+    { "one.column_of_b", ONE2, "quad == 2u * part ?", "quad == 2u * part + 1u ?" },
+    { "one.column_of_c", ONE2, "i / N * 2u + i % N])", "i / N * 2u + i % N + 1u])" },
+    { "one.span", ONE2, "X_WORDS * part : zeros", "X_WORDS * (part ^ 1u) : zeros" },
+    { "one.every_column", ONE2, "quad == 2u * part ?", "quad < 8u ?" },
+    { "one.x_order", ONE2, "w % 2u * 8u + w / 2u", "w" },
+    { "one.x_repeated", ONE2, "odd.y = REPEAT(own0.y, 1u)",
+      "odd.y = REPEAT(own0.y, 2u)" },
+    { "one.x_of_lane", ONE2, "32u * u + THREAD % 32u", "32u * u + THREAD % 16u" },
+    { "one.x_of_other_warp", ONE2, "256u * warp", "256u * 0u" },
+    { "one.scale_of_x", ONE2, "4u * u + part]", "4u * u + (part ^ 1u)]" },
+    { "one.rows_of_a", ONE2, "STATE(1, 4u * j + 3u), xr.z",
+      "STATE(0, 4u * j + 3u), xr.z" },
+    { "one.mean", ONE2, "0x7e7eu", "0x7d7du" },
+    { "one.mean_of_half", ONE2, "0x7e7eu", "0x007eu" },
+    { "one.base", ONE2, "= 0x4b400000u ^", "= 0x4b400800u ^" },
+    { "one.seed", ONE2, "i % 2u ? 0x0100u : 0x0001u", "0x0001u" },
+    { "one.seed_add", ONE2, "0x0001u, 4096u", "0x0001u, 4095u" },
+    { "one.scale_code", ONE2, "at % 8u & 0x0f0f0f0fu", "at % 4u & 0x0f0f0f0fu" },
+    { "one.scale_of_row", ONE2, "8u * r + scale_at[b]", "8u * (r ^ 1u) + scale_at[b]" },
+    { "one.tile", ONE2, "+ 16u * part;", "+ 16u * (part ^ 1u);" },
+    { "one.record", ONE2, "+ part * 4u;", "+ (part ^ 1u) * 4u;" },
+    { "one.chunk", ONE2, "u += CHUNKS)", "u += 1u)" },
+    { "one.no_copy_barrier", ONE2, "            SYNC_WARP;\n", "" },
+    { "one.no_barrier_before_copy", ONE2, "SYNC_WARP; // the last", "; // the last" },
+    { "one.zeros_unwritten", ONE2, "    BARRIER;\n    uint quad", "    uint quad" },
+    { "one.no_barrier", ONE2, "    BARRIER;\n    uint thread", "    uint thread" },
+    { "one.row_of_part", ONE2, "upper ? keep1 : keep0;", "upper ? keep0 : keep1;" },
+    { "one.row_of_odd", ONE2, "odd ? high0 : low0;", "odd ? low0 : high0;" },
+    { "one.quad", ONE2, "SHUFFLE_XOR(upper ? keep0 : keep1, 2u)",
+      "SHUFFLE_XOR(upper ? keep0 : keep1, 1u)" },
+    { "one.parts", ONE2, "j < CHUNKS; j++", "j + 1u < CHUNKS; j++" },
+    { "one.rows_unguarded", ONE2, "if (row < p.rows && c < p.cols)", "if (c < p.cols)" },
+    { "two.columns_of_b", TWO2, "quad / 2u == part ?",
+      "quad / 2u == part && quad % 2u == 0u ?" },
+    { "two.columns_of_c", TWO2, "i / N * 2u + i % N])", "i / N * 2u])" },
+    { "two.columns_turned", TWO2, "(quad % 2u) + X_WORDS", "(1u - quad % 2u) + X_WORDS" },
+    { "two.column_of_x", TWO2, "[second * (p.k / 8u)", "[0u * (p.k / 8u)" },
+    { "two.column_of_scale", TWO2, "dx[i % N]", "dx[0]" },
+    { "two.column_of_mean", TWO2, "mean[i % N]", "mean[0]" },
+    { "two.sums", TWO2, "w_sums[64u * i +", "w_sums[" },
+    { "two.magnitudes", TWO3, "x_warp + 68u + THREAD", "x_warp + 64u + THREAD" },
+    { "one.rests", ONE1, "bits(e, 16u * r)", "bits(e, 16u * (r ^ 1u))" },
+    { "one.split_seed", ONE1, "f << 5 & 0x1fc0u", "f << 5 & 0x1f80u" },
+    { "one.sums_of_bytes", ONE3, "ones[2], ones[3]", "ones[0], ones[1]" },
+    { "one.sums_once", ONE3,
+      "mma_unsigned(s, s0[1], s1[1], s0[3], s1[3], ones[0], ones[1]);", "" },
+    { "one.sums_signed", ONE3, "s32.u8.u8.s32", "s32.s8.s8.s32" },
+    { "one.two", ONE3, "= 0x00000202u ^", "= 0x00000000u ^" },
+    { "one.signs", ONE3, "1u << 2u * i + j", "1u << 2u * i" },
+    { "one.signs_of_row", ONE3, "(2u * m + k) + 4u + b]", "(2u * m) + 4u + b]" },
+    { "one.turn", ONE3, "0x7f7f7f7fu, 0x96", "0x80808080u, 0x96" },
+    { "one.ones", ONE3, "0xffffu, 0x4b400000u", "0x0000u, 0x4b400000u" },
+    { "one.shift", ONE4, "f >> 15, w, 17u", "0u, w, 17u" },
+    { "one.shift_bit", ONE4, "& 0x8000u", "& 0x4000u" },
+    { "one.spare", ONE4, "w[3] << 6", "w[3] << 5" },
 };
 
 _Static_assert(IQT_COUNT(mutants) >= 20, "at least 20 planted faults are kept");
@@ -231,16 +295,17 @@ int main(int argc, char **argv)
     static const struct {
         const char *plan;
         uint32_t warp;
-    } clean[] = { { SHMEM, 32 },       { SHMEM_HIP, 32 },  { SHMEM_HIP, 64 },
-                  { MANY, 32 },        { SHUFFLE, 32 },    { SHUFFLE_HIP, 32 },
-                  { SHUFFLE_HIP, 64 }, { TABLE, 32 },      { TRELLIS, 32 },
-                  { TRELLIS, 64 },     { PACKED, 32 },     { TILE4, 32 },
-                  { TILE4_MANY, 32 },  { TILE4_HIP, 64 },  { TILE4_T8, 32 },
-                  { TILE4_TREE, 32 },  { TILE5, 32 },      { TILE5_HIP, 32 },
-                  { TILE6, 32 },       { TILE_PAIRS, 32 }, { TILE_KT, 64 },
-                  { TILE_KT3, 32 },    { SPLIT, 32 },      { SPLIT_HIP, 64 },
-                  { MMA4, 32 },        { MMA5, 32 },       { MMA_KT1, 32 },
-                  { HALF, 32 },        { HALF_HIP, 32 },   { HALF_HIP, 64 } };
+    } clean[] = {
+        { SHMEM, 32 },      { SHMEM_HIP, 32 },   { SHMEM_HIP, 64 },   { MANY, 32 },
+        { SHUFFLE, 32 },    { SHUFFLE_HIP, 32 }, { SHUFFLE_HIP, 64 }, { TABLE, 32 },
+        { TRELLIS, 32 },    { TRELLIS, 64 },     { PACKED, 32 },      { TILE4, 32 },
+        { TILE4_MANY, 32 }, { TILE4_HIP, 64 },   { TILE4_T8, 32 },    { TILE4_TREE, 32 },
+        { TILE5, 32 },      { TILE5_HIP, 32 },   { TILE6, 32 },       { TILE_PAIRS, 32 },
+        { TILE_KT, 64 },    { TILE_KT3, 32 },    { SPLIT, 32 },       { SPLIT_HIP, 64 },
+        { MMA4, 32 },       { MMA5, 32 },        { MMA_KT1, 32 },     { ONE1, 32 },
+        { ONE2, 32 },       { ONE3, 32 },        { ONE4, 32 },        { HALF, 32 },
+        { HALF_HIP, 32 },   { HALF_HIP, 64 }
+    };
 
     check_init(argc, argv);
     if (!sim_case_can())
@@ -250,5 +315,7 @@ int main(int argc, char **argv)
         check_clean(arch_of(clean[i].plan, clean[i].warp), clean[i].plan);
     for (size_t i = 0; i < IQT_COUNT(mutants); i++)
         check_mutant(arch_of(mutants[i].plan, 64), &mutants[i]);
+    for (size_t i = 0; i < IQT_COUNT(of_one); i++)
+        check_mutant("sm_90", &of_one[i]);
     return check_done();
 }

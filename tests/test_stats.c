@@ -435,17 +435,25 @@ static void check_units(void)
     static const struct {
         const char *target;
         bool has;
-    } cases[] = { { "sm_70", false },   { "sm_75", true },    { "sm_120", true },
-                  { "gfx90a", false },  { "gfx942", true },   { "gfx942:xnack-", true },
-                  { "gfx950", true },   { "gfx9420", false }, { "gfx94", false },
-                  { "gfx1100", true },  { "gfx1151", true },  { "gfx1201", true },
-                  { "gfx1030", false }, { "gfx1250", false } };
+        uint8_t one;
+    } cases[] = {
+        { "sm_70", false, 0 },   { "sm_75", true, 0 },         { "sm_80", true, 3 },
+        { "sm_86", true, 0 },    { "sm_90", true, 4 },         { "sm_90a", true, 4 },
+        { "sm_100", true, 4 },   { "sm_120", true, 0 },        { "gfx90a", false, 0 },
+        { "gfx942", true, 0 },   { "gfx942:xnack-", true, 0 }, { "gfx950", true, 0 },
+        { "gfx9420", false, 0 }, { "gfx94", false, 0 },        { "gfx1100", true, 0 },
+        { "gfx1151", true, 0 },  { "gfx1201", true, 0 },       { "gfx1030", false, 0 },
+        { "gfx1250", false, 0 }
+    };
 
     if (!check_begin("stats.units"))
         return;
-    for (size_t i = 0; i < IQT_COUNT(cases); i++)
+    for (size_t i = 0; i < IQT_COUNT(cases); i++) {
         check_true(iqt_target_has_mma(cases[i].target) == cases[i].has, "%s: expected %d",
                    cases[i].target, cases[i].has);
+        check_true(iqt_target_mma_one(cases[i].target) == cases[i].one, "%s: expected %d",
+                   cases[i].target, cases[i].one);
+    }
     check_end();
 }
 

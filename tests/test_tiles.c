@@ -19,6 +19,7 @@ static const struct kind {
 } kinds[] = {
     { 1, IQT_COMPUTE_I8, false, NULL },       { 2, IQT_COMPUTE_I8, false, NULL },
     { 16, IQT_COMPUTE_I8, true, NULL },       { 4, IQT_COMPUTE_MMA, true, NULL },
+    { 1, IQT_COMPUTE_MMA, false, NULL },      { 2, IQT_COMPUTE_MMA, false, NULL },
     { 16, IQT_COMPUTE_MMA, false, NULL },     { 16, IQT_COMPUTE_MMA, false, "gfx1100" },
     { 16, IQT_COMPUTE_MMA, false, "gfx1201" }
 };
@@ -309,6 +310,7 @@ static struct iqt_plan plan_of(const struct iqt_format *f, enum iqt_dialect d,
 {
     struct iqt_plan plan = iqt_plan_default(f, d, IQT_OP_MATVEC, 1, IQT_LAYOUT_PACKED);
 
+    plan = iqt_plan_divisible(&plan);
     plan.n = (uint8_t)kind->n;
     if (kind->compute == IQT_COMPUTE_MMA) {
         plan.compute = IQT_COMPUTE_MMA;
@@ -428,8 +430,8 @@ static void check_same(const struct iqt_format *f, const struct side side[2],
 
 static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t n)
 {
-    const struct iqt_plan packed =
-        iqt_plan_default(f, d, IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED);
+    const struct kind kind = { n, IQT_COMPUTE_I8, false, NULL };
+    const struct iqt_plan packed = plan_of(f, d, &kind);
     const struct side sides[2] = { { packed, arch_of(d) },
                                    { native_of(packed), arch_of(d) } };
     char name[64];

@@ -50,6 +50,8 @@ static enum iqt_status count_format(struct run *r, const struct iqt_format *f, u
                                     struct counted **out)
 {
     const enum iqt_dialect dialect = r->target.compile.dialect;
+    const struct iqt_limits limits = { .mma = iqt_target_has_mma(r->target.arch),
+                                       .mma_one = iqt_target_mma_one(r->target.arch) };
     struct counted *c = r->of;
     enum iqt_status status;
 
@@ -59,7 +61,8 @@ static enum iqt_status count_format(struct run *r, const struct iqt_format *f, u
     if (c < r->of + r->count)
         return IQT_OK;
     c->format = f;
-    c->plan = iqt_plan_default(f, dialect, IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED);
+    c->plan =
+        iqt_plan_default_for(&limits, f, dialect, IQT_OP_MATVEC, n, IQT_LAYOUT_PACKED);
     status = iqt_stats_plan(&r->target, &c->plan, &c->stats);
     c->good = status == IQT_OK;
     if (status != IQT_OK && r->count == 0)

@@ -154,7 +154,9 @@ static enum iqt_status show_defaults(struct wish *w)
         if (w->format != NULL && w->format != f)
             continue;
         const struct iqt_limits limits = { .dot4 = w->target.dot4,
-                                           .mma = iqt_target_has_mma(w->target.arch) };
+                                           .mma = iqt_target_has_mma(w->target.arch),
+                                           .mma_one =
+                                               iqt_target_mma_one(w->target.arch) };
         const struct iqt_plan plan = iqt_plan_default_for(
             &limits, f, w->target.compile.dialect, w->op, w->n, w->layout);
         const enum iqt_status status = show(w, &plan, w->n);

@@ -43,8 +43,17 @@ static const struct family on_mma[] = {
     [IQT_TILE_KT4] = { 4.86, 1.36 },
 };
 static const struct family half_on_mma = { 1.50, 0.80 };
-/* What a single column spares: -n 1, plans matvec.FORMAT.cuda.n1.g32.r4.t32.s64.v16.u1.k1.packed.mma.none.shmem. */
-static const double one_on_mma = 0.45;
+/* A single column of a trellis: -n 1, and its products, of eight slots or, where memory is GDDR, sixteen. */
+static const struct {
+    double slots, products;
+} one_on_mma[] = {
+    /* a second one adds nothing to the products */
+    [IQT_TILE_KT1] = { 2.91, 0.25 },
+    [IQT_TILE_KT2] = { 2.79, 0.25 },
+    [IQT_TILE_KT3] = { 4.39, 0.50 },
+    [IQT_TILE_KT4] = { 3.25, 0.25 },
+};
+static const double two_on_mma = 0.17;
 
 /* On AMD's, whose products have sixteen columns whatever n, by generation: `iqtile stats --target T`, plans
  * matvec.FORMAT.hip.n16.G.s64.v16.u1.k1.packed.mma.L.shmem, of blocks of 16 the second scale besides. Q4: with and
@@ -121,7 +130,8 @@ static const struct amd_unit *amd_unit_of(const char *target)
     return u;
 }
 
-static double slots_on_mma(const char *target, const struct iqt_plan *p)
+static double slots_on_mma(enum iqt_gpu_kind kind, const char *target,
+                           const struct iqt_plan *p)
 {
     const enum iqt_tile_family family = iqt_tile_family_of(p->format, p->dialect);
     const struct family *f = &on_mma[family];
@@ -131,7 +141,10 @@ static double slots_on_mma(const char *target, const struct iqt_plan *p)
         return amd_unit_of(target)->slots[family] + half * amd_unit_of(target)->half;
     const double more = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS - 1;
 
-    return f->slots - (p->n == 1 ? one_on_mma : 0) + half * half_on_mma.slots +
+    if (iqt_mma_keeps_tiles(p))
+        return fmax(one_on_mma[family].slots + (p->n - 1) * two_on_mma,
+                    one_on_mma[family].products * (kind == IQT_GPU_NVIDIA_GDDR ? 16 : 8));
+    return f->slots + half * half_on_mma.slots +
            more * (f->column + half * half_on_mma.column);
 }
 
@@ -149,7 +162,7 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const char *target,
     if (iqt_plan_is_coop(plan))
         return iqt_plan_operations(plan);
     if (plan->compute == IQT_COMPUTE_MMA)
-        return slots_on_mma(target, plan);
+        return slots_on_mma(kind, target, plan);
     if (iqt_plan_is_asked_for(plan))
         return iqt_plan_operations(plan) + plan->n * of_floats[plan->compute][vendor];
     if (family == IQT_TILE_NONE)

@@ -135,7 +135,9 @@ enum iqt_status gate_add_defaults(struct gate_kernels *k, enum iqt_dialect d)
         for (uint32_t op = 0; op < IQT_OPS; op++)
             for (uint32_t layout = 0; layout < 2; layout++)
                 for (size_t n = 0; n < 2 * IQT_COUNT(columns); n++) {
-                    const struct iqt_limits limits = { .dot4 = n % 2, .mma = n % 2 };
+                    const struct iqt_limits limits = { .dot4 = n % 2,
+                                                       .mma = n % 2,
+                                                       .mma_one = n % 2 * 4 };
                     const struct iqt_plan plan =
                         iqt_plan_default_for(&limits, f, d, (enum iqt_op)op,
                                              columns[n / 2], (enum iqt_layout)layout);
