@@ -135,7 +135,8 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
         e, "static void dots(const uint8_t *const row[R], size_t k, const uint8_t *xq,");
     iqt_emit_open(
         e,
-        "                 const struct iqt_xs *xs, const int32_t *starts, size_t ahead, uint32_t cols, float out[R][N])");
+        "                 const struct iqt_xs *xs, struct iqt_x_more more, size_t ahead, uint32_t cols, float out[R][N])");
+    iqt_emit_line(e, "const int32_t *starts = more.starts;");
     iqt_emit_line(e, "vfloats sum[R][N][%u];", chains);
     iqt_emit_line(e, "float d[R];");
     if (iqt_has_min(f))
@@ -165,7 +166,7 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
     iqt_emit_close(e);
     iqt_emit_close(e);
     emit_superblock(e);
-    iqt_emit_line(e, "(void)at; (void)d; (void)cols; (void)starts;");
+    iqt_emit_line(e, "(void)at; (void)d; (void)cols; (void)more;");
     iqt_emit_line(e, "for (int r = 0; r < R; r++)");
     iqt_emit_line(e, "    for (uint32_t c = 0; c < COLS; c++)");
     iqt_emit_line(e, "        out[r][c] = sum_f(%s);", all_chains(chains));
@@ -246,14 +247,14 @@ static const char *const entry[] = {
     "            const uint32_t at = first + r < end ? first + r : end - 1;",
     "            row[r] = a->w + p->w_base + (size_t)at * p->row_bytes;",
     "        }",
-    "        dots(row, k, (const uint8_t *)a->xq, a->xs, a->starts, ahead, p->cols, value);",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, a->more, ahead, p->cols, value);",
     "#if GATED",
     "        float gate[R][N];",
     "        for (uint32_t r = 0; r < R; r++) {",
     "            const uint32_t at = first + r < end ? first + r : end - 1;",
     "            row[r] = a->gate + p->gate_base + (size_t)at * p->row_bytes;",
     "        }",
-    "        dots(row, k, (const uint8_t *)a->xq, a->xs, a->starts, ahead, p->cols, gate);",
+    "        dots(row, k, (const uint8_t *)a->xq, a->xs, a->more, ahead, p->cols, gate);",
     "#endif",
     "        for (uint32_t i = first; i < end && i < first + R; i++)",
     "            for (uint32_t c = 0; c < COLS; c++) {",

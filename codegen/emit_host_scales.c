@@ -285,37 +285,41 @@ void iqt_emit_host_scales(struct iqt_emit *e)
         emit_shifts(e);
 }
 
-/* The scales of x of a group's blocks. */
-static const char *dx_of(const struct iqt_emit *e, uint32_t h)
+/* Of one column's blocks of a group: the scales of x, or these times the sums. */
+static void emit_x(struct iqt_emit *e, const char *name, const char *of, uint32_t h)
 {
-    return e->plan->format->block == 32 ? "dx" : h == 0 ? "twice(dx, 0)" : "twice(dx, 1)";
+    const struct iqt_format *f = e->plan->format;
+
+    if (blocks(e) == 1)
+        iqt_emit_line(e, "const vscales %s = first_%s(xs + c * (k / 32));", name, of);
+    else
+        iqt_emit_line(
+            e,
+            "const vscales %s = load_scales(more.%s[%d] + c * (k / %u) + b * %u + %u);",
+            name, of, f->block == 32, f->block, blocks(e), h * iqt_host_group_size(e));
 }
 
 void iqt_emit_host_factors(struct iqt_emit *e)
 {
-    const struct iqt_format *f = e->plan->format;
-
-    iqt_emit_line(e, "const vscales dx = load_d(xs, %u);", f->superblock / 32u);
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (int r = 0; r < R; r++)");
-    for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++)
-        iqt_emit_line(e, "factor[r][%u] = mul_scales(scale[r][%u], %s);", h, h,
-                      dx_of(e, h));
-    iqt_emit_close(e);
+    iqt_emit_line(e, "const size_t c = 0;");
+    for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++) {
+        iqt_emit_scope(e);
+        emit_x(e, "dx", "dx", h);
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_line(e, "for (int r = 0; r < R; r++)");
+        iqt_emit_line(e, "    factor[r][%u] = mul_scales(scale[r][%u], dx);", h, h);
+        iqt_emit_close(e);
+    }
 }
 
 void iqt_emit_host_rests(struct iqt_emit *e)
 {
-    const struct iqt_format *f = e->plan->format;
     const uint32_t chains = iqt_host_chains(e);
 
     iqt_emit_open(e, "for (uint32_t c = 0; c < COLS; c++)");
-    iqt_emit_line(e, "const struct iqt_xs *s = xs + c * (k / 32);");
-    iqt_emit_line(e, "const vscales dx = load_d(s, %u);", f->superblock / 32u);
     for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++) {
         iqt_emit_scope(e);
-        iqt_emit_line(e, "const vscales sums = mul_scales(%s, load_sums%u(s, %u));",
-                      dx_of(e, h), f->block, f->block == 32 ? f->superblock / 32u : h);
+        emit_x(e, "sums", "sums", h);
         iqt_emit_line(e, "UNROLL");
         iqt_emit_line(e, "for (int r = 0; r < R; r++)");
         iqt_emit_line(e,

@@ -14,11 +14,15 @@ struct iqt_params {
         act, skip;
     float limit;
 };
+struct iqt_x_more {
+    int32_t *starts;
+    float *dx[2], *sums[2];
+};
 struct iqt_host_args {
     const uint8_t *w, *gate;
     const void *xq;
     const struct iqt_xs *xs;
-    const int32_t *starts;
+    struct iqt_x_more more;
     const float *bias, *gate_bias, *residual;
     float *y;
     struct iqt_params p;

@@ -247,56 +247,30 @@ FN vscales times_if(vfloats f, float factor, vints lane)
     return _mm256_and_ps(_mm256_mul_ps(f, set_f(factor)), _mm256_castsi256_ps(m));
 }
 
-/* The scales of count blocks of x. */
-FN vscales load_d(const struct iqt_xs *xs, int count)
+FN vscales load_scales(const float *p)
 {
-    float d[8] = { 0 };
-
-    if (count == 8) {
-        const vfloats a = _mm256_loadu_ps((const float *)(const void *)xs);
-        const vfloats b = _mm256_loadu_ps((const float *)(const void *)(xs + 4));
-        const vfloats pairs = _mm256_shuffle_ps(a, b, 0x88); /* 0 1 4 5 2 3 6 7 */
-        return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
-    }
-    for (int i = 0; i < count; i++)
-        d[i] = xs[i].d;
-    return _mm256_loadu_ps(d);
+    return _mm256_loadu_ps(p);
 }
 
-/* The sums of x over 8 blocks of 16; over count of 32, and 0 in the other lanes. */
-FN vscales load_sums16(const struct iqt_xs *xs, int half)
+/* Of one block of x: its scale, and that times the sum, in the first lane. */
+FN vscales first_lane(float a)
 {
-    const vints both =
-        _mm256_shuffle_epi32(load32((const uint8_t *)(xs + 4 * half)), 0xf5);
-    const vints top = _mm256_sllv_epi32(both, _mm256_set1_epi64x(16));
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(top, 16));
+    return _mm256_setr_ps(a, 0, 0, 0, 0, 0, 0, 0);
 }
 
-FN vscales load_sums32(const struct iqt_xs *xs, int count)
+FN vscales first_dx(const struct iqt_xs *xs)
 {
-    const vints ones = _mm256_set1_epi64x(0x1000100000000);
+    return first_lane(xs->d);
+}
 
-    if (count == 8) {
-        const vints a = _mm256_madd_epi16(load32((const uint8_t *)xs), ones);
-        const vints b = _mm256_madd_epi16(load32((const uint8_t *)(xs + 4)), ones);
-        const vfloats pairs =
-            _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xdd);
-        return _mm256_cvtepi32_ps(
-            _mm256_permute4x64_epi64(_mm256_castps_si256(pairs), 0xd8));
-    }
-    return _mm256_setr_ps((float)(xs->sum[0] + xs->sum[1]), 0, 0, 0, 0, 0, 0, 0);
+FN vscales first_sums(const struct iqt_xs *xs)
+{
+    return first_lane(xs->d * (float)(xs->sum[0] + xs->sum[1]));
 }
 
 FN vfloats load_dx(const struct iqt_xs *xs)
 {
     return set_f(xs->d);
-}
-
-/* Lanes 4 half .. 4 half + 3, each twice. */
-FN vscales twice(vfloats v, int half)
-{
-    const vints pairs = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
-    return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(pairs, set_i(4 * half)));
 }
 
 /* Lane a four times, then lane b. */

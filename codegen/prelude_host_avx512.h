@@ -356,6 +356,11 @@ FN vlevels negate_levels(vlevels v, vlevels negative)
     return L(mask_sub_epi32)(v, L(test_epi32_mask)(negative, negative), set_levels(0), v);
 }
 
+FN vscales load_scales(const float *p)
+{
+    return L(loadu_ps)(p);
+}
+
 FN vscales set_scales(float a)
 {
     return L(set1_ps)(a);
@@ -382,44 +387,7 @@ FN vfloats add_scaled(vscales a, vscales b, vfloats sum)
     return _mm512_fmadd_ps(MORE_LANES(a), MORE_LANES(b), sum);
 }
 
-/* The scales and the sums of 8 blocks of x, of 32. Or of their 16 halves. */
-#if BLOCKS == 8
-FN vscales load_d(const struct iqt_xs *xs, int count)
-{
-    (void)count;
-    return _mm256_castsi256_ps(_mm512_cvtepi64_epi32(load64((const uint8_t *)xs)));
-}
-
-FN vscales load_sums32(const struct iqt_xs *xs, int count)
-{
-    const vints sums = _mm512_madd_epi16(load64((const uint8_t *)xs),
-                                         _mm512_set1_epi64(0x1000100000000));
-    (void)count;
-    return _mm256_cvtepi32_ps(_mm512_cvtepi64_epi32(_mm512_srli_epi64(sums, 32)));
-}
-#else
-FN vscales load_d(const struct iqt_xs *xs, int count)
-{
-    (void)count;
-    return _mm512_moveldup_ps(_mm512_loadu_ps((const void *)xs));
-}
-
-FN vscales load_sums16(const struct iqt_xs *xs, int half)
-{
-    const vints both = _mm512_shuffle_epi32(load64((const uint8_t *)xs), _MM_PERM_DDBB);
-    const vints top = _mm512_sllv_epi32(both, _mm512_set1_epi64(16));
-    (void)half;
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(top, 16));
-}
-
-FN vscales twice(vscales v, int half)
-{
-    (void)half;
-    return v;
-}
-#endif
-
-/* Those of two blocks, one for each half. */
+/* The scales of two blocks of x, one for each half. */
 FN vfloats load_dx(const struct iqt_xs *xs)
 {
     return _mm512_mask_broadcastss_ps(set_f(xs->d), 0xff00, _mm_load_ss(&xs[1].d));

@@ -255,37 +255,33 @@ FN vscales times_if(vfloats f, float factor, vints lane)
     return f;
 }
 
-FN vscales load_d(const struct iqt_xs *xs, int count)
+FN vscales load_scales(const float *p)
 {
-    vfloats v = { { 0 } };
-    LANES(count, i) v.f[i] = xs[i].d;
+    vscales v;
+    memcpy(v.f, p, sizeof(v));
     return v;
 }
 
-FN vscales load_sums16(const struct iqt_xs *xs, int half)
+/* Of one block of x: its scale, and that times the sum, in the first lane. */
+FN vscales first_lane(float a)
 {
-    vfloats v;
-    LANES(8, i) v.f[i] = xs[4 * half + i / 2].sum[i % 2];
+    const vscales v = { { a } };
     return v;
 }
 
-FN vscales load_sums32(const struct iqt_xs *xs, int count)
+FN vscales first_dx(const struct iqt_xs *xs)
 {
-    vfloats v = { { 0 } };
-    LANES(count, i) v.f[i] = (float)(xs[i].sum[0] + xs[i].sum[1]);
-    return v;
+    return first_lane(xs->d);
+}
+
+FN vscales first_sums(const struct iqt_xs *xs)
+{
+    return first_lane(xs->d * (float)(xs->sum[0] + xs->sum[1]));
 }
 
 FN vfloats load_dx(const struct iqt_xs *xs)
 {
     return set_f(xs->d);
-}
-
-FN vscales twice(vfloats v, int half)
-{
-    vfloats t;
-    LANES(8, i) t.f[i] = v.f[4 * half + i / 2];
-    return t;
 }
 
 FN vfloats spread(vfloats v, int a, int b)

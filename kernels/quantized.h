@@ -14,13 +14,29 @@ struct iqt_xs {
     int16_t sum[2];
 };
 
-/* On the CPU there is more of them, behind the scales of all vectors: for each four activations -128 times their sum,
- * which is what a product of bytes has too much if 128 was added to the weights. */
-enum { IQT_X_STARTS = IQT_X_BLOCK / 4, IQT_X_START = -128 };
-static inline size_t iqt_xs_bytes(size_t activations, bool starts)
+/* On the CPU there is more of them, behind the scales of all n vectors, so that no row makes it again. */
+struct iqt_x_more {
+    int32_t *
+        starts; /* [n][k / 4]: -128 times the sums of four, what a product has too much if weights have 128 added */
+    float *dx[2];   /* [n][k / 16] and [n][k / 32]: scales of 16 and of 32 */
+    float *sums[2]; /* the same, times the sum of q */
+};
+enum { IQT_X_STARTS = IQT_X_BLOCK / 4, IQT_X_START = -128, IQT_X_MORE_BYTES = 56 };
+static inline size_t iqt_xs_bytes(size_t activations, bool more)
 {
     return activations / IQT_X_BLOCK *
-           (sizeof(struct iqt_xs) + (starts ? IQT_X_STARTS * sizeof(int32_t) : 0));
+           (sizeof(struct iqt_xs) + (more ? IQT_X_MORE_BYTES : 0));
+}
+/* Of this many blocks of all vectors. */
+static inline struct iqt_x_more iqt_x_more_of(struct iqt_xs *xs, size_t blocks)
+{
+    struct iqt_x_more m = { .starts = (int32_t *)(xs + blocks) };
+
+    m.dx[0] = (float *)(m.starts + IQT_X_STARTS * blocks);
+    m.sums[0] = m.dx[0] + 2 * blocks;
+    m.dx[1] = m.sums[0] + 2 * blocks;
+    m.sums[1] = m.dx[1] + blocks;
+    return m;
 }
 
 /* Quantizes k activations (k a multiple of 32): q[k], s[k / 32].
@@ -48,7 +64,7 @@ enum iqt_binding {
     IQT_BIND_W,         /* weights */
     IQT_BIND_GATE,      /* gate weights, or W again */
     IQT_BIND_XQ,        /* int8 [n][k], float16 [n][k] or float [n][k] */
-    IQT_BIND_XS,        /* struct iqt_xs [n][k / 32]; CPU: and the starts */
+    IQT_BIND_XS,        /* struct iqt_xs [n][k / 32]; CPU: and more */
     IQT_BIND_BIAS,      /* float [m] */
     IQT_BIND_GATE_BIAS, /* float [m] */
     IQT_BIND_RESIDUAL,  /* float, n vectors y_stride apart */
@@ -164,7 +180,7 @@ struct iqt_host_args {
     const uint8_t *w, *gate;
     const void *xq;
     const struct iqt_xs *xs;
-    const int32_t *starts; /* [n][k / 4] */
+    struct iqt_x_more more;
     const float *bias, *gate_bias, *residual;
     float *y;
     struct iqt_params p;

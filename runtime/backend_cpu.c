@@ -252,17 +252,13 @@ static void run_expert(struct iqt_hw *hw, const struct iqt_kernel *kernel,
     one.gate += id * bytes;
     one.xq = (const uint8_t *)all->xq + vector * k * (kernel->floats ? sizeof(float) : 1);
     one.xs += vector * (k / IQT_X_BLOCK);
-    one.starts += vector * (k / 4);
+    one.more.starts += vector * (k / 4);
+    for (size_t i = 0; i < 2; i++) {
+        one.more.dx[i] += vector * (k >> (4 + i));
+        one.more.sums[i] += vector * (k >> (4 + i));
+    }
     one.p.row0 = id * p->expert_rows;
     run_args(hw, kernel, &one);
-}
-
-/* Behind the scales of all vectors. */
-static int32_t *starts_of(const struct iqt_slice *xs)
-{
-    const size_t blocks = xs->bytes / iqt_xs_bytes(IQT_X_BLOCK, true);
-
-    return xs->mem ? (int32_t *)((struct iqt_xs *)at(xs) + blocks) : NULL;
 }
 
 static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
@@ -272,13 +268,16 @@ static void run_rows(struct iqt_hw *hw, const struct iqt_launch *l)
         .gate = at(&l->bind[IQT_BIND_GATE]),
         .xq = at(&l->bind[IQT_BIND_XQ]),
         .xs = at(&l->bind[IQT_BIND_XS]),
-        .starts = starts_of(&l->bind[IQT_BIND_XS]),
         .bias = at(&l->bind[IQT_BIND_BIAS]),
         .gate_bias = at(&l->bind[IQT_BIND_GATE_BIAS]),
         .residual = at(&l->bind[IQT_BIND_RESIDUAL]),
         .y = at(&l->bind[IQT_BIND_Y]),
     };
 
+    if (args.xs)
+        args.more =
+            iqt_x_more_of(at(&l->bind[IQT_BIND_XS]),
+                          l->bind[IQT_BIND_XS].bytes / iqt_xs_bytes(IQT_X_BLOCK, true));
     memcpy(&args.p, l->params, sizeof args.p);
     if (args.p.jobs == 0)
         run_args(hw, l->kernel, &args);
@@ -291,15 +290,14 @@ static void run_quantize(struct iqt_hw *hw, const struct iqt_launch *l)
     const float *x = at(&l->bind[IQT_BIND_W]);
     int8_t *q = at(&l->bind[IQT_BIND_XQ]);
     struct iqt_xs *s = at(&l->bind[IQT_BIND_XS]);
-    int32_t *start = starts_of(&l->bind[IQT_BIND_XS]);
     struct iqt_quantize_params p;
 
     memcpy(&p, l->params, sizeof p);
     if ((uint64_t)p.k * p.cols < THREADED_ACTIVATIONS) {
-        iqt_cpu_quantize(NULL, x, p.x_stride, p.k, p.cols, q, s, start);
+        iqt_cpu_quantize(NULL, x, p.x_stride, p.k, p.cols, q, s);
         return;
     }
-    iqt_cpu_quantize(hw->pool, x, p.x_stride, p.k, p.cols, q, s, start);
+    iqt_cpu_quantize(hw->pool, x, p.x_stride, p.k, p.cols, q, s);
 }
 
 static enum iqt_status cpu_launch(struct iqt_stream *s, const struct iqt_launch *l)

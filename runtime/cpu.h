@@ -17,9 +17,9 @@ uint32_t iqt_cpu_cores(void);
 /* Everything but spec and backend. threads: of the device's pool. */
 void iqt_cpu_describe(uint32_t isa, uint32_t threads, struct iqt_device_info *info);
 
-/* The bits of iqt_quantize_ref() for cols vectors x_stride floats apart; q, s and start (for each four of q) are
- * dense. pool NULL: on the caller's thread. */
+/* The bits of iqt_quantize_ref() for cols vectors x_stride floats apart, and what the CPU has more (behind s, which has
+ * room for it); q and s are dense. pool NULL: on the caller's thread. */
 void iqt_cpu_quantize(struct iqt_pool *pool, const float *x, size_t x_stride, size_t k,
-                      uint32_t cols, int8_t *q, struct iqt_xs *s, int32_t *start);
+                      uint32_t cols, int8_t *q, struct iqt_xs *s);
 
 #endif

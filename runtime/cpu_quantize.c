@@ -60,10 +60,18 @@ static void quantize_block(const float *x, int8_t *q, struct iqt_xs *s)
     s->sum[1] = (int16_t)round_half(x + 16, 127.0f / amax, q + 16);
 }
 
-static void find_starts(const int8_t *q, int32_t *start)
+/* Block number i. */
+static void add_more(const int8_t *q, const struct iqt_xs *s, const struct iqt_x_more *m,
+                     size_t i)
 {
-    for (size_t i = 0; i < IQT_X_STARTS; i++, q += 4)
-        start[i] = IQT_X_START * (q[0] + q[1] + q[2] + q[3]);
+    for (size_t n = 0; n < IQT_X_STARTS; n++, q += 4)
+        m->starts[IQT_X_STARTS * i + n] = IQT_X_START * (q[0] + q[1] + q[2] + q[3]);
+    for (size_t half = 0; half < 2; half++) {
+        m->dx[0][2 * i + half] = s->d;
+        m->sums[0][2 * i + half] = s->d * s->sum[half];
+    }
+    m->dx[1][i] = s->d;
+    m->sums[1][i] = s->d * (float)(s->sum[0] + s->sum[1]);
 }
 
 struct job {
@@ -71,7 +79,7 @@ struct job {
     size_t x_stride, blocks; /* blocks of a vector */
     int8_t *q;
     struct iqt_xs *s;
-    int32_t *start;
+    struct iqt_x_more more;
 };
 
 static void quantize_slice(void *user, size_t begin, size_t count)
@@ -81,19 +89,17 @@ static void quantize_slice(void *user, size_t begin, size_t count)
     for (size_t i = begin; i < begin + count; i++) {
         quantize_block(j->x + i / j->blocks * j->x_stride + i % j->blocks * IQT_X_BLOCK,
                        j->q + i * IQT_X_BLOCK, j->s + i);
-        find_starts(j->q + i * IQT_X_BLOCK, j->start + i * IQT_X_STARTS);
+        add_more(j->q + i * IQT_X_BLOCK, j->s + i, &j->more, i);
     }
 }
 
 void iqt_cpu_quantize(struct iqt_pool *pool, const float *x, size_t x_stride, size_t k,
-                      uint32_t cols, int8_t *q, struct iqt_xs *s, int32_t *start)
+                      uint32_t cols, int8_t *q, struct iqt_xs *s)
 {
-    struct job job = { .x = x,
-                       .x_stride = x_stride,
-                       .blocks = k / IQT_X_BLOCK,
-                       .q = q,
-                       .s = s,
-                       .start = start };
+    struct job job = {
+        .x = x, .x_stride = x_stride, .blocks = k / IQT_X_BLOCK, .q = q, .s = s
+    };
 
+    job.more = iqt_x_more_of(s, job.blocks * cols);
     iqt_pool_run(pool, quantize_slice, &job, job.blocks * cols, 64);
 }

@@ -4,6 +4,7 @@
 #include "codegen/codegen.h"
 #include "kernels/layout.h"
 #include "kernels/quantized.h"
+#include "runtime/cpu.h"
 #include "runtime/runtime.h"
 #include "runtime/verify.h"
 #include "tests/check.h"
@@ -150,18 +151,14 @@ static void run_host(struct problem *p, const struct iqt_plan *plan, const char 
     const size_t row_bytes = iqt_layout_row_bytes(&made, plan->layout, K);
     uint8_t *rows = calloc(M + 1, row_bytes);
     int8_t *q = malloc(N * K);
-    struct iqt_xs *xs = malloc(N * K / 32 * sizeof(*xs));
-    int32_t *starts = malloc(N * K / 4 * sizeof(*starts));
+    struct iqt_xs *xs = malloc(iqt_xs_bytes(N * K, true));
 
     iqt_packing_init(&packing, &made);
     if (plan->layout == IQT_LAYOUT_PACKED)
         iqt_pack_rows(&packing, K, M, p->rows, rows);
     else
         memcpy(rows, p->rows, M * row_bytes);
-    for (size_t c = 0; c < N; c++)
-        iqt_quantize_ref(p->x + c * K, K, q + c * K, xs + c * K / 32);
-    for (size_t i = 0; i < N * K / 4; i++)
-        starts[i] = -128 * (q[4 * i] + q[4 * i + 1] + q[4 * i + 2] + q[4 * i + 3]);
+    iqt_cpu_quantize(NULL, p->x, K, K, N, q, xs);
     snprintf(path, sizeof(path), "%s/kernel.so", dir);
     iqt_kernel_symbol(plan, symbol);
     void *library = dlopen(path, RTLD_NOW);
@@ -174,7 +171,7 @@ static void run_host(struct problem *p, const struct iqt_plan *plan, const char 
                                     .gate = rows,
                                     .xq = q,
                                     .xs = xs,
-                                    .starts = starts,
+                                    .more = iqt_x_more_of(xs, N * K / 32),
                                     .y = p->y,
                                     .p = { .rows = M,
                                            .k = K,
@@ -187,7 +184,6 @@ static void run_host(struct problem *p, const struct iqt_plan *plan, const char 
     free(rows);
     free(q);
     free(xs);
-    free(starts);
 }
 
 static void check_host(enum iqt_layout layout, const char *isa, const char *flags)

@@ -378,29 +378,51 @@ static float odd_value(size_t block, size_t i)
     }
 }
 
+/* What lies behind the scales. */
+static void check_more(const int8_t *q, struct iqt_xs *s, size_t blocks)
+{
+    const struct iqt_x_more m = iqt_x_more_of(s, blocks);
+
+    for (size_t i = 0; i < 8 * blocks; i++) {
+        const int8_t *four = q + 4 * i;
+        const int32_t want = -128 * (four[0] + four[1] + four[2] + four[3]);
+
+        check_true(m.starts[i] == want, "start %zu: %d, expected %d", i, m.starts[i],
+                   want);
+    }
+    for (size_t i = 0; i < 3 * blocks; i++) {
+        const bool all = i >= 2 * blocks;
+        const size_t at = all ? i - 2 * blocks : i;
+        const struct iqt_xs *x = &s[all ? at : at / 2];
+        const float sum = (float)(all ? x->sum[0] + x->sum[1] : x->sum[at % 2]);
+        const float dx = m.dx[all][at], got = m.sums[all][at], want = x->d * sum;
+
+        check_true(
+            memcmp(&dx, &x->d, sizeof dx) == 0 &&
+                (memcmp(&got, &want, sizeof got) == 0 || (isnan(got) && isnan(want))),
+            "block %zu of %u: %g and %g, expected %g and %g", at, all ? 32u : 16u,
+            (double)dx, (double)got, (double)x->d, (double)want);
+    }
+}
+
 static void compare_quantizers(struct iqt_pool *pool, const float *x, size_t stride,
                                size_t k, uint32_t cols)
 {
     const size_t blocks = cols * k / IQT_X_BLOCK;
     int8_t *q = malloc(2 * cols * k);
-    struct iqt_xs *s = malloc(2 * blocks * sizeof *s);
-    int32_t *start = malloc(cols * k * sizeof *start);
+    struct iqt_xs *s = malloc(iqt_xs_bytes(cols * k, true));
+    struct iqt_xs *ref = malloc(blocks * sizeof *ref);
 
-    if (!q || !s || !start)
+    if (!q || !s || !ref)
         abort();
-    iqt_cpu_quantize(pool, x, stride, k, cols, q, s, start);
-    for (size_t i = 0; i < cols * k / 4; i++) {
-        const int8_t *four = q + 4 * i;
-        const int32_t want = -128 * (four[0] + four[1] + four[2] + four[3]);
-
-        check_true(start[i] == want, "start %zu: %d, expected %d", i, start[i], want);
-    }
+    iqt_cpu_quantize(pool, x, stride, k, cols, q, s);
+    check_more(q, s, blocks);
     for (uint32_t c = 0; c < cols; c++)
         iqt_quantize_ref(x + c * stride, k, q + cols * k + c * k,
-                         s + blocks + c * k / IQT_X_BLOCK);
+                         ref + c * k / IQT_X_BLOCK);
     check_true(memcmp(q, q + cols * k, cols * k) == 0, "%u columns: values differ", cols);
     for (size_t b = 0; b < blocks; b++) {
-        const struct iqt_xs *got = &s[b], *want = &s[blocks + b];
+        const struct iqt_xs *got = &s[b], *want = &ref[b];
         const bool nan = isnan(got->d) && isnan(want->d);
 
         check_true((nan || memcmp(&got->d, &want->d, sizeof got->d) == 0) &&
@@ -410,7 +432,7 @@ static void compare_quantizers(struct iqt_pool *pool, const float *x, size_t str
     }
     free(q);
     free(s);
-    free(start);
+    free(ref);
 }
 
 static void test_quantizer(void)
