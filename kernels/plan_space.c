@@ -317,6 +317,21 @@ static bool whole_rows(const struct iqt_limits *device, enum iqt_dialect d, uint
     return device && device->software && d == IQT_DIALECT_GLSL && n <= 4;
 }
 
+/* Of a CPU, 0: any. Two rows with one column, where a packed row is one stream and there is little to do beside its scales
+ * (docs/cpu.md). */
+static uint32_t host_rows(const struct iqt_format *f, enum iqt_dialect d, uint32_t n,
+                          enum iqt_layout layout)
+{
+    struct iqt_packing packing;
+
+    if (d != IQT_DIALECT_HOST || layout != IQT_LAYOUT_PACKED || n > 1 ||
+        f->decode != IQT_DECODE_CODEBOOK)
+        return 0;
+    iqt_packing_init(&packing, f);
+    return packing.vecs == 1 && (f->block == 16 || iqt_field_width(&f->code) == 2) ? 2
+                                                                                   : 0;
+}
+
 /* Only the way to compute and whole rows follow the device: the rest holds everywhere. */
 struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
                                      const struct iqt_format *f, enum iqt_dialect d,
@@ -336,6 +351,7 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
     double best_cost = INFINITY;
 
     const bool whole = whole_rows(device, d, embedded_n(d, n));
+    const uint32_t rows = host_rows(f, d, n, layout);
 
     limits.dot4 = device && device->dot4;
     const size_t total =
@@ -346,7 +362,7 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
 
         /* The row length must not matter: every legal k is a multiple of a superblock. */
         if (cost < best_cost && plans[i].span <= f->superblock &&
-            sums_fit(&plans[i], whole) &&
+            sums_fit(&plans[i], whole) && (rows == 0 || plans[i].rows_thread == rows) &&
             (!whole || (plans[i].threads == 1 && plans[i].rows_thread > 1))) {
             best_cost = cost;
             best = plans[i];
