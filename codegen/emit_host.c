@@ -115,14 +115,6 @@ static void emit_superblock(struct iqt_emit *e)
     iqt_emit_close(e);
 }
 
-static const char *all_chains(uint32_t chains)
-{
-    return chains == 1   ? "sum[r][c][0]"
-           : chains == 2 ? "add_f(sum[r][c][0], sum[r][c][1])"
-                         : "add_f(add_f(sum[r][c][0], sum[r][c][2]), "
-                           "add_f(sum[r][c][1], sum[r][c][3]))";
-}
-
 /* static void dots(...): the sums of R rows of one matrix with all columns. */
 static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
 {
@@ -169,7 +161,10 @@ static void emit_dots_of(struct iqt_emit *e, uint32_t lanes)
     iqt_emit_line(e, "(void)at; (void)d; (void)cols; (void)more;");
     iqt_emit_line(e, "for (int r = 0; r < R; r++)");
     iqt_emit_line(e, "    for (uint32_t c = 0; c < COLS; c++)");
-    iqt_emit_line(e, "        out[r][c] = sum_f(%s);", all_chains(chains));
+    iqt_emit_line(e, "        out[r][c] = sum_f(%s);",
+                  chains == 2 ? "add_f(sum[r][c][0], sum[r][c][1])"
+                              : "add_f(add_f(sum[r][c][0], sum[r][c][2]), "
+                                "add_f(sum[r][c][1], sum[r][c][3]))");
     iqt_emit_close(e);
 }
 

@@ -5,11 +5,10 @@
 
 #include "codegen/emit.h"
 
-/* Sums that are added to in turn, so that none waits for the one before: of 128 weights. Many columns have enough
- * others to go on with. */
+/* Sums that are added to in turn, so that none waits for the one before: of 128 weights. */
 static inline uint32_t iqt_host_chains(const struct iqt_emit *e)
 {
-    return (e->plan->n == 1 ? 128 : 64) / e->lanes;
+    return 128 / e->lanes;
 }
 /* The weights of a vector (e->lanes) from weight i of the superblock. */
 void iqt_emit_host_block(struct iqt_emit *e, uint32_t i);
@@ -33,8 +32,8 @@ void iqt_host_address(const struct iqt_emit *e, struct iqt_place place, char out
 void iqt_emit_host_scales(struct iqt_emit *e);
 uint32_t iqt_host_scale_groups(const struct iqt_emit *e);
 bool iqt_host_has_rests(const struct iqt_emit *e);
-/* How blocks are shifted. Of sums, which is less work: except with many columns, and where a value and its shift cancel,
- * so that the rounding of both would be left. */
+/* How blocks are shifted. Of sums, which is less work: except where a value and its shift cancel, so that the rounding of
+ * both would be left. The same for all numbers of columns, whose bits are equal. */
 enum iqt_shifts { IQT_SHIFTS_NONE, IQT_SHIFTS_OF_SUMS, IQT_SHIFTS_OF_VALUES };
 enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e);
 /* factor[r][]: scale[r][] times the scales of x, of one column. */

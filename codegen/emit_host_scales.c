@@ -207,8 +207,6 @@ enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e)
 
     if (f->decode != IQT_DECODE_CODEBOOK || c->dim != 1 || iqt_field_empty(&f->shift))
         return IQT_SHIFTS_NONE;
-    if (e->plan->n > 1)
-        return IQT_SHIFTS_OF_VALUES;
     for (uint32_t i = 0; i < c->count; i++)
         if (4 * abs(c->value[i] + c->shift) < abs(c->value[i]))
             return IQT_SHIFTS_OF_VALUES;

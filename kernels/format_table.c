@@ -75,7 +75,7 @@ const struct iqt_format iqt_formats[] = {
                      PLANE(320, 4,  8,  0, 0, 0, 8, 16, 32, 64,   4),
                      PLANE(  4, 1, 12,  0, 0, 0, 1,  2,  8, 16,  32)),
       .scale = { .raw = FIELD(BYTE32(0, 4)), .table = iqt_values_q4 },
-      .decode_ref = iqt_ref_iq1_kt, .file_type = 156, WEIGH_SPREAD(2.0f), .unshrink = 0.9f },
+      .decode_ref = iqt_ref_iq1_kt, .file_type = 156, WEIGH_SPREAD(2.0f), .unshrink = 0.77f },
     { .name = "iq2_kt", .gguf_type = 153, SUPERBLOCK(68), HEAD_F32, .block = 32,
       .decode = IQT_DECODE_TRELLIS, .trellis = &iqt_trellis_kt8, .gain = 1.05f,
       .code  = FIELD(SEED16(4)),

@@ -333,7 +333,8 @@ enum iqt_status iqt_tables_init(struct iqt_encoder *e, enum iqt_quality quality)
     const bool trellis = e->format->decode == IQT_DECODE_TRELLIS;
 
     e->shifts = iqt_field_empty(&e->format->shift) ? 1 : 2;
-    e->is_plain = quality == IQT_QUALITY_BEST;
+    /* Trellises: what the reference's weights gain by sparing large weights, the others lose, and models with it. */
+    e->is_plain = trellis || quality == IQT_QUALITY_BEST;
     e->effort = trellis ? trellis_efforts[quality] : codebook_efforts[quality];
     e->highest = (struct iqt_reach){ 0, 1, 1 }; /* and lowest 0: trials are values */
     list_levels(e);
