@@ -184,12 +184,9 @@ static enum iqt_status init_codebook(struct iqt_encoder *e)
                                          : IQT_PICK_NEAREST;
     if (dim == 1)
         fill_nearest(e);
-    /* Few codes: searches are cheap, and a poor shared scale costs more. What the reference's element weights
-     * gain by sparing large weights is lost again by what the others then miss. */
-    if (book->count <= 4 && e->effort.tries > 1) {
+    /* Few codes: searches are cheap, and a poor shared scale costs more. */
+    if (book->count <= 4 && e->effort.tries > 1)
         e->effort.rivals++;
-        e->is_plain = true;
-    }
     return IQT_OK;
 }
 
@@ -333,8 +330,7 @@ enum iqt_status iqt_tables_init(struct iqt_encoder *e, enum iqt_quality quality)
     const bool trellis = e->format->decode == IQT_DECODE_TRELLIS;
 
     e->shifts = iqt_field_empty(&e->format->shift) ? 1 : 2;
-    /* Trellises: what the reference's weights gain by sparing large weights, the others lose, and models with it. */
-    e->is_plain = trellis || quality == IQT_QUALITY_BEST;
+    e->is_plain = true;
     e->effort = trellis ? trellis_efforts[quality] : codebook_efforts[quality];
     e->highest = (struct iqt_reach){ 0, 1, 1 }; /* and lowest 0: trials are values */
     list_levels(e);

@@ -22,7 +22,7 @@ IQT_API IQT_MUST_USE enum iqt_status iqt_encoder_create(const struct iqt_format 
 enum iqt_quality {
     IQT_QUALITY_DEFAULT, /* loses less than the reference's quantizer, and is faster */
     IQT_QUALITY_FAST,
-    IQT_QUALITY_BEST, /* slow; errors count by the importance alone */
+    IQT_QUALITY_BEST, /* slow; loses least */
 };
 
 /* What an encoder of a trellis format asks: the seed of a table whose values v minimise the sum of
