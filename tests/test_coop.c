@@ -66,7 +66,7 @@ static bool multiply(const struct bench *b, const struct iqt_plan *plan, uint32_
 
 static void check_plan(const struct bench *b, const struct iqt_plan *plan, uint32_t depth)
 {
-    struct edit none = { NULL };
+    struct edit none = { 0 };
     char name[IQT_PLAN_NAME_BYTES];
     struct problem p;
 
@@ -125,7 +125,7 @@ static bool same_problem(const struct bench *b, const struct problem *from,
 static void check_bits(const struct bench *b, const char *format, const char *layout,
                        const char *lookup, const char *one)
 {
-    struct edit none = { NULL };
+    struct edit none = { 0 };
     char name[IQT_PLAN_NAME_BYTES];
     struct iqt_plan plan, other;
     struct iqt_kernel *kernel = NULL;
