@@ -16,8 +16,8 @@ struct iqt_xs {
 
 /* On the CPU there is more of them, behind the scales of all n vectors, so that no row makes it again. */
 struct iqt_x_more {
-    int32_t *
-        starts; /* [n][k / 4]: -128 times the sums of four, what a product has too much if weights have 128 added */
+    /* [n][k / 4]: -128 times the sums of four, what a product has too much if weights have 128 added */
+    int32_t *starts;
     float *dx[2];   /* [n][k / 16] and [n][k / 32]: scales of 16 and of 32 */
     float *sums[2]; /* the same, times the sum of q */
 };

@@ -213,7 +213,8 @@ void iqt_encode_row(const struct iqt_encoder *e, size_t k, const float *x,
         return;
     }
     iqt_row_shrink(x, k, exponent, work->x);
-    if (e->is_plain && importance != NULL)
+    /* The importance alone is what outputs of a layer lose; without one, and in ggml's types, the reference's weights. */
+    if (importance != NULL && e->plain == NULL)
         iqt_row_weigh_plain(k, importance, work->w);
     else
         iqt_row_weigh(e->format, k, work->x, importance, work->w);

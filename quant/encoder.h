@@ -89,8 +89,6 @@ struct iqt_encoder {
     enum iqt_picker picker;
     uint32_t shifts; /* tables to choose from: 1, or 2 */
     struct iqt_effort effort;
-    bool
-        is_plain; /* with an importance errors count by it alone, which is what outputs of a layer lose */
 
     struct iqt_level level[IQT_LEVELS]; /* ascending */
     uint32_t levels;

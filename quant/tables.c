@@ -330,7 +330,6 @@ enum iqt_status iqt_tables_init(struct iqt_encoder *e, enum iqt_quality quality)
     const bool trellis = e->format->decode == IQT_DECODE_TRELLIS;
 
     e->shifts = iqt_field_empty(&e->format->shift) ? 1 : 2;
-    e->is_plain = true;
     e->effort = trellis ? trellis_efforts[quality] : codebook_efforts[quality];
     e->highest = (struct iqt_reach){ 0, 1, 1 }; /* and lowest 0: trials are values */
     list_levels(e);
