@@ -81,8 +81,6 @@ static void emit_scale_variables(struct iqt_emit *e)
         iqt_emit_line(e, "vscales factor[R][%u];", groups);
     if (iqt_host_has_rests(e))
         iqt_emit_line(e, "vscales rest[R][%u];", groups);
-    if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
-        iqt_emit_line(e, "vbytes shift[R];");
 }
 
 static void emit_superblock(struct iqt_emit *e)

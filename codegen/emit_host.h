@@ -27,15 +27,10 @@ void iqt_emit_host_lanes(struct iqt_emit *e, const char *name, const struct iqt_
 /* Address of the byte that holds a place. */
 void iqt_host_address(const struct iqt_emit *e, struct iqt_place place, char out[64]);
 /* scale[r][]: float scale times block scale, a lane for each block of the superblock, iqt_host_scale_groups()
- * vectors. rest[r][]: what is to be multiplied with the sum of a block's x, that is shift and minimum. shift[r]:
- * bytes, where it is added to values. */
+ * vectors. rest[r][]: what is to be multiplied with the sum of a block's x, that is shift and minimum. */
 void iqt_emit_host_scales(struct iqt_emit *e);
 uint32_t iqt_host_scale_groups(const struct iqt_emit *e);
 bool iqt_host_has_rests(const struct iqt_emit *e);
-/* How blocks are shifted. Of sums, which is less work: except where a value and its shift cancel, so that the rounding of
- * both would be left. The same for all numbers of columns, whose bits are equal. */
-enum iqt_shifts { IQT_SHIFTS_NONE, IQT_SHIFTS_OF_SUMS, IQT_SHIFTS_OF_VALUES };
-enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e);
 /* factor[r][]: scale[r][] times the scales of x, of one column. */
 void iqt_emit_host_factors(struct iqt_emit *e);
 /* Adds rest[r][] times the sums of x. */

@@ -360,8 +360,6 @@ static void emit_codebook(struct iqt_emit *e, uint32_t i)
                       e->lanes == 64  ? 64
                       : c->count < 16 ? 16
                                       : c->count);
-    if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
-        emit_blocks_of_parts(e, "value = add_spread(value, shift[r]", i, 0, ");");
 }
 
 static void emit_linear(struct iqt_emit *e, uint32_t i)

@@ -136,8 +136,9 @@ static void emit_plane(struct iqt_emit *e, const char *name,
     iqt_buf_free(&by);
 }
 
-void iqt_host_emit_byte_gather(struct iqt_emit *e, const struct iqt_field *f,
-                               struct iqt_lanes s)
+/* Bytes one by one, in registers: what is stored in pieces and loaded at once waits. */
+static void emit_byte_gather(struct iqt_emit *e, const struct iqt_field *f,
+                             struct iqt_lanes s)
 {
     iqt_emit_line(e, "uint64_t lane[2] = { 0 };");
     for (uint32_t i = 0; i < s.count; i++) {
@@ -155,7 +156,7 @@ static void emit_gather(struct iqt_emit *e, const char *name, const struct iqt_f
 {
     iqt_emit_scope(e);
     if (iqt_field_width(f) <= 8) {
-        iqt_host_emit_byte_gather(e, f, s);
+        emit_byte_gather(e, f, s);
         iqt_emit_line(e, "%s = bytes_%s(lane);", name, s.levels ? "levels" : "i");
         iqt_emit_close(e);
         return;

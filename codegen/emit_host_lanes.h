@@ -25,9 +25,5 @@ uint32_t iqt_host_group_size(const struct iqt_emit *e);
 struct iqt_place iqt_host_lane_place(const struct iqt_emit *e,
                                      const struct iqt_plane *plane, struct iqt_lanes s,
                                      uint32_t lane);
-/* uint64_t lane[2]: fields of up to 16 lanes, a byte each, one by one, in registers: what is stored in pieces and
- * loaded at once waits. */
-void iqt_host_emit_byte_gather(struct iqt_emit *e, const struct iqt_field *f,
-                               struct iqt_lanes s);
 
 #endif

@@ -1,6 +1,7 @@
 /* Scales and shifts of the host dialect, a lane for each block; what is added once a superblock. */
 #include "codegen/emit_host_lanes.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,55 +168,22 @@ static void emit_levels(struct iqt_emit *e, const struct iqt_scale *scale,
     }
 }
 
-/* ---- Bytes ---- */
-
-/* shift[r]: for each block what its shift bit adds to a value, in each 16 bytes. */
-static void emit_shifts(struct iqt_emit *e)
+/* Shifts are added to sums. Where a value and its shift cancelled, the rounding of both would be left: no codebook has
+ * such values. */
+static bool has_shifts(const struct iqt_format *f)
 {
-    const struct iqt_format *f = e->plan->format;
-    const struct iqt_lanes all = { 0, f->block, blocks(e), true };
-    struct iqt_buf from = { 0 }, bit = { 0 };
-    struct iqt_window w;
-
-    iqt_emit_scope(e);
-    if (!iqt_host_find_window(e, &f->shift.plane[0], 1, all, &w)) {
-        iqt_host_emit_byte_gather(e, &f->shift, all);
-        iqt_emit_line(e, "shift[r] = times(lane, %u);", (uint8_t)f->codebook->shift);
-        iqt_emit_close(e);
-        return;
-    }
-    for (uint32_t i = 0; i < IQT_WINDOW; i++) {
-        const uint32_t at = iqt_host_lane_place(e, &f->shift.plane[0], all, i).bit;
-
-        iqt_buf_printf(&from, "%d, ",
-                       i < all.count ? (int)(at / 8) - w.begin : IQT_NOTHING);
-        iqt_buf_printf(&bit, "%u, ", 1u << at % 8);
-    }
-    iqt_emit_line(e, "static const uint8_t from[] = { %s};", iqt_buf_text(&from));
-    iqt_emit_line(e, "static const uint8_t bit[] = { %s};", iqt_buf_text(&bit));
-    iqt_emit_line(e, "shift[r] = where_bit(%s, from, bit, %d);", w.address,
-                  f->codebook->shift);
-    iqt_emit_close(e);
-    iqt_buf_free(&from);
-    iqt_buf_free(&bit);
-}
-
-enum iqt_shifts iqt_host_shifts(const struct iqt_emit *e)
-{
-    const struct iqt_format *f = e->plan->format;
     const struct iqt_codebook *c = f->codebook;
 
     if (f->decode != IQT_DECODE_CODEBOOK || c->dim != 1 || iqt_field_empty(&f->shift))
-        return IQT_SHIFTS_NONE;
+        return false;
     for (uint32_t i = 0; i < c->count; i++)
-        if (4 * abs(c->value[i] + c->shift) < abs(c->value[i]))
-            return IQT_SHIFTS_OF_VALUES;
-    return IQT_SHIFTS_OF_SUMS;
+        assert(4 * abs(c->value[i] + c->shift) >= abs(c->value[i]));
+    return true;
 }
 
 bool iqt_host_has_rests(const struct iqt_emit *e)
 {
-    return iqt_host_shifts(e) == IQT_SHIFTS_OF_SUMS || iqt_has_min(e->plan->format);
+    return has_shifts(e->plan->format) || iqt_has_min(e->plan->format);
 }
 
 /* rest[r][h]. No format has both kinds. */
@@ -254,7 +222,7 @@ static void emit_group(struct iqt_emit *e, uint32_t h)
     const uint32_t size = iqt_host_group_size(e), left = blocks(e) - size * h;
     const struct iqt_lanes s = { size * h * f->block, f->block, left < size ? left : size,
                                  true };
-    const bool shift = iqt_host_shifts(e) == IQT_SHIFTS_OF_SUMS;
+    const bool shift = has_shifts(f);
     struct bytes b;
     const bool all = find_bytes(e, &f->scale, shift, s, &b);
     const bool some = all || find_bytes(e, &f->scale, false, s, &b);
@@ -279,8 +247,6 @@ void iqt_emit_host_scales(struct iqt_emit *e)
 {
     for (uint32_t h = 0; h < iqt_host_scale_groups(e); h++)
         emit_group(e, h);
-    if (iqt_host_shifts(e) == IQT_SHIFTS_OF_VALUES)
-        emit_shifts(e);
 }
 
 /* Of one column's blocks of a group: the scales of x, or these times the sums. */

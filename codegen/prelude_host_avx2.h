@@ -64,28 +64,6 @@ FN vbytes degray(vbytes w)
     return _mm256_xor_si256(v, _mm256_srli_epi16(v, 1));
 }
 
-/* add where the bit is set in the byte of p that from says, for 16 lanes, in both halves; from 0x80: byte 0. */
-FN vbytes where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
-{
-    const vbytes b = load16(bit);
-    const vbytes set = _mm256_and_si256(_mm256_shuffle_epi8(load16(p), load16(from)), b);
-    return _mm256_and_si256(_mm256_cmpeq_epi8(set, b), _mm256_set1_epi8((char)add));
-}
-
-/* 16 bytes that are 0 or 1, times a byte, in both halves. */
-FN vbytes times(const uint64_t lane[2], uint64_t by)
-{
-    return _mm256_broadcastsi128_si256(
-        _mm_set_epi64x((int64_t)(lane[1] * by), (int64_t)(lane[0] * by)));
-}
-
-/* Adds byte a of each half of `bytes` to the first half of v and byte b to the second. */
-FN vbytes add_spread(vbytes v, vbytes bytes, int a, int b)
-{
-    const __m128i low = _mm_set1_epi8((char)a), high = _mm_set1_epi8((char)b);
-    return _mm256_add_epi8(v, _mm256_shuffle_epi8(bytes, _mm256_set_m128i(high, low)));
-}
-
 /* Table of up to 16 entries, padded to 16. */
 FN vbytes lut16(vbytes codes, const int8_t *t)
 {

@@ -119,29 +119,6 @@ FN uint32_t word_bits(const uint8_t *p, int bit)
     return _cvtmask8_u32(_mm_test_epi16_mask(words, _mm_set1_epi16((short)(1 << bit))));
 }
 
-/* add where the bit is set in the byte of p that from says, for 16 lanes, in all quarters; from 0x80: byte 0. */
-FN vbytes where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
-{
-    const vbytes b = _mm512_shuffle_epi8(quarters(p), quarters(from));
-    return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(b, quarters(bit)),
-                                 _mm512_set1_epi8((char)add));
-}
-
-/* 16 bytes that are 0 or 1, times a byte, in all quarters. */
-FN vbytes times(const uint64_t lane[2], uint64_t by)
-{
-    return _mm512_broadcast_i32x4(
-        _mm_set_epi64x((int64_t)(lane[1] * by), (int64_t)(lane[0] * by)));
-}
-
-/* Adds bytes a .. d of each quarter of `from` to the quarters of v. */
-FN vbytes add_spread(vbytes v, vbytes from, int a, int b, int c, int d)
-{
-    const __m256i low = _mm256_set_m128i(_mm_set1_epi8((char)b), _mm_set1_epi8((char)a));
-    const __m256i high = _mm256_set_m128i(_mm_set1_epi8((char)d), _mm_set1_epi8((char)c));
-    return _mm512_add_epi8(v, _mm512_shuffle_epi8(from, join(low, high)));
-}
-
 /* Entry 0 .. 63 by the low six bits of each byte. */
 FN vbytes lut64(vbytes codes, const int8_t *t)
 {

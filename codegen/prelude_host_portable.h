@@ -77,31 +77,6 @@ FN vbytes degray(vbytes w)
     return w;
 }
 
-FN vbytes where_bit(const uint8_t *p, const uint8_t *from, const uint8_t *bit, int add)
-{
-    vbytes v;
-    LANES(32, i)
-    {
-        const int at = from[i % 16];
-        v.b[i] = at < 16 && (p[at] & bit[i % 16]) ? (uint8_t)add : 0;
-    }
-    return v;
-}
-
-FN vbytes times(const uint64_t lane[2], uint64_t by)
-{
-    vbytes v;
-    LANES(32, i) v.b[i] = (uint8_t)((lane[i / 8 % 2] >> i % 8 * 8 & 1) * by);
-    return v;
-}
-
-FN vbytes add_spread(vbytes v, vbytes bytes, int a, int b)
-{
-    LANES(16, i) v.b[i] = (uint8_t)(v.b[i] + bytes.b[a]);
-    LANES(16, i) v.b[i + 16] = (uint8_t)(v.b[i + 16] + bytes.b[b]);
-    return v;
-}
-
 FN vbytes lut16(vbytes codes, const int8_t *t)
 {
     LANES(32, i) codes.b[i] = (uint8_t)t[codes.b[i]];
