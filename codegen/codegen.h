@@ -38,6 +38,8 @@ IQT_MUST_USE enum iqt_status iqt_emit_helper(enum iqt_helper h, enum iqt_dialect
 /* Name in lists and caches, and the function's name in the emitted text. */
 const char *iqt_helper_name(enum iqt_helper h);
 uint32_t iqt_helper_threads(enum iqt_helper h); /* of a workgroup */
+/* Workgroups that make so many activations: quantize, halve. */
+uint32_t iqt_helper_groups(enum iqt_helper h, enum iqt_dialect d, uint64_t activations);
 
 /* Function name in the emitted text: the plan's name with '.' replaced by '_'. */
 void iqt_kernel_symbol(const struct iqt_plan *plan, char out[IQT_PLAN_NAME_BYTES]);

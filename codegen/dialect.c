@@ -56,7 +56,7 @@ static const char glsl_dot_sums[] =
     "    float limit;\n"                                                                                \
     "};\n"                                                                                              \
     "struct QuantizeParams {\n"                                                                         \
-    "    uint k, cols, x_stride;\n"                                                                     \
+    "    uint k, cols, x_stride, lanes_at;\n"                                                           \
     "};\n"
 
 static const char cuda_prelude[] =

@@ -140,7 +140,8 @@ static void emit_routed(struct iqt_emit *e)
     if (is_float)
         iqt_emit_line(e, "xf4 += (unsigned long long)vector * (p.k / 4u);");
     else
-        iqt_emit_line(e, "xq4 += (unsigned long long)vector * (p.k / 16u);");
+        iqt_emit_line(e, "xq4 += (unsigned long long)vector * (%s);",
+                      iqt_emit_x_vectors(e->plan));
     if (!is_float)
         iqt_emit_line(e, "xs2 += (unsigned long long)vector * (p.k / 32u);");
 }
@@ -204,6 +205,11 @@ void iqt_emit_call_begin(struct iqt_emit *e)
         return;
     iqt_emit_line(e, "if (group >= (p.rows + p.skip + G - 1u) / G)");
     iqt_emit_line(e, "    return; // before any barrier");
+}
+
+const char *iqt_emit_x_vectors(const struct iqt_plan *p)
+{
+    return iqt_plan_takes_lanes(p) ? "(p.k + 511u) / 512u * 32u" : "p.k / 16u";
 }
 
 const char *iqt_emit_first_span(const struct iqt_plan *p)

@@ -422,7 +422,7 @@ static void emit_body(struct iqt_emit *e, const struct iqt_tile *tile,
     } else {
         iqt_emit_open(e, "for (uint sweep = 0u; sweep < p.cols; sweep += N)");
         emit_sweep(e, tile, values);
-        iqt_emit_line(e, "xq4 += N * (p.k / 16u);");
+        iqt_emit_line(e, "xq4 += N * (%s);", iqt_emit_x_vectors(e->plan));
         iqt_emit_line(e, "xs2 += N * (p.k / 32u);");
         iqt_emit_close(e);
     }

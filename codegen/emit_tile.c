@@ -1,5 +1,5 @@
-/* The loop of a kernel over tiles: loads, block scales, dot products, sums of four rows. What the
- * codes mean is in emit_tile_values.c. */
+/* The loop of a kernel over tiles: loads, dot products, sums of four rows. What the codes mean is in
+ * emit_tile_values.c, block scales and shift bits are in emit_tile_fields.c. */
 #include "codegen/emit_tile.h"
 
 #include "codegen/emit_block.h"
@@ -9,137 +9,6 @@
 #include <stdio.h>
 
 enum { R = IQT_TILE_ROWS };
-
-/* ---- Fields: block scales and shift bits ---- */
-
-/* Bits 0 .. 7 are the lowest bits of the block's eight words of 16 bits. */
-static const char gray_fields[] =
-    "FN uint fields(const uint *q, uint b)\n{\n"
-    "    uint y = (q[4u * b] & 0x10001u) + (q[4u * b + 1u] & 0x10001u) * 4u +\n"
-    "             (q[4u * b + 2u] & 0x10001u) * 16u + (q[4u * b + 3u] & 0x10001u) * 64u;\n"
-    "    return y | y >> 15;\n"
-    "}\n";
-/* Two bits a word, between its seeds. */
-static const char spare_fields[] =
-    "FN uint fields(const uint *q, uint b)\n{\n"
-    "    return (q[4u * b] >> 15 & 0x03u) | (q[4u * b + 1u] >> 13 & 0x0cu) |\n"
-    "           (q[4u * b + 2u] >> 11 & 0x30u) | (q[4u * b + 3u] >> 9 & 0xc0u);\n"
-    "}\n";
-
-static bool has_shift(const struct iqt_tile *t)
-{
-    return !iqt_field_empty(&t->format->shift);
-}
-
-/* scale(e, n): sixteen times the tile's n-th: four bits on top of a byte, less 8 by turning the
- * topmost over, which a permute extends by its sign. */
-static void emit_counts(struct iqt_emit *e)
-{
-    iqt_emit_open(e, "FN int scale(const uint *e, uint n, const uint *t)");
-    iqt_emit_line(e, "uint w = e[n / 8u];");
-    iqt_emit_line(
-        e,
-        "uint fours = LOP3(n %% 2u ? w : w << 4, t[2], 0x80808080u, 0x6a); // (a & b) ^ c");
-    iqt_emit_line(e,
-                  "return (int)PERM(fours, fours, 0x8880u + 0x1111u * (n %% 8u / 2u));");
-    iqt_emit_close(e);
-}
-
-/* scale(f, at): the stored bits put into the mantissa of 2^23 make a float without a conversion; one
- * exact multiply-add takes 2^23 off and scales. */
-static void emit_scale(struct iqt_emit *e, const struct iqt_tile *t)
-{
-    if (t->format->scale.table) {
-        iqt_emit_open(e, "FN float scale(uint f, uint at, const uint *t)");
-        iqt_emit_line(e, "uint c = f >> at & 15u;");
-        iqt_emit_line(e, "int low = dot4(PERM(t[0], t[1], c), 1u, 0);");
-        iqt_emit_line(e, "return float(dot4(PERM(t[2], t[3], c ^ 8u), 1u, low));");
-        iqt_emit_close(e);
-        return;
-    }
-    iqt_emit_open(e, "FN float scale(uint f, uint at, const uint *t)");
-    iqt_emit_line(e, "uint to = at < %uu ? at : %uu;", 23u - t->scale_bits,
-                  23u - t->scale_bits);
-    iqt_emit_line(e, "float k = %d.0f / float(1u << to);", t->scale_mul);
-    iqt_emit_line(e, "float m = FLOAT_OF((f >> (at - to) & %uu << to) | t[MAGIC]);",
-                  (1u << t->scale_bits) - 1);
-    iqt_emit_line(e, "return FMA(m, k, %d.0f - 8388608.0f * k);", t->scale_add);
-    iqt_emit_close(e);
-}
-
-/* lack(f, at): what a block's value words lack, from its shift bit. */
-static void emit_lack(struct iqt_emit *e, const struct iqt_tile *t,
-                      const struct iqt_tile_values *v)
-{
-    iqt_emit_open(e, "FN float lack(uint f, uint at, const uint *t)");
-    iqt_emit_line(e, "float k = %d.0f / float(1u << at);", t->format->codebook->shift);
-    iqt_emit_line(e, "float m = FLOAT_OF((f & 1u << at) | t[MAGIC]);");
-    iqt_emit_line(e, "return FMA(m, k, %d.0f - 8388608.0f * k);", v->offset);
-    iqt_emit_close(e);
-}
-
-static bool lacks(const struct iqt_tile *t, const struct iqt_tile_values *v)
-{
-    return !v->shifted && (has_shift(t) || v->offset);
-}
-
-/* What a decoder takes of the shift bit: a mask of selectors, the cubic's last term, the bit. */
-static void emit_shift_mask(struct iqt_emit *e, const struct iqt_tile *t)
-{
-    const uint32_t ones =
-        e->plan->dialect == IQT_DIALECT_CUDA ? 0x44444444u : 0x04040404u;
-
-    iqt_emit_open(e, "FN uint mask(uint f, uint at)");
-    if (t->family == IQT_TILE_Q2)
-        iqt_emit_line(
-            e,
-            "return at < 3u ? MUL(f & 1u << at, 0x%08xu >> at) : MUL(f >> at & 1u, 0x%08xu);",
-            ones, ones);
-    else if (t->family == IQT_TILE_Q6)
-        iqt_emit_line(e, "return (f >> at & 1u) * 0x00010001u + 0x65fb65fbu;");
-    else
-        iqt_emit_line(e, "return f >> at & 1u;");
-    iqt_emit_close(e);
-}
-
-static bool takes_shift(const struct iqt_tile *t, const struct iqt_tile_values *v)
-{
-    return v->shifted && has_shift(t);
-}
-
-/* Inside the word that has them: those behind the split are in a word of their own. */
-static void emit_positions(struct iqt_emit *e, const struct iqt_tile *t, const char *name,
-                           const uint8_t at[4])
-{
-    const uint32_t base = t->split && at[0] >= t->split ? t->split : 0;
-
-    iqt_emit_line(e, "const uint %s[4] = { %uu, %uu, %uu, %uu };", name, at[0] - base,
-                  at[1] - base, at[2] - base, at[3] - base);
-}
-
-void iqt_emit_tile_functions(struct iqt_emit *e, const struct iqt_tile *t,
-                             const struct iqt_tile_values *v)
-{
-    iqt_emit_line(e, "#define MAGIC %d // of the table's words", IQT_TILE_TABLE_WORDS);
-    if (iqt_tile_scales_in_words(t->family)) {
-        iqt_buf_printf(e->out, "%s",
-                       t->family == IQT_TILE_KT4 ? spare_fields : gray_fields);
-    } else {
-        iqt_emit_open(e, "FN uint bits(const uint *e, uint at)");
-        iqt_emit_line(e, "return FUNNEL(e[at / 32u + 1u], e[at / 32u], at %% 32u);");
-        iqt_emit_close(e);
-    }
-    if (v != NULL && iqt_emit_tile_counts(e))
-        emit_counts(e);
-    else
-        emit_scale(e, t);
-    if (v == NULL)
-        return;
-    if (lacks(t, v) && has_shift(t))
-        emit_lack(e, t, v);
-    if (takes_shift(t, v))
-        emit_shift_mask(e, t);
-}
 
 /* ---- Loads ---- */
 
@@ -236,7 +105,7 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_tile_fields(e, t);
     iqt_emit_line(e, "uint s[2] = { 0u, 0u };");
     for (uint32_t i = 0; i < 2; i++) {
-        if (takes_shift(t, v) && !iqt_emit_tile_counts(e))
+        if (iqt_tile_takes_shift(t, v) && !iqt_emit_tile_counts(e))
             emit_shift(e, t, i);
         if (i < h && iqt_emit_tile_counts(e))
             iqt_emit_line(e,
@@ -249,7 +118,7 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
                 !iqt_emit_pairs(e->plan) && t->format->super.at == IQT_AT_SUPERBLOCK
                     ? " * d[r]"
                     : "");
-        if (i < h && lacks(t, v) && has_shift(t))
+        if (i < h && iqt_tile_lacks(t, v) && iqt_tile_has_shift(t))
             iqt_emit_line(
                 e, "lacking[%uu * %s + %uu] = lack(g, shift_at[%uu * b + %uu], t);", h,
                 row, i, h, i);
@@ -260,18 +129,33 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_line(e, "values(q + %uu * r, b, f, s, t, v + %s * W);", t->words, row);
 }
 
+/* Scales of both blocks' activations at once: a load less. Where registers are short the compiler is left to
+ * take one after the other (sm_90: 64 instead of 72 for iq3_k, 72 instead of 78 for iq5_ks). */
+static bool loads_both(const struct iqt_emit *e, const struct iqt_tile *t)
+{
+    const uint32_t h = iqt_tile_halves(t);
+
+    return e->plan->n == 1 && !(t->family == IQT_TILE_Q3 && h == 2) &&
+           !(t->family == IQT_TILE_Q5 && h == 1);
+}
+
 /* The activations of a block, in the order of the value words. */
 static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
                    const struct iqt_tile_values *v)
 {
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
 
-    iqt_emit_line(e, "uvec4 xa = xq[0], xb = xq[1];");
-    iqt_emit_line(e, "uvec2 xs = *xt;");
+    iqt_emit_line(e, "uvec4 xa = xq[0], xb = xq[8];");
+    if (loads_both(e, t))
+        iqt_emit_line(
+            e, "uvec2 xs = { b == 0u ? both.x : both.z, b == 0u ? both.y : both.w };");
+    else
+        iqt_emit_line(e, "uvec2 xs = *xt;");
     if (e->plan->n > 1) { /* a column that is not there is the last one again */
         const char *sweep = iqt_plan_columns(e->plan) < e->plan->n ? "sweep + " : "";
 
-        iqt_emit_line(e, "xq += %sc + 1u < p.cols ? p.k / 16u : 0u;", sweep);
+        iqt_emit_line(e, "xq += %sc + 1u < p.cols ? %s : 0u;", sweep,
+                      iqt_emit_x_vectors(e->plan));
         iqt_emit_line(e, "xt += %sc + 1u < p.cols ? p.k / 32u : 0u;", sweep);
     }
     iqt_emit_line(e, "float dx = FLOAT_OF(xs.x);");
@@ -305,7 +189,7 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "for (uint i = 0u; i < 32u; i++)");
         iqt_emit_line(e, "    xr[i] = REPEAT(x[i / 4u], i %% 4u);");
     }
-    if (lacks(t, v)) {
+    if (iqt_tile_lacks(t, v)) {
         if (iqt_tile_halves(t) == 2)
             iqt_emit_line(e, "float xf[2] = { float(x_sum0), float(x_sum1) };");
         else
@@ -357,9 +241,9 @@ static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
                       "    i = dot4(v[%s * W + %uu * h + n], x[%uu * h + n / %uu], i);",
                       row, 8u * v->parts / h, 8u / h, v->parts);
     }
-    if (!lacks(t, v))
+    if (!iqt_tile_lacks(t, v))
         iqt_emit_line(e, "whole[h] = %s;", iqt_emit_tile_counts(e) ? "i" : "float(i)");
-    else if (has_shift(t))
+    else if (iqt_tile_has_shift(t))
         iqt_emit_line(e, "whole[h] = FMA(lacking[%uu * %s + h], xf[h], float(i));", h,
                       row);
     else
@@ -374,21 +258,24 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
     const bool all = e->plan->n > 1;
     const uint32_t rows = all ? R : 1;
 
+    if (loads_both(e, t))
+        iqt_emit_line(e, "uvec4 both = *(const uvec4 *)x2; // blocks' scales and sums");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
     if (all) {
         iqt_emit_line(e, "uint v[%u * W];", rows);
         iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
                       rows * iqt_tile_halves(t));
-        if (lacks(t, v) && has_shift(t))
+        if (iqt_tile_lacks(t, v) && iqt_tile_has_shift(t))
             iqt_emit_line(e, "float lacking[%u];", rows * iqt_tile_halves(t));
         iqt_emit_line(e, "UNROLL");
         iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
         emit_decode(e, t, v, true);
         iqt_emit_close(e);
     }
-    iqt_emit_line(e, "const uvec4 *xq = x4 + 2u * b;");
-    iqt_emit_line(e, "const uvec2 *xt = x2 + b;");
+    iqt_emit_line(e, "const uvec4 *xq = x4 + 16u * b;");
+    if (!loads_both(e, t))
+        iqt_emit_line(e, "const uvec2 *xt = x2 + b;");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint c = 0u; c < N; c++)");
     if (e->plan->dialect == IQT_DIALECT_HIP && e->plan->n > 2)
@@ -401,7 +288,7 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "uint v[W];");
         iqt_emit_line(e, "%s scales[%u];", iqt_emit_tile_counts(e) ? "int" : "float",
                       iqt_tile_halves(t));
-        if (lacks(t, v) && has_shift(t))
+        if (iqt_tile_lacks(t, v) && iqt_tile_has_shift(t))
             iqt_emit_line(e, "float lacking[%u];", iqt_tile_halves(t));
         emit_decode(e, t, v, false);
     }
@@ -437,36 +324,6 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "(void)%s_record;", p);
 }
 
-void iqt_emit_tile_words(struct iqt_emit *e, const uint32_t *word, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        iqt_emit_line(e, "t[%u] = 0x%08xu ^ zero;", i, word[i]);
-}
-
-/* Words that stay in registers: known to the compiler, or uniform, they would be moved to one anew for
- * each permute. A launch has fewer than 2^26 rows: a binding is below 4 GiB. */
-void iqt_emit_tile_table(struct iqt_emit *e, const struct iqt_tile *t)
-{
-    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
-    const bool mma = e->plan->compute == IQT_COMPUTE_MMA;
-    uint32_t word[IQT_TILE_TABLE_WORDS];
-    const uint32_t n =
-        cuda || mma ? iqt_tile_table(t, e->plan->dialect, iqt_emit_tile_merges(e), word)
-                    : iqt_tile_table_both(t, 0, word);
-
-    iqt_emit_line(
-        e, "uint zero = first >> 31; // always 0, but no constant and not uniform");
-    iqt_emit_line(e, "uint t[MAGIC + 1];");
-    iqt_emit_line(e, "t[MAGIC] = 0x4b000000u ^ zero; // 2^23");
-    if (!cuda && mma)
-        iqt_emit_mfma_table(e, t, word, n);
-    else
-        iqt_emit_tile_words(e, word, n);
-    emit_positions(e, t, "scale_at", t->scale_bit);
-    emit_positions(e, t, "shift_at", t->shift_bit);
-    iqt_emit_line(e, "(void)scale_at; (void)shift_at; (void)t;");
-}
-
 /* Offsets inside a group of rows: which group, where its row headers are. */
 void iqt_emit_tile_geometry(struct iqt_emit *e, const struct iqt_tile *t)
 {
@@ -483,7 +340,7 @@ void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *t,
 
     emit_start(e, t);
     iqt_emit_scope(e);
-    iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s * 4u;", from);
+    iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s / 8u * 32u + %s %% 8u;", from, from);
     iqt_emit_line(e, "const uvec2 *x2 = xs2 + %s * 2u;", from);
     iqt_emit_open(e, "for (uint u = %s; u < spans; u += %s)", from, step);
     iqt_emit_tile_codes(e, t, NULL);

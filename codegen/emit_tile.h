@@ -41,6 +41,24 @@ struct iqt_tile_values {
     bool shifted;  /* the decoder takes the shift bit itself */
 };
 
+static inline bool iqt_tile_has_shift(const struct iqt_tile *t)
+{
+    return !iqt_field_empty(&t->format->shift);
+}
+
+/* Whether a block's sum wants a multiple of the activations' added. */
+static inline bool iqt_tile_lacks(const struct iqt_tile *t,
+                                  const struct iqt_tile_values *v)
+{
+    return !v->shifted && (iqt_tile_has_shift(t) || v->offset);
+}
+
+static inline bool iqt_tile_takes_shift(const struct iqt_tile *t,
+                                        const struct iqt_tile_values *v)
+{
+    return v->shifted && iqt_tile_has_shift(t);
+}
+
 /* Tables and `values(q, b, f, s, t, v)`: words q of a row, block b of its span, fields f, shift masks
  * s[2] of the block, table words t, to v. For n columns. */
 void iqt_emit_tile_values(struct iqt_emit *e, const struct iqt_tile *tile,

@@ -3,6 +3,7 @@
 #include "kernels/quantized.h"
 #include "kernels/format.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -79,6 +80,18 @@ void iqt_quantize_ref(const float *x, size_t k, int8_t *q, struct iqt_xs *s)
 {
     for (size_t b = 0; b < k / IQT_X_BLOCK; b++)
         quantize_block(x + b * IQT_X_BLOCK, q + b * IQT_X_BLOCK, s + b);
+}
+
+void iqt_x_lanes_ref(const int8_t *q, size_t k, uint32_t n, int8_t *out)
+{
+    enum { PIECE = 16, SPANS = 8 }; /* bytes; of 64 */
+
+    assert(k % 256 == 0);
+    for (uint32_t c = 0; c < n; c++)
+        for (size_t i = 0; i < k / PIECE; i++)
+            memcpy(out + c * iqt_x_lanes_stride(k) +
+                       (i / 32 * 32 + i % 4 * SPANS + i / 4 % SPANS) * PIECE,
+                   q + c * k + i * PIECE, PIECE);
 }
 
 /* float16 of a number whose exponent it has, 11 bits of it. */

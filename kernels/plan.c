@@ -276,9 +276,12 @@ static enum iqt_status check_host(const struct iqt_plan *p)
 
 static enum iqt_status check_tile(const struct iqt_plan *p)
 {
-    RULE(p->rows_thread == IQT_TILE_ROWS && p->span == IQT_TILE_SPAN && p->threads >= 4,
-         "packed rows of %s in dialect %s are tiles: expected r%u, s%u and t4 or more",
-         p->format->name, dialect_names[p->dialect], IQT_TILE_ROWS, IQT_TILE_SPAN);
+    const uint32_t least = iqt_plan_takes_lanes(p) ? 8 : 4;
+
+    RULE(p->rows_thread == IQT_TILE_ROWS && p->span == IQT_TILE_SPAN &&
+             p->threads >= least,
+         "packed rows of %s in dialect %s are tiles: expected r%u, s%u and t%u or more",
+         p->format->name, dialect_names[p->dialect], IQT_TILE_ROWS, IQT_TILE_SPAN, least);
     RULE(p->lookup == IQT_LOOKUP_PERM || p->lookup == IQT_LOOKUP_NONE,
          "tiles of %s are decoded by permutes, not by lookup %s", p->format->name,
          lookup_names[p->lookup]);

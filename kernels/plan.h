@@ -188,6 +188,8 @@ uint64_t iqt_plan_partials(const struct iqt_plan *plan, uint32_t rows, uint32_t 
 
 /* Whether the rows are tiles. */
 bool iqt_plan_is_tile(const struct iqt_plan *plan);
+/* Whether the kernel reads activations in the order of lanes (quantized.h). */
+bool iqt_plan_takes_lanes(const struct iqt_plan *plan);
 /* Whether the decoder of a GLSL kernel uses the dot product instruction. */
 static inline bool iqt_plan_has_dot(const struct iqt_plan *p)
 {

@@ -32,6 +32,11 @@ bool iqt_plan_is_tile(const struct iqt_plan *p)
            iqt_tile_family_of(p->format, p->dialect) != IQT_TILE_NONE;
 }
 
+bool iqt_plan_takes_lanes(const struct iqt_plan *p)
+{
+    return iqt_plan_is_tile(p) && p->compute != IQT_COMPUTE_MMA;
+}
+
 uint32_t iqt_plan_columns(const struct iqt_plan *p)
 {
     const bool hip = p->dialect == IQT_DIALECT_HIP;

@@ -58,6 +58,18 @@ void iqt_quantize_ref(const float *x, size_t k, int8_t *q, struct iqt_xs *s);
 enum { IQT_HALF_TOP = 14 };
 void iqt_halve_ref(const float *x, size_t k, uint16_t *h, struct iqt_xs *s);
 
+/* A second order of int8 activations on CUDA and HIP, for kernels whose lanes take spans of 64 one beside
+ * another: of each 512 the first 16 of eight spans, then the second 16, and so on. So eight lanes read 128
+ * bytes in a row, where in the vectors' own order they read 16 of every 64. A vector has room for whole 512. */
+enum { IQT_LANES_TOGETHER = 512 };
+static inline size_t iqt_x_lanes_stride(size_t k)
+{
+    return (k + IQT_LANES_TOGETHER - 1) / IQT_LANES_TOGETHER * IQT_LANES_TOGETHER;
+}
+/* Writes [n][iqt_x_lanes_stride(k)] of q [n][k], k a multiple of 256; what is not in q stays as it was. The
+ * exact model of what the emitted quantizer writes. */
+void iqt_x_lanes_ref(const int8_t *q, size_t k, uint32_t n, int8_t *out);
+
 /* Buffers of a launch, in binding order. Kernels that take float32 activations have them in XQ, XS is
  * unused. */
 enum iqt_binding {
@@ -132,9 +144,12 @@ static inline bool iqt_binding_of_member(enum iqt_binding b)
 }
 
 /* Parameters of the kernels that quantize or halve activations: XQ binding 2, XS binding 3 are written; the
- * float input [cols][x_stride] is bound at IQT_BIND_W. One thread per block of 32. */
+ * float input [cols][x_stride] is bound at IQT_BIND_W. */
 struct iqt_quantize_params {
     uint32_t k, cols, x_stride;
+    /* CUDA, HIP: XQ gets the same once more in the order of lanes (above) from so many times 16 bytes on; 0:
+     * it does not */
+    uint32_t lanes_at;
 };
 
 /* GPU kernels without a plan: no format, the same on every device. */

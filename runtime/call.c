@@ -124,7 +124,7 @@ static void place_buffers(struct iqt_call *call)
             p->counters_at = place(call, &at, iqt_pass_counters(p) * sizeof(uint32_t));
     call->up_bytes = at;
     if (call->made) {
-        call->xq_at = place(call, &at, activations * call->made->bytes);
+        call->xq_at = place(call, &at, iqt_call_made_bytes(call));
         call->xs_at = place(call, &at, iqt_call_xs_bytes(call->q->dev, activations));
     }
     for (struct iqt_pass *p = call->q->pass; p < end; p++)

@@ -1,17 +1,21 @@
 /* Checked products as launches on a stream: those of one format share a launch. */
 #include "runtime/gpu_recorder.h"
 
+#include "codegen/codegen.h"
+
 #include <string.h>
 
-enum { QUANTIZE_THREADS = 64, SOME = 64 };
+enum { SOME = 64 };
 
 enum iqt_status iqt_gpu_record_quantize(struct iqt_gpu_recorder *r, void *stream,
                                         uint64_t x, size_t x_stride, size_t k, uint32_t n)
 {
-    const struct iqt_quantize_params params = { .k = (uint32_t)k,
-                                                .cols = n,
-                                                .x_stride = (uint32_t)x_stride };
-    const uint64_t blocks = (uint64_t)n * k / IQT_X_BLOCK;
+    const struct iqt_quantize_params params = {
+        .k = (uint32_t)k,
+        .cols = n,
+        .x_stride = (uint32_t)x_stride,
+        .lanes_at = k % 256 == 0 ? (uint32_t)(r->lanes_at / 16) : 0
+    };
     uint64_t address[IQT_BINDINGS] = { [IQT_BIND_W] = x,
                                        [IQT_BIND_XQ] = r->scratch->address,
                                        [IQT_BIND_XS] =
@@ -19,9 +23,9 @@ enum iqt_status iqt_gpu_record_quantize(struct iqt_gpu_recorder *r, void *stream
     const struct iqt_built *built;
 
     IQT_TRY(iqt_kernel_get(r->dev, NULL, &built));
-    return iqt_gpu_enqueue(
-        r->dev->hw, stream, built->kernel, address, &params,
-        (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS));
+    return iqt_gpu_enqueue(r->dev->hw, stream, built->kernel, address, &params,
+                           iqt_helper_groups(IQT_HELPER_QUANTIZE,
+                                             r->dev->backend->dialect, (uint64_t)n * k));
 }
 
 static struct iqt_params params_of(const struct iqt_gpu_call *c,
@@ -69,7 +73,7 @@ static void fill_part(const struct iqt_gpu_call *c, const struct iqt_gpu_product
         [IQT_BIND_W] = rows_at(p->w, p->row_begin + begin, &out->params.w_base),
         [IQT_BIND_GATE] = rows_at(p->gate ? p->gate : p->w, p->row_begin + begin,
                                   &out->params.gate_base),
-        [IQT_BIND_XQ] = is_float ? c->x : r->scratch->address,
+        [IQT_BIND_XQ] = is_float ? c->x : iqt_gpu_quantized(r, plan),
         [IQT_BIND_XS] = is_float ? 0 : r->scratch->address + r->scales_at,
         [IQT_BIND_BIAS] = p->bias,
         [IQT_BIND_GATE_BIAS] = p->gate_bias,

@@ -18,7 +18,9 @@ static uint64_t place_scratch(struct iqt_gpu_recorder *r)
 {
     const uint64_t activations = (uint64_t)r->max_n * r->max_k;
 
-    r->scales_at = iqt_round_up(activations, ALIGNMENT);
+    r->lanes_at = iqt_round_up(activations, ALIGNMENT);
+    r->scales_at =
+        r->lanes_at + 2 * activations; /* whole 512 for vectors of 256 or more */
     r->work_at = iqt_round_up(
         r->scales_at + activations / IQT_X_BLOCK * sizeof(struct iqt_xs), ALIGNMENT);
     r->work = iqt_work_for(&r->dev->limits, r->max_n);

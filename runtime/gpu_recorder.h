@@ -10,11 +10,11 @@
 
 struct iqt_gpu_recorder {
     struct iqt_device *dev;
-    /* Quantized activations, their scales, room for plans that split k. */
+    /* Quantized activations, those in the order of lanes, their scales, room for plans that split k. */
     struct iqt_mem *scratch;
     uint32_t max_n;
     size_t max_k;
-    uint64_t scales_at, work_at; /* bytes */
+    uint64_t lanes_at, scales_at, work_at; /* bytes */
     struct iqt_work work;
 };
 
@@ -47,6 +47,13 @@ IQT_MUST_USE enum iqt_status iqt_gpu_record_quantize(struct iqt_gpu_recorder *r,
                                                      void *stream, uint64_t x,
                                                      size_t x_stride, size_t k,
                                                      uint32_t n);
+
+/* Where a kernel of this plan finds them. */
+static inline uint64_t iqt_gpu_quantized(const struct iqt_gpu_recorder *r,
+                                         const struct iqt_plan *plan)
+{
+    return r->scratch->address + (iqt_plan_takes_lanes(plan) ? r->lanes_at : 0);
+}
 
 /* All launches of a call; the device's context is current. */
 IQT_MUST_USE enum iqt_status iqt_gpu_launch_all(const struct iqt_gpu_call *c);

@@ -50,7 +50,7 @@ static enum iqt_status launch(struct iqt_gpu_recorder *r, void *stream, uint64_t
     uint64_t address[IQT_BINDINGS] = {
         [IQT_BIND_W] = c->w->mem->address,
         [IQT_BIND_GATE] = (c->gate ? c->gate : c->w)->mem->address,
-        [IQT_BIND_XQ] = floats ? x : r->scratch->address,
+        [IQT_BIND_XQ] = x,
         [IQT_BIND_XS] = floats ? 0 : r->scratch->address + r->scales_at,
         [IQT_BIND_BIAS] = p->bias,
         [IQT_BIND_GATE_BIAS] = p->gate_bias,
@@ -60,8 +60,10 @@ static enum iqt_status launch(struct iqt_gpu_recorder *r, void *stream, uint64_t
     const struct iqt_built *built;
 
     IQT_TRY(iqt_routed_kernel(c, &built));
-    if (!floats)
+    if (!floats) {
+        address[IQT_BIND_XQ] = iqt_gpu_quantized(r, &built->plan);
         IQT_TRY(iqt_gpu_record_quantize(r, stream, x, c->x_stride, c->w->k, c->vectors));
+    }
     return iqt_gpu_enqueue(r->dev->hw, stream, built->kernel, address, &params,
                            iqt_routed_groups(c, built));
 }

@@ -111,8 +111,18 @@ static struct iqt_slice slice_x(const struct iqt_call *call)
 
 static struct iqt_slice slice_xq(const struct iqt_call *call)
 {
-    return scratch_slice(call, call->xq_at,
-                         (uint64_t)call->n * call->k * call->made->bytes);
+    return scratch_slice(call, call->xq_at, iqt_call_made_bytes(call));
+}
+
+/* What of it a kernel reads. */
+static struct iqt_slice slice_made(const struct iqt_call *call,
+                                   const struct iqt_plan *plan)
+{
+    const uint64_t skip = iqt_plan_takes_lanes(plan)
+                              ? iqt_call_lanes_at(call->q->dev, call->k, call->n)
+                              : 0;
+
+    return scratch_slice(call, call->xq_at + skip, iqt_call_made_bytes(call) - skip);
 }
 
 static struct iqt_slice slice_xs(const struct iqt_call *call)
@@ -125,17 +135,19 @@ enum iqt_status iqt_queue_activations(struct iqt_queue *q, enum iqt_helper helpe
                                       struct iqt_slice x, size_t k, uint32_t n,
                                       struct iqt_slice xq, struct iqt_slice xs)
 {
+    const uint64_t lanes = iqt_call_lanes_at(q->dev, k, n);
     const struct iqt_quantize_params params = { .k = (uint32_t)k,
                                                 .cols = n,
-                                                .x_stride = (uint32_t)k };
-    const uint64_t blocks = (uint64_t)n * k / IQT_X_BLOCK; /* a thread each */
-    const uint32_t threads = iqt_helper_threads(helper);
+                                                .x_stride = (uint32_t)k,
+                                                .lanes_at = helper == IQT_HELPER_QUANTIZE
+                                                                ? (uint32_t)(lanes / 16)
+                                                                : 0 };
     const struct iqt_built *built;
     struct iqt_launch launch = {
         .bind = { [IQT_BIND_W] = x, [IQT_BIND_XQ] = xq, [IQT_BIND_XS] = xs },
         .params = &params,
         .params_bytes = sizeof params,
-        .groups = (uint32_t)((blocks + threads - 1) / threads),
+        .groups = iqt_helper_groups(helper, q->dev->backend->dialect, (uint64_t)n * k),
     };
 
     IQT_TRY(iqt_helper_get(q->dev, helper, &built));
@@ -173,7 +185,7 @@ static void bind_pass(const struct iqt_call *call, const struct iqt_pass *p, siz
     if (iqt_plan_takes_floats(&p->built->plan)) {
         bind[IQT_BIND_XQ] = slice_x(call);
     } else {
-        bind[IQT_BIND_XQ] = slice_xq(call);
+        bind[IQT_BIND_XQ] = slice_made(call, &p->built->plan);
         bind[IQT_BIND_XS] = slice_xs(call);
     }
     if (p->bias)

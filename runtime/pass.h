@@ -34,6 +34,14 @@ struct iqt_call {
     uint64_t up_bytes, down_at, bytes; /* host writes [0, up), reads [down_at, bytes) */
 };
 
+/* Of what it makes; 0: nothing. */
+static inline uint64_t iqt_call_made_bytes(const struct iqt_call *c)
+{
+    return c->made == NULL       ? 0
+           : c->made->bytes == 1 ? iqt_call_xq_bytes(c->q->dev, c->k, c->n)
+                                 : (uint64_t)c->n * c->k * c->made->bytes;
+}
+
 /* Splits checked products into passes, picks and builds their kernels, gives every buffer its place in
  * scratch. forced: the plan of all passes; NULL: choose. */
 IQT_MUST_USE enum iqt_status iqt_call_plan(struct iqt_call *call,

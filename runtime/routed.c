@@ -155,6 +155,11 @@ static uint64_t bias_bytes(const struct host_call *h)
     return (uint64_t)h->c.w->experts * h->c.w->m * sizeof(float);
 }
 
+static uint64_t xq_bytes(const struct host_call *h)
+{
+    return iqt_call_xq_bytes(h->q->dev, h->c.w->k, h->c.vectors);
+}
+
 static void place_buffers(struct host_call *h)
 {
     const uint64_t activations = (uint64_t)h->c.vectors * h->c.w->k;
@@ -167,7 +172,7 @@ static void place_buffers(struct host_call *h)
     if (h->c.gate_bias)
         h->gate_bias_at = place(h, &at, bias_bytes(h));
     h->up_bytes = at;
-    h->xq_at = place(h, &at, activations);
+    h->xq_at = place(h, &at, xq_bytes(h));
     h->xs_at = place(h, &at, iqt_call_xs_bytes(h->q->dev, activations));
     h->y_at = place(h, &at, (uint64_t)h->c.jobs * h->c.w->m * sizeof(float));
     h->bytes = at;
@@ -227,6 +232,9 @@ static enum iqt_status launch_experts(const struct host_call *h, size_t begin, s
 {
     const uint64_t activations = (uint64_t)h->c.vectors * h->c.w->k;
     const bool floats = iqt_routed_floats(&h->c);
+    const uint64_t lanes = iqt_plan_takes_lanes(&h->built->plan)
+                               ? iqt_call_lanes_at(h->q->dev, h->c.w->k, h->c.vectors)
+                               : 0;
     struct iqt_params params = iqt_routed_params(&h->c, begin, end);
     struct iqt_launch l = {
         .kernel = h->built->kernel,
@@ -244,7 +252,7 @@ static enum iqt_status launch_experts(const struct host_call *h, size_t begin, s
 
     params.y_stride = params.rows; /* in scratch */
     l.bind[IQT_BIND_XQ] = floats ? slice(h, h->x_at, activations * sizeof(float))
-                                 : slice(h, h->xq_at, activations);
+                                 : slice(h, h->xq_at + lanes, xq_bytes(h) - lanes);
     l.bind[IQT_BIND_W] = slice_experts(h->c.w, begin, end, &params.w_base);
     l.bind[IQT_BIND_GATE] =
         slice_experts(h->c.gate ? h->c.gate : h->c.w, begin, end, &params.gate_base);
@@ -263,7 +271,7 @@ static enum iqt_status launch_all(const struct host_call *h)
     if (!iqt_routed_floats(&h->c))
         IQT_TRY(iqt_queue_activations(
             h->q, IQT_HELPER_QUANTIZE, slice(h, h->x_at, activations * sizeof(float)),
-            h->c.w->k, h->c.vectors, slice(h, h->xq_at, activations),
+            h->c.w->k, h->c.vectors, slice(h, h->xq_at, xq_bytes(h)),
             slice(h, h->xs_at, iqt_call_xs_bytes(h->q->dev, activations))));
     for (size_t begin = 0; begin < experts; begin += reach)
         IQT_TRY(

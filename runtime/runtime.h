@@ -69,6 +69,24 @@ struct iqt_device {
     struct iqt_stream *upload;
 };
 
+/* The XQ buffer of a call with int8 activations, and where in it those in the order of lanes begin, which not every
+ * device and k has (0). */
+static inline uint64_t iqt_call_lanes_at(const struct iqt_device *dev, size_t k,
+                                         uint32_t n)
+{
+    const enum iqt_dialect d = dev->backend->dialect;
+
+    return (d == IQT_DIALECT_CUDA || d == IQT_DIALECT_HIP) && k % 256 == 0
+               ? (uint64_t)n * k
+               : 0;
+}
+static inline uint64_t iqt_call_xq_bytes(const struct iqt_device *dev, size_t k,
+                                         uint32_t n)
+{
+    return (uint64_t)n * k +
+           (iqt_call_lanes_at(dev, k, n) ? n * iqt_x_lanes_stride(k) : 0);
+}
+
 /* The XS buffer of a call. */
 static inline uint64_t iqt_call_xs_bytes(const struct iqt_device *dev,
                                          uint64_t activations)

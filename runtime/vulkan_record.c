@@ -2,9 +2,11 @@
  * recorded without a way to fail. Knows neither queues nor fences. */
 #include "runtime/vulkan_recorder.h"
 
+#include "codegen/codegen.h"
+
 #include <stdlib.h>
 
-enum { QUANTIZE_THREADS = 64, SOME = 64 };
+enum { SOME = 64 };
 
 /* A call's arguments, checked. */
 struct call {
@@ -303,7 +305,9 @@ void iqt_vk_record_quantize(struct iqt_vulkan_recorder *r, VkCommandBuffer cmd,
                             uint32_t n)
 {
     const uint64_t activations = (uint64_t)n * k, blocks = activations / IQT_X_BLOCK;
-    const struct iqt_quantize_params params = { (uint32_t)k, n, (uint32_t)x_stride };
+    const struct iqt_quantize_params params = { .k = (uint32_t)k,
+                                                .cols = n,
+                                                .x_stride = (uint32_t)x_stride };
     struct iqt_mem view;
     const struct iqt_launch l = {
         .kernel = r->quantizer->kernel,
@@ -312,7 +316,7 @@ void iqt_vk_record_quantize(struct iqt_vulkan_recorder *r, VkCommandBuffer cmd,
                   [IQT_BIND_XS] = slice_own(r->xs, blocks * sizeof(struct iqt_xs)) },
         .params = &params,
         .params_bytes = sizeof(params),
-        .groups = (uint32_t)((blocks + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS),
+        .groups = iqt_helper_groups(IQT_HELPER_QUANTIZE, IQT_DIALECT_GLSL, activations),
     };
 
     iqt_vk_record_launch(r, cmd, &l);

@@ -96,6 +96,16 @@ static void make_rows(struct work *w)
     free(native);
 }
 
+static void put_into_lanes(struct work *w)
+{
+    int8_t *natural = w->x;
+
+    w->x_bytes = w->product->n * iqt_x_lanes_stride(w->product->k);
+    w->x = or_abort(calloc(w->x_bytes, 1));
+    iqt_x_lanes_ref(natural, w->product->k, w->product->n, w->x);
+    free(natural);
+}
+
 static void make_x(struct work *w)
 {
     const size_t count = (size_t)w->product->n * w->product->k;
@@ -116,6 +126,8 @@ static void make_x(struct work *w)
     else
         iqt_quantize_ref(x, count, w->x, w->scales);
     free(x);
+    if (iqt_plan_takes_lanes(w->plan))
+        put_into_lanes(w);
 }
 
 static void work_open(struct work *w)

@@ -80,6 +80,32 @@ static inline size_t sim_case_x_bytes(const struct iqt_plan *plan)
     return iqt_compute_activations(plan->compute)->bytes;
 }
 
+/* Of a vector of k, in the order in which the plan's kernel reads them. */
+static inline size_t sim_case_x_stride(const struct iqt_plan *plan, size_t k)
+{
+    return iqt_plan_takes_lanes(plan) ? iqt_x_lanes_stride(k)
+                                      : k * sim_case_x_bytes(plan);
+}
+
+static inline uint8_t *sim_case_x(const struct iqt_plan *plan, size_t k, uint32_t n,
+                                  const void *q)
+{
+    const size_t bytes = n * sim_case_x_stride(plan, k);
+    int8_t *x;
+    uint8_t *device;
+
+    if (!iqt_plan_takes_lanes(plan))
+        return sim_case_device(q, bytes);
+    x = malloc(bytes);
+    if (x == NULL)
+        abort();
+    memset(x, 0x55, bytes); /* between vectors: nobody's */
+    iqt_x_lanes_ref(q, k, n, x);
+    device = sim_case_device(x, bytes);
+    free(x);
+    return device;
+}
+
 /* q, s: n vectors of the plan's kind of activations. Rows begin at `skip` in their group of rows: native rows in front of the
  * product's are part of `native`. */
 static inline void sim_case_open(struct sim_case *c, const struct iqt_plan *plan,
@@ -96,7 +122,7 @@ static inline void sim_case_open(struct sim_case *c, const struct iqt_plan *plan
         bias[i] = (float)(i + 1) * 3;
     *c = (struct sim_case){ .plan = *plan, .m = m, .k = k, .n = n };
     c->w = sim_case_device(rows, bytes);
-    c->xq = sim_case_device(q, n * k * sim_case_x_bytes(plan));
+    c->xq = sim_case_x(plan, k, n, q);
     c->xs = sim_case_device(s, n * k / IQT_X_BLOCK * sizeof *s);
     c->bias = sim_case_device(bias, m * sizeof *bias);
     c->y = sim_alloc(m * n * sizeof *c->y, 0);
@@ -145,7 +171,7 @@ static inline enum sim_result sim_case_launch(const struct sim_case *c,
                                               const struct iqt_params *params,
                                               uint32_t column)
 {
-    const uint8_t *xq = c->xq + column * c->k * sim_case_x_bytes(&c->plan);
+    const uint8_t *xq = c->xq + column * sim_case_x_stride(&c->plan, c->k);
     const struct iqt_xs *xs = c->xs + column * c->k / IQT_X_BLOCK;
     float *y = c->y + column * c->m;
     const void *none = NULL;

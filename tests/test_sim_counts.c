@@ -44,6 +44,15 @@ static bool reads_narrowly(const struct iqt_plan *plan)
     return plan->compute == IQT_COMPUTE_MMA && plan->dialect == IQT_DIALECT_HIP;
 }
 
+/* Activations of lanes side by side that are not (or are the same ones, which rows of a wave may share). */
+static bool reads_apart(const struct iqt_sim_site *s)
+{
+    enum { LINE = 128 }; /* bytes */
+
+    return iqt_dynamic_buffer_of(s->argument) == IQT_DYNAMIC_X &&
+           s->lines * LINE > s->lanes * s->bytes;
+}
+
 /* What is wrong with a kernel's accesses; NULL: nothing. sweeps: over rows that are in the cache. A warp of
  * matrix units has one superblock of eight groups of rows: where their records end within a sector, the
  * next warp has the rest, so only sums are judged. */
@@ -53,6 +62,9 @@ static const char *wasteful(const struct iqt_plan *plan, const struct iqt_dynami
     for (uint32_t i = 0; plan->compute != IQT_COMPUTE_MMA && i < d->counted.sites; i++)
         if (iqt_dynamic_uncoalesced(d, i))
             return "uncoalesced weights";
+    for (uint32_t i = 0; iqt_plan_takes_lanes(plan) && i < d->counted.sites; i++)
+        if (reads_apart(&d->counted.site[i]))
+            return "activations read in more passes than they fill";
     if (d->counted.conflicts > 0 && !reads_narrowly(plan))
         return "bank conflicts";
     if (iqt_dynamic_ratio(d, IQT_DYNAMIC_WEIGHTS) > IQT_DYNAMIC_MOST * sweeps)
@@ -125,6 +137,9 @@ static const struct waste {
       "(lane / 4u * 4u + lane % 4u) * 128u", "uncoalesced weights" },
     { "half_sectors", TILE4, "lane % 4u * 16u;", "lane % 4u / 2u * 32u;",
       "uncoalesced weights" },
+    { "activations_apart", TILE4, "x4 = xq4 + lane / 8u * 32u + lane % 8u;",
+      "x4 = xq4 + lane % 4u * 32u + lane / 4u;",
+      "activations read in more passes than they fill" },
     { "twice", TILE4, "uint e[5];",
       "const volatile uint *a = (const volatile uint *)w_codes;\n"
       "q[0] ^= (a[0] ^ a[1] ^ a[2] ^ a[3]) & zero; uint e[5];",

@@ -1,70 +1,31 @@
 /* What makes float16 of activations, as emitted for CUDA and HIP, on the simulated machine: the model's bits as
  * it is; and, when one thing in its text is changed, other bits or numbers outside of the promised bound. */
 #include "tests/halve_case.h"
-#include "tests/sim_case.h"
+#include "tests/sim_activations.h"
 
 #include <stdio.h>
 
 enum { STRIDE = HALVE_K + 5 };
 
-static char *text_of(enum iqt_dialect d)
-{
-    struct iqt_buf text = { 0 };
-
-    if (iqt_emit_helper(IQT_HELPER_HALVE, d, &text) != IQT_OK)
-        abort();
-    return text.data;
-}
-
-/* False: a fault. x has vectors of STRIDE in simulated memory, as large as they have to be. */
-static bool run(const struct sim_kernel *kernel, const float *x, struct halves *out)
-{
-    const struct iqt_quantize_params params = { HALVE_K, HALVE_COLS, STRIDE };
-    const uint32_t threads = iqt_helper_threads(IQT_HELPER_HALVE);
-    const uint32_t grid[3] = { (HALVE_BLOCKS + threads - 1) / threads, 1, 1 };
-    const uint32_t block[3] = { threads, 1, 1 };
-    float *wide = calloc(HALVE_COLS, STRIDE * sizeof *wide);
-    void *from, *h = sim_alloc(sizeof out->h, 0), *s = sim_alloc(sizeof out->s, 0);
-    void *none = NULL;
-
-    for (size_t c = 0; c < HALVE_COLS; c++)
-        memcpy(wide + c * STRIDE, x + c * HALVE_K, HALVE_K * sizeof *x);
-    from = sim_case_device(wide, ((HALVE_COLS - 1) * STRIDE + HALVE_K) * sizeof *wide);
-    void *args[] = { &from, &none, &h,
-                     &s,    &none, &none,
-                     &none, &none, (void *)(uintptr_t)&params };
-    const bool ran = sim_run(kernel, grid, block, 32, args) == SIM_OK &&
-                     sim_copy(out->h, h, sizeof out->h) &&
-                     sim_copy(out->s, s, sizeof out->s);
-
-    sim_free(from);
-    sim_free(h);
-    sim_free(s);
-    free(wide);
-    return ran;
-}
-
-/* False, and a failure: it does not compile or does what it must not. */
+/* False: a fault. x is given vectors of STRIDE. */
 static bool run_text(enum iqt_dialect d, const char *text, const float *x,
                      struct halves *out)
 {
-    const bool cuda = d == IQT_DIALECT_CUDA;
-    const char *arch = cuda ? "sm_90" : "gfx1100";
-    struct sim_module *module;
-    char *image, *log;
-    size_t bytes;
-    bool ran;
+    float *wide = calloc(HALVE_COLS, STRIDE * sizeof *wide);
+    struct sim_activations a = {
+        .helper = IQT_HELPER_HALVE,
+        .params = { .k = HALVE_K, .cols = HALVE_COLS, .x_stride = STRIDE },
+        .x = wide,
+        .made = out->h,
+        .made_bytes = sizeof out->h,
+        .s = out->s,
+    };
 
-    if (!sim_compile(cuda ? SIM_CUDA : SIM_HIP, text, arch, true, &image, &bytes, &log)) {
-        check_fail("does not compile: %.300s", log);
-        free(log);
-        return false;
-    }
-    free(log);
-    module = sim_module_load(image, arch);
-    free(image);
-    ran = run(sim_module_kernel(module, iqt_helper_name(IQT_HELPER_HALVE)), x, out);
-    sim_module_unload(module);
+    for (size_t c = 0; c < HALVE_COLS; c++)
+        memcpy(wide + c * STRIDE, x + c * HALVE_K, HALVE_K * sizeof *x);
+    const bool ran = sim_activations_run(d, 32, text, &a);
+
+    free(wide);
     if (!ran)
         check_fail("%s", iqt_sim_fault_text());
     return ran;
@@ -72,7 +33,7 @@ static bool run_text(enum iqt_dialect d, const char *text, const float *x,
 
 static void check_clean(enum iqt_dialect d, float *x, struct halves *out)
 {
-    char *text = text_of(d);
+    char *text = sim_activations_text(IQT_HELPER_HALVE, d);
 
     if (check_begin("halve.%s", iqt_dialect_name(d))) {
         halve_case_fill(x);
@@ -111,7 +72,7 @@ static const struct mutant {
 
 static void check_mutant(const struct mutant *m, float *x, struct halves *out)
 {
-    char *text = text_of(IQT_DIALECT_CUDA);
+    char *text = sim_activations_text(IQT_HELPER_HALVE, IQT_DIALECT_CUDA);
     char *changed = sim_case_mutate(text, m->find, m->put);
 
     if (check_begin("mutant.%s", m->name)) {

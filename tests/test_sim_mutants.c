@@ -21,8 +21,8 @@
 #define TILE4_HIP TILE("iq4_k", "hip", "1", "perm")
 #define TILE4_T8 "matvec.iq4_k.cuda.n4.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.subgroup"
 #define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.shmem"
-#define SPLIT "matvec.iq4_k.cuda.n4.g16.r4.t4.s64.v16.u1.k2.packed.i8.perm.subgroup"
-#define SPLIT_HIP "matvec.iq4_k.hip.n2.g16.r4.t4.s64.v16.u1.k2.packed.i8.perm.shmem"
+#define SPLIT "matvec.iq4_k.cuda.n4.g16.r4.t8.s64.v16.u1.k2.packed.i8.perm.subgroup"
+#define SPLIT_HIP "matvec.iq4_k.hip.n2.g16.r4.t8.s64.v16.u1.k2.packed.i8.perm.shmem"
 #define TILE5 TILE("iq5_k", "cuda", "1", "perm")
 #define TILE5_HIP TILE("iq5_k", "hip", "1", "perm")
 #define TILE6 TILE("iq6_k", "cuda", "1", "perm")
@@ -151,8 +151,15 @@ static const struct mutant mutants[] = {
     { "tile.y_unguarded", TILE4, "row < p.rows && c < p.cols", "c < p.cols" },
     { "tile.columns_unguarded", TILE4_MANY, "row < p.rows && c < p.cols",
       "row < p.rows" },
-    { "tile.columns_unclamped", TILE4_MANY, "xq += c + 1u < p.cols ? p.k / 16u : 0u;",
-      "xq += p.k / 16u;" },
+    { "tile.columns_unclamped", TILE4_MANY,
+      "xq += c + 1u < p.cols ? (p.k + 511u) / 512u * 32u : 0u;",
+      "xq += (p.k + 511u) / 512u * 32u;" },
+    { "tile.columns_close", TILE4_MANY,
+      "? (p.k + 511u) / 512u * 32u :", "? p.k / 16u :" },
+    { "tile.x_of_lane", TILE4, "lane / 8u * 32u + lane % 8u", "lane * 4u" },
+    { "tile.second_x", TILE4, "xb = xq[8]", "xb = xq[1]" },
+    { "tile.x_of_block", TILE4, "x4 + 16u * b", "x4 + 2u * b" },
+    { "tile.x_scale_of_block", TILE4, "b == 0u ? both.x : both.z", "both.x" },
     { "tile.column", TILE4_MANY, "xt += c + 1u < p.cols ? p.k / 32u : 0u;", "" },
     { "tile.stride_of_x", TILE4_T8, "x2 += T * 2u;", "x2 += T;" },
     { "tile.stride_of_codes", TILE4_T8, "w_codes += T / 4u * 512u;", "w_codes += 512u;" },

@@ -188,7 +188,9 @@ static inline enum iqt_status launch_quantize(const struct problem *p,
                                               struct iqt_stream *stream)
 {
     const uint64_t x = p->k * p->n * sizeof(float);
-    const struct iqt_quantize_params params = { (uint32_t)p->k, p->n, (uint32_t)p->k };
+    const struct iqt_quantize_params params = { .k = (uint32_t)p->k,
+                                                .cols = p->n,
+                                                .x_stride = (uint32_t)p->k };
     const struct iqt_launch l = {
         .kernel = b->quantize,
         .bind[IQT_BIND_W] = whole(p->xf, x),
