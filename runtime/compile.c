@@ -1,6 +1,8 @@
 /* Targets and the choice of compiler. */
 #include "runtime/compile_kinds.h"
 
+#include "tuner/gpu_table.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +31,11 @@ uint32_t iqt_target_wave(const char *name)
     return strncmp(name, "gfx9", 4) == 0 ? 64 : 32;
 }
 
-/* Turing brought int8 to tensor cores; AMD's CDNA3 and 4 and RDNA3 and 4 have the products that plans know. */
+/* Turing brought int8 to tensor cores, GB300 has next to none of it; AMD's CDNA3 and 4 and RDNA3 and 4 have the
+ * products that plans know. */
 bool iqt_target_has_mma(const char *name)
 {
+    enum { MOST_SLOTS = 16 };
     static const char *const amd[] = { "gfx942",  "gfx950",  "gfx1100", "gfx1101",
                                        "gfx1102", "gfx1103", "gfx1150", "gfx1151",
                                        "gfx1152", "gfx1153", "gfx1200", "gfx1201" };
@@ -42,26 +46,8 @@ bool iqt_target_has_mma(const char *name)
         if (strncmp(name, amd[i], length) == 0 && !isalnum((unsigned char)name[length]))
             return true;
     }
-    return strncmp(name, "sm_", 3) == 0 && strtoul(name + 3, NULL, 10) >= 75;
-}
-
-/* Those of NVIDIA's data centers: a product of 16 x 8 x 32 takes a multiprocessor of GA100 two cycles and GH100's
- * one or two, of GA10x, AD10x and GB20x four (white papers: 2048, 4096 and 1024 multiply-adds of int8 a cycle). */
-uint8_t iqt_target_mma_one(const char *name)
-{
-    static const struct {
-        const char *name;
-        uint8_t bits; /* of four an A100's memory keeps up with dot products */
-    } fast[] = { { "sm_80", 3 }, { "sm_90", 4 }, { "sm_100", 4 }, { "sm_103", 4 } };
-
-    for (size_t i = 0; i < IQT_COUNT(fast); i++) {
-        const size_t length = strlen(fast[i].name);
-
-        if (strncmp(name, fast[i].name, length) == 0 &&
-            !isdigit((unsigned char)name[length]))
-            return fast[i].bits;
-    }
-    return 0;
+    return strncmp(name, "sm_", 3) == 0 && strtoul(name + 3, NULL, 10) >= 75 &&
+           iqt_gpu_tensor(name)->slots <= MOST_SLOTS;
 }
 
 enum iqt_status iqt_target_parse(const char *name, struct iqt_target *out)

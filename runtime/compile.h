@@ -18,8 +18,6 @@ IQT_MUST_USE enum iqt_status iqt_target_parse(const char *name, struct iqt_targe
 
 /* Whether a target of this name has matrix units that plans use. */
 bool iqt_target_has_mma(const char *name);
-/* Up to how many bits a single column of a trellis is worth it: see struct iqt_limits. */
-uint8_t iqt_target_mma_one(const char *name);
 /* Lanes of a wave of a CUDA or HIP target as kernels are compiled for it. */
 uint32_t iqt_target_wave(const char *name);
 

@@ -14,7 +14,7 @@ enum iqt_status iqt_embedded_unpack(const struct iqt_embedded_image *e,
     if (text == NULL)
         return iqt_fail(IQT_ERR_NO_MEMORY, "no memory for %zu bytes of %s", e->bytes,
                         e->plan);
-    error = uncompress(text, &bytes, (const Bytef *)e->packed, (uLong)e->packed_bytes);
+    error = uncompress(text, &bytes, e->packed, (uLong)e->packed_bytes);
     if (error == Z_OK && bytes == e->bytes)
         iqt_buf_append(out, text, bytes);
     free(text);

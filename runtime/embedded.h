@@ -16,7 +16,7 @@ extern const struct iqt_embedded_host iqt_embedded_host[]; /* ends with plan NUL
 struct iqt_embedded_image {
     const char *plan; /* or the name of a helper */
     uint64_t text_hash;
-    const uint32_t *packed; /* by zlib */
+    const void *packed; /* by zlib */
     size_t packed_bytes, bytes;
 };
 /* The default plans as SPIR-V words and as PTX with its NUL; either ends with plan NULL, and is empty

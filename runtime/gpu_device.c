@@ -2,6 +2,8 @@
  * call to their driver runs in. */
 #include "runtime/gpu_hw.h"
 
+#include "tuner/gpu_table.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +67,7 @@ static enum iqt_status describe(const struct iqt_gpu_api *api, int device,
     IQT_TRY(api->driver->arch(api, device, arch));
     IQT_TRY(fill_limits(api, device, limits));
     limits->mma = iqt_target_has_mma(arch);
-    limits->mma_one = iqt_target_mma_one(arch);
+    limits->mma_one = iqt_gpu_tensor(arch)->one;
     IQT_TRY(fill_id(api, device, arch, info));
     IQT_TRY(attribute(api, device, IQT_GPU_CLOCK, &clock));
     IQT_TRY(attribute(api, device, IQT_GPU_L2, &cache));

@@ -82,7 +82,7 @@ std::vector<std::string> command(const std::string &compiler, int checked)
                                    "-ffp-contract=off",
                                    "-fno-strict-aliasing",
                                    "-fno-exceptions",
-                                   "-O1",
+                                   sim::variable("IQT_SIM_OPT", "-O1"),
                                    "-ftrivial-auto-var-init=pattern" };
 
     if (checked == SIM_COUNTED) /* else a load of a vector becomes loads of its words */

@@ -14,6 +14,7 @@
  *   IQT_SIM_FAULT    function:nth:error: the nth call of that driver function fails
  *   IQT_SIM_CXX      the C++ compiler (default: c++, g++, clang++, the first that is found);
  *                    without one there is no device
+ *   IQT_SIM_OPT      its level of optimisation (default: -O1)
  *   IQT_SIM_CACHE    folder of compiled kernels (default: $XDG_CACHE_HOME/iqtile/sim)
  *
  * Tests call the functions below, found with dlsym in the loaded library. All are thread-safe. */

@@ -38,6 +38,7 @@ struct iqt_kind {
     uint32_t bytes; /* of a memory instruction, a thread's */
     uint32_t
         cycles; /* AMD: issue cycles of the vector unit per lane; 0: another unit's */
+    double products; /* NVIDIA's matrix units: int8 products of 16 x 8 x 32 */
 };
 
 /* IQT_ERR_UNSUPPORTED names an instruction that is not in the table. */

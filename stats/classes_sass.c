@@ -67,6 +67,21 @@ static uint32_t width(const char *mnemonic)
     return 4;
 }
 
+/* Shapes are written without blanks: IMMA.16832 is 16 x 8 x 32. What has none here takes as long as the largest of
+ * int8, which a float16 product of 16 x 8 x 16 does. */
+static double products(const char *mnemonic)
+{
+    static const struct {
+        const char *suffix;
+        double products;
+    } shapes[] = { { ".8816", 0.25 }, { ".16816", 0.5 } };
+
+    for (size_t i = 0; strncmp(mnemonic, "IMMA", 4) == 0 && i < IQT_COUNT(shapes); i++)
+        if (has_suffix(mnemonic, shapes[i].suffix))
+            return shapes[i].products;
+    return 1;
+}
+
 static bool is_memory(enum iqt_class c)
 {
     return c >= IQT_CLASS_GLOBAL && c <= IQT_CLASS_SHUFFLE;
@@ -86,6 +101,7 @@ enum iqt_status iqt_classify_sass(const struct iqt_instruction *i, struct iqt_ki
             continue;
         out->class = table[t].class;
         out->bytes = is_memory(out->class) ? width(i->mnemonic) : 0;
+        out->products = out->class == IQT_CLASS_MMA ? products(i->mnemonic) : 0;
         return IQT_OK;
     }
     return iqt_fail(IQT_ERR_UNSUPPORTED,

@@ -21,6 +21,7 @@ enum iqt_status iqt_count_add(const struct iqt_count_input *in, size_t begin, si
         to->class[kind.class] += times;
         to->instructions += times;
         to->cycles += times * kind.cycles;
+        to->mma_slots += times * kind.products * in->product_slots;
         if (kind.class >= IQT_CLASS_GLOBAL && kind.class <= IQT_CLASS_SHUFFLE)
             to->memory_slots += times * memory_slots(kind.bytes);
         if (kind.class == IQT_CLASS_GLOBAL) {
@@ -39,6 +40,7 @@ void iqt_counts_add(struct iqt_counts *to, const struct iqt_counts *c, double ti
         to->class[i] += times * c->class[i];
     to->instructions += times * c->instructions;
     to->memory_slots += times * c->memory_slots;
+    to->mma_slots += times * c->mma_slots;
     to->cycles += times * c->cycles;
     to->bytes += times * c->bytes;
     to->wide_bytes += times * c->wide_bytes;
@@ -149,7 +151,8 @@ double iqt_counts_slots(enum iqt_isa isa, const struct iqt_counts *c)
         2 * c->class[IQT_CLASS_ALU],
         2 * c -> class[IQT_CLASS_MULTIPLY],
         c -> memory_slots,
-        8 * (c->class[IQT_CLASS_CONVERT] + c->class[IQT_CLASS_MMA]),
+        8 * c -> class[IQT_CLASS_CONVERT],
+        c -> mma_slots,
     };
     double most = 0;
 

@@ -8,6 +8,7 @@ struct iqt_counts {
     double class[IQT_CLASSES]; /* instructions */
     double instructions;       /* all of them */
     double memory_slots;       /* 4 a load, store or shuffle, 8 of 8 bytes, 16 of 16 */
+    double mma_slots;          /* of the target's matrix units: struct iqt_tensor */
     double cycles;             /* AMD: issue cycles of the vector unit per lane */
     double bytes;              /* global loads, a thread's */
     double wide_bytes;         /* of those, in loads of 16 bytes and more */
@@ -24,7 +25,8 @@ struct iqt_count_input {
     const struct iqt_listing *list;
     enum iqt_isa isa;
     enum iqt_syntax syntax;
-    bool scalar_data; /* a wave's scalar loads bring weights and activations, too */
+    bool scalar_data;     /* a wave's scalar loads bring weights and activations, too */
+    double product_slots; /* NVIDIA: of a product of its matrix units */
 };
 
 /* Adds the instructions [begin, end), each times. */
@@ -44,7 +46,7 @@ IQT_MUST_USE enum iqt_status iqt_count_loops(const struct iqt_count_input *in,
                                              size_t *count, size_t *inner);
 
 /* The slots of an NVIDIA GPU: the fullest of all instructions, twice the ALU's, twice the
- * multiplies, the loads and shuffles, eight times conversions and mma. AMD: issue cycles. */
+ * multiplies, the loads and shuffles, eight times conversions, the products. AMD: issue cycles. */
 double iqt_counts_slots(enum iqt_isa isa, const struct iqt_counts *c);
 
 #endif

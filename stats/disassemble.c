@@ -126,7 +126,8 @@ static enum iqt_status run(char *argv[], size_t file_at, const void *bytes, size
 enum iqt_status iqt_disassemble_cubin(const void *bytes, size_t size, struct iqt_buf *out)
 {
     char program[PATH_BYTES];
-    char *argv[] = { program, "-c", NULL, NULL };
+    /* Without the analysis of the flow of data, which changes nothing of the listing and takes a quarter of the time. */
+    char *argv[] = { program, "-c", "-ndf", NULL, NULL };
 
     if (!find_program("IQT_NVDISASM", nvidia_names, program) &&
         !find_in_wheels(getenv("VIRTUAL_ENV"), program) &&
@@ -136,7 +137,7 @@ enum iqt_status iqt_disassemble_cubin(const void *bytes, size_t size, struct iqt
             "no nvdisasm in $PATH, $VIRTUAL_ENV or .venv: install it with the "
             "CUDA toolkit or 'pip install nvidia-cuda-nvdisasm', or set "
             "IQT_NVDISASM to the program");
-    return run(argv, 2, bytes, size, out);
+    return run(argv, 3, bytes, size, out);
 }
 
 enum iqt_status iqt_disassemble_amd(const char *arch, const void *bytes, size_t size,

@@ -2,6 +2,7 @@
 #include "stats/stats.h"
 
 #include "codegen/codegen.h"
+#include "tuner/gpu_table.h"
 #include "runtime/binary_info.h"
 #include "runtime/gpu_api.h"
 #include "stats/disassemble.h"
@@ -189,6 +190,8 @@ static enum iqt_status count(const struct kernel *k, struct iqt_stats *s)
     const struct iqt_count_input in = { .list = &k->list,
                                         .isa = k->target->isa,
                                         .syntax = k->target->syntax,
+                                        .product_slots =
+                                            iqt_gpu_tensor(k->target->arch)->slots,
                                         .scalar_data =
                                             k->plan != NULL && k->plan->threads == 1 };
     const double least =

@@ -30,7 +30,7 @@ static void count(const struct iqt_count_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct iqt_listing list;
-    struct iqt_count_input in = { .list = &list };
+    struct iqt_count_input in = { .list = &list, .product_slots = 8 };
     char *text;
 
     if (bytes == 0)

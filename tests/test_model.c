@@ -271,6 +271,34 @@ static void check_budgets(void)
     check_end();
 }
 
+/* Slots of a product make the int8 rate that NVIDIA states, in 10^12 operations a second. */
+static void check_tensors(void)
+{
+    static const struct {
+        const char *name;
+        double tops; /* dense; data sheets and white papers */
+    } stated[] = { { "T4", 130 },         { "A100", 624 }, { "RTX 3090", 284 },
+                   { "RTX 4090", 660.6 }, { "L40S", 733 }, { "RTX 5090", 838 },
+                   { "RTX 5080", 450 } };
+
+    if (!check_begin("gpus.tensors"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(stated); i++) {
+        const struct iqt_gpu *g;
+
+        if (iqt_gpu_find(stated[i].name, &g) != IQT_OK) {
+            check_fail("%s", iqt_last_error());
+            continue;
+        }
+        const double products = g->lanes / 32.0 / iqt_gpu_tensor(g->target)->slots;
+        const double tops = g->units * g->clock_ghz * products * 2 * 16 * 8 * 32 / 1000;
+
+        check_true(fabs(tops - stated[i].tops) < 0.01 * stated[i].tops,
+                   "%s: %g TOPS, stated %g", g->name, tops, stated[i].tops);
+    }
+    check_end();
+}
+
 /* ---- Counts ---- */
 
 /* Bytes of activations by kind; float products cost slots that int8 ones do not. */
@@ -414,6 +442,7 @@ int main(int argc, char **argv)
     check_random();
     check_table();
     check_budgets();
+    check_tensors();
     check_counts();
     check_estimates();
     return check_done();

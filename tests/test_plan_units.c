@@ -1,8 +1,10 @@
-/* Plans for matrix units: which are legal, which are listed, which are defaults. */
+/* Plans for matrix units: which are legal, which are listed, which are defaults, and for which targets. */
 #include "kernels/coop.h"
 #include "kernels/layout.h"
 #include "kernels/plan.h"
 #include "kernels/tile.h"
+#include "tuner/gpu_table.h"
+#include "runtime/compile.h"
 #include "tests/check.h"
 #include "tests/plan_limits.h"
 
@@ -189,6 +191,34 @@ static void check_waves(void)
     check_end();
 }
 
+/* Matrix units that kernels know: of Turing and later, of CDNA3 and 4, of RDNA3 and 4. */
+static void check_targets(void)
+{
+    static const struct {
+        const char *target;
+        bool has;
+        uint8_t one;
+    } cases[] = {
+        { "sm_70", false, 0 },   { "sm_75", true, 0 },    { "sm_80", true, 3 },
+        { "sm_86", true, 0 },    { "sm_90", true, 4 },    { "sm_90a", true, 4 },
+        { "sm_100", true, 4 },   { "sm_103", false, 0 },  { "sm_120", true, 0 },
+        { "gfx90a", false, 0 },  { "gfx942", true, 0 },   { "gfx942:xnack-", true, 0 },
+        { "gfx950", true, 0 },   { "gfx9420", false, 0 }, { "gfx94", false, 0 },
+        { "gfx1100", true, 0 },  { "gfx1151", true, 0 },  { "gfx1201", true, 0 },
+        { "gfx1030", false, 0 }, { "gfx1250", false, 0 }
+    };
+
+    if (!check_begin("units.targets"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(cases); i++) {
+        check_true(iqt_target_has_mma(cases[i].target) == cases[i].has, "%s: expected %d",
+                   cases[i].target, cases[i].has);
+        check_true(iqt_gpu_tensor(cases[i].target)->one == cases[i].one,
+                   "%s: expected %d", cases[i].target, cases[i].one);
+    }
+    check_end();
+}
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
@@ -196,5 +226,6 @@ int main(int argc, char **argv)
     check_coop();
     check_one_column();
     check_waves();
+    check_targets();
     return check_done();
 }

@@ -1,6 +1,6 @@
 /* Listings, classes, loops, slots and occupancy, on listings cut by hand: nothing is installed for
  * it. What the programs print today is checked by test_stats_tools.py. */
-#include "runtime/compile.h"
+#include "tuner/gpu_table.h"
 #include "stats/count.h"
 #include "stats/occupancy.h"
 #include "stats/stats.h"
@@ -174,6 +174,7 @@ static void check_pipes(void)
         { "convert", { .class = { [IQT_CLASS_CONVERT] = 2 }, .instructions = 10 }, 16 },
         { "mma",
           { .class = { [IQT_CLASS_MMA] = 2, [IQT_CLASS_CONVERT] = 1 },
+            .mma_slots = 24,
             .instructions = 10 },
           24 },
     };
@@ -247,6 +248,43 @@ static void check_classes(void)
                    "%s: %s, %u bytes, %u cycles; expected %s, %u, %u", cases[i].mnemonic,
                    iqt_class_name(kind.class), kind.bytes, kind.cycles,
                    iqt_class_name(cases[i].class), cases[i].bytes, cases[i].cycles);
+    }
+    check_end();
+}
+
+/* A matrix instruction takes as long as its multiply-adds do on the target, whatever its shape. */
+static void check_products(void)
+{
+    static const struct {
+        const char *target, *mnemonic;
+        double slots;
+    } cases[] = {
+        { "sm_75", "IMMA.8816.S8.S8", 4 },    { "sm_80", "IMMA.16832.S8.S8.SAT", 8 },
+        { "sm_80", "IMMA.16816.S8.S8", 4 },   { "sm_80", "HMMA.16816.F32", 8 },
+        { "sm_86", "IMMA.16832.U8.S8", 16 },  { "sm_86", "IMMA.8816.S8.S8", 4 },
+        { "sm_89", "HMMA.16816.F32", 16 },    { "sm_90a", "IMMA.16832.S8.S8", 8 },
+        { "sm_103", "IMMA.16832.S8.S8", 64 }, { "sm_120", "IMMA.16832.S8.S8", 16 },
+        { "sm_120", "I2F.S32", 0 },
+    };
+
+    if (!check_begin("stats.products"))
+        return;
+    for (size_t i = 0; i < IQT_COUNT(cases); i++) {
+        struct iqt_instruction one = { .operands = "", .target = IQT_NO_TARGET };
+        const struct iqt_listing list = { .at = &one, .count = 1 };
+        const struct iqt_count_input in = {
+            .list = &list,
+            .product_slots = iqt_gpu_tensor(cases[i].target)->slots,
+        };
+        struct iqt_counts once = { 0 }, c = { 0 };
+
+        strcpy(one.mnemonic, cases[i].mnemonic);
+        if (iqt_count_add(&in, 0, 1, 1, &once) != IQT_OK)
+            check_fail("%s", iqt_last_error());
+        iqt_counts_add(&c, &once, 3);
+        check_true(c.mma_slots == 3 * cases[i].slots,
+                   "%s: three of %s are %g slots, expected %g", cases[i].target,
+                   cases[i].mnemonic, c.mma_slots, 3 * cases[i].slots);
     }
     check_end();
 }
@@ -429,45 +467,17 @@ static void check_targets(void)
     check_end();
 }
 
-/* Matrix units that kernels know: of Turing and later, of CDNA3 and 4, of RDNA3 and 4. */
-static void check_units(void)
-{
-    static const struct {
-        const char *target;
-        bool has;
-        uint8_t one;
-    } cases[] = {
-        { "sm_70", false, 0 },   { "sm_75", true, 0 },         { "sm_80", true, 3 },
-        { "sm_86", true, 0 },    { "sm_90", true, 4 },         { "sm_90a", true, 4 },
-        { "sm_100", true, 4 },   { "sm_120", true, 0 },        { "gfx90a", false, 0 },
-        { "gfx942", true, 0 },   { "gfx942:xnack-", true, 0 }, { "gfx950", true, 0 },
-        { "gfx9420", false, 0 }, { "gfx94", false, 0 },        { "gfx1100", true, 0 },
-        { "gfx1151", true, 0 },  { "gfx1201", true, 0 },       { "gfx1030", false, 0 },
-        { "gfx1250", false, 0 }
-    };
-
-    if (!check_begin("stats.units"))
-        return;
-    for (size_t i = 0; i < IQT_COUNT(cases); i++) {
-        check_true(iqt_target_has_mma(cases[i].target) == cases[i].has, "%s: expected %d",
-                   cases[i].target, cases[i].has);
-        check_true(iqt_target_mma_one(cases[i].target) == cases[i].one, "%s: expected %d",
-                   cases[i].target, cases[i].one);
-    }
-    check_end();
-}
-
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
     check_samples();
     check_pipes();
     check_classes();
+    check_products();
     check_unknown();
     check_cuts();
     check_absurd();
     check_occupancy();
     check_targets();
-    check_units();
     return check_done();
 }

@@ -14,7 +14,7 @@ import tempfile
 COLUMNS = ["format", "n", "plan", "weights_per_iteration", "instructions_per_weight",
            "slots_per_weight", "registers", "spill_bytes", "layout", "target", "compiler",
            "cycles_per_weight", "whole_4096", "whole_14336", "unroll", "inner_loops",
-           "memory_slots", "loaded_bytes", "needed_bytes", "shared_bytes", "scalar_registers",
+           "memory_slots", "mma_slots", "loaded_bytes", "needed_bytes", "shared_bytes", "scalar_registers",
            "waves", "occupancy", "estimated_slots", "alu", "multiply", "float", "convert", "mma", "load_global",
            "load_shared", "load_constant", "local", "store", "shuffle", "uniform", "scalar_load",
            "control"]
@@ -71,7 +71,7 @@ def slots(row):
     """The definition once more, from the columns."""
     count = {name: float(row[name]) for name in CLASSES}
     return max(sum(count.values()), 2 * count["alu"], 2 * count["multiply"],
-               float(row["memory_slots"]), 8 * (count["convert"] + count["mma"]))
+               float(row["memory_slots"]), 8 * count["convert"], float(row["mma_slots"]))
 
 
 def check_row(row):
@@ -155,6 +155,22 @@ def check_plans(program):
             expect(again.returncode == 0 and len(rows) == 1 and
                    rows[0]["slots_per_weight"] == row["slots_per_weight"],
                    f"stats --plan {name}: {again.stderr}")
+
+
+def check_tensors(program):
+    """Products are longer on some targets, whatever their shape, and the tuner knows it."""
+    for target, products, name in (
+            ("sm_75", 5.0, "matvec.iq5_ks.cuda.n8.g32.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"),
+            ("sm_80", 1.5, "matvec.iq4_ks.cuda.n8.g32.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"),
+            ("sm_86", 4.0, "matvec.iq2_kt.cuda.n1.g32.r4.t32.s64.v16.u1.k1.packed.mma.none.shmem"),
+            ("sm_120", 10.0, "matvec.iq2_kl.cuda.n16.g32.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem")):
+        done = program.run("stats", "--target", target, "--plan", name, "--csv")
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        expect(done.returncode == 0 and len(rows) == 1, f"stats --plan {name}: {done.stderr}")
+        for row in rows:
+            check_row(row)
+            counted = float(row["mma_slots"]) / float(row["weights_per_iteration"])
+            expect(abs(counted - products) < 1e-3, f"{target}: {name}: {counted} slots of products, not {products}")
 
 
 def check_amd_units(program):
@@ -309,6 +325,7 @@ def main():
            if check_target(program, target, every, words, marks)]
     if "sm_90" in ran:
         check_plans(program)
+        check_tensors(program)
     if "gfx942" in ran:
         check_amd_units(program)
     if "radv:gfx1100" in ran:

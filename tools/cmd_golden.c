@@ -11,6 +11,7 @@
 
 struct golden_opts {
     const char *device, *format, *layout, *columns;
+    bool no_one_hot;
 };
 
 static const struct iqt_opt golden_opts[] = {
@@ -22,6 +23,9 @@ static const struct iqt_opt golden_opts[] = {
       offsetof(struct golden_opts, layout) },
     { "n", IQT_OPT_STRING, "LIST", "numbers of columns (default: 1,2,5,16)",
       offsetof(struct golden_opts, columns) },
+    { "no-one-hot", IQT_OPT_FLAG, NULL,
+      "leave out the products that show one weight each",
+      offsetof(struct golden_opts, no_one_hot) },
     { 0 },
 };
 
@@ -37,6 +41,7 @@ struct golden {
     uint32_t files; /* golden files seen, those without kernels included */
     uint64_t passed, failed;
     bool simulated; /* one of the devices */
+    bool one_hot;
 };
 
 static enum iqt_status open_seats(struct golden *g, const char *device)
@@ -134,8 +139,8 @@ static enum iqt_status run_seat(struct golden *g, const struct golden_file *f,
              iqt_layout_name(layout));
     for (size_t i = 0; i < cases && status == IQT_OK; i++) {
         iqt_cli_progress(tally.where, i, cases);
-        status =
-            iqt_golden_run(&f->cases[i], &g->seat[seat], layout, &g->columns, &tally);
+        status = iqt_golden_run(&f->cases[i], &g->seat[seat], layout, &g->columns,
+                                g->one_hot, &tally);
     }
     iqt_cli_progress(tally.where, cases, cases);
     if (status == IQT_OK)
@@ -270,6 +275,7 @@ static enum iqt_status run_folder(struct golden *g)
 
 static enum iqt_status read_opts(struct golden *g, const struct golden_opts *o)
 {
+    g->one_hot = !o->no_one_hot;
     if (o->format != NULL)
         IQT_TRY(iqt_cli_format(o->format, &g->only));
     if (o->layout != NULL) {

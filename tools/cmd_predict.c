@@ -2,6 +2,7 @@
  * format's default plan for it, counts, and asks the cost model. */
 #include "tools/cli.h"
 #include "tools/predict.h"
+#include "tuner/gpu_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static enum iqt_status count_format(struct run *r, const struct iqt_format *f, u
 {
     const enum iqt_dialect dialect = r->target.compile.dialect;
     const struct iqt_limits limits = { .mma = iqt_target_has_mma(r->target.arch),
-                                       .mma_one = iqt_target_mma_one(r->target.arch) };
+                                       .mma_one = iqt_gpu_tensor(r->target.arch)->one };
     struct counted *c = r->of;
     enum iqt_status status;
 

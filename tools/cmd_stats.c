@@ -4,6 +4,7 @@
 #include "tools/stats_dynamic.h"
 #include "tools/stats_print.h"
 #include "kernels/layout.h"
+#include "tuner/gpu_table.h"
 
 #include <string.h>
 
@@ -156,7 +157,7 @@ static enum iqt_status show_defaults(struct wish *w)
         const struct iqt_limits limits = { .dot4 = w->target.dot4,
                                            .mma = iqt_target_has_mma(w->target.arch),
                                            .mma_one =
-                                               iqt_target_mma_one(w->target.arch) };
+                                               iqt_gpu_tensor(w->target.arch)->one };
         const struct iqt_plan plan = iqt_plan_default_for(
             &limits, f, w->target.compile.dialect, w->op, w->n, w->layout);
         const enum iqt_status status = show(w, &plan, w->n);

@@ -52,12 +52,12 @@ void iqt_golden_note(struct iqt_golden_tally *t, enum iqt_golden_kind kind,
                      const char *name, enum iqt_status status);
 
 void iqt_golden_decode(const struct iqt_golden_case *c, struct iqt_golden_tally *tally);
-/* All kinds but decode, the products with each of these numbers of columns. IQT_ERR_INTERRUPTED when
- * the user asked to stop. */
+/* All kinds but decode, one-hot only if wanted, the products with each of these numbers of columns.
+ * IQT_ERR_INTERRUPTED when the user asked to stop. */
 IQT_MUST_USE enum iqt_status iqt_golden_run(const struct iqt_golden_case *c,
                                             const struct iqt_seat *seat,
                                             enum iqt_layout layout,
                                             const struct iqt_cli_columns *cols,
-                                            struct iqt_golden_tally *tally);
+                                            bool one_hot, struct iqt_golden_tally *tally);
 
 #endif

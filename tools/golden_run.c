@@ -20,6 +20,7 @@ struct chunk {
     size_t begin, m;
     uint32_t cols; /* vectors in x */
     const struct iqt_cli_columns *tried;
+    bool one_hot;
     const float *x;    /* [cols][k], see fill_x() */
     struct iqt_xs *xs; /* [k / 32] of vector 0 */
     float *weights;    /* [m][k], compute mode */
@@ -158,8 +159,10 @@ static enum iqt_status check_matrix(struct chunk *h)
         if (h->tried->n[i] <= h->cols)
             check_cols(h, h->tried->n[i]);
     iqt_model_free(&h->model);
-    note(h, IQT_GOLDEN_ONE_HOT, iqt_rung_one_hot(&h->rung, h->weights, NULL));
-    h->tally->weights += h->m * c->k;
+    if (h->one_hot) {
+        note(h, IQT_GOLDEN_ONE_HOT, iqt_rung_one_hot(&h->rung, h->weights, NULL));
+        h->tally->weights += h->m * c->k;
+    }
     return iqt_cli_interrupted() ? iqt_fail(IQT_ERR_INTERRUPTED, "interrupted") : IQT_OK;
 }
 
@@ -228,7 +231,8 @@ static void enter_results(struct chunk *h)
     for (int kind = IQT_GOLDEN_MATVEC; kind < IQT_GOLDEN_KINDS; kind++) {
         enum iqt_status status = h->status[kind];
 
-        if (kind == IQT_GOLDEN_Y && h->c->y == NULL)
+        if ((kind == IQT_GOLDEN_Y && h->c->y == NULL) ||
+            (kind == IQT_GOLDEN_ONE_HOT && !h->one_hot))
             continue;
         if (status != IQT_OK)
             status = iqt_fail(status, "%s", h->why[kind]);
@@ -248,13 +252,14 @@ static enum iqt_status run_chunks(struct chunk *h, const struct iqt_seat *seat,
 
 enum iqt_status iqt_golden_run(const struct iqt_golden_case *c,
                                const struct iqt_seat *seat, enum iqt_layout layout,
-                               const struct iqt_cli_columns *cols,
+                               const struct iqt_cli_columns *cols, bool one_hot,
                                struct iqt_golden_tally *tally)
 {
     struct chunk h = { .c = c,
                        .rung = { .queue = seat->queue },
                        .cols = IQT_MAX_COLS,
                        .tried = cols,
+                       .one_hot = one_hot,
                        .own_y = true,
                        .tally = tally };
     size_t step = CHUNK_WEIGHTS / c->k;

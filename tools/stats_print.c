@@ -39,6 +39,7 @@ TEXT(cell_whole1, "%.4f", r->stats.whole_slots[1])
 TEXT(cell_unroll, "%u", r->stats.unroll)
 TEXT(cell_inner, "%zu", r->stats.inner_loops)
 TEXT(cell_memory, "%.0f", r->stats.hot.memory_slots)
+TEXT(cell_mma, "%.0f", r->stats.hot.mma_slots)
 TEXT(cell_bytes, "%.0f", r->stats.hot.bytes)
 TEXT(cell_needed, "%.0f", r->stats.expected_bytes)
 TEXT(cell_shared, "%u", r->stats.shared_bytes)
@@ -88,6 +89,7 @@ static const struct {
     { "unroll", cell_unroll },
     { "inner_loops", cell_inner },
     { "memory_slots", cell_memory },
+    { "mma_slots", cell_mma },
     { "loaded_bytes", cell_bytes },
     { "needed_bytes", cell_needed },
     { "shared_bytes", cell_shared },
@@ -241,6 +243,9 @@ void iqt_stats_print_classes(const struct iqt_stats_row *r)
     if (r->target->isa == IQT_ISA_SASS)
         printf("%-14s %7.0f %8.3f\n", "memory slots", s->hot.memory_slots,
                per_weight(r, s->hot.memory_slots));
+    if (s->hot.mma_slots > 0)
+        printf("%-14s %7.0f %8.3f\n", "mma slots", s->hot.mma_slots,
+               per_weight(r, s->hot.mma_slots));
     printf("%-14s %7.0f %8.3f\n\n", unit(r->target), s->hot_slots,
            per_weight(r, s->hot_slots));
     printf("loads of a thread and iteration: %.0f bytes", s->hot.bytes);

@@ -32,18 +32,25 @@ static const struct family {
 static const struct family half_blocks[2] = { { 0.34, 0.09 }, { 0.46, 0.10 } };
 static const double half_of_integers = 0.10;
 
-/* On NVIDIA's matrix units: a weight of eight columns, and what eight more add. `iqtile stats --target sm_90
- * --format all`, -n 8 and 16. */
-static const struct family on_mma[] = {
-    [IQT_TILE_Q2] = { 2.33, 0.92 },    [IQT_TILE_Q3] = { 2.55, 1.11 },
-    [IQT_TILE_Q4] = { 2.75, 1.25 },    [IQT_TILE_Q4_GRAY] = { 3.44, 1.34 },
-    [IQT_TILE_Q5] = { 4.17, 1.83 },    [IQT_TILE_Q6] = { 5.15, 1.00 },
-    [IQT_TILE_PAIRS] = { 3.55, 1.45 }, [IQT_TILE_KT1] = { 4.71, 1.59 },
-    [IQT_TILE_KT2] = { 4.15, 1.33 },   [IQT_TILE_KT3] = { 6.62, 1.05 },
-    [IQT_TILE_KT4] = { 4.86, 1.36 },
+/* On NVIDIA's matrix units: a weight of eight columns, what eight more add, and the products of either, which take
+ * longer on some targets (iqt_gpu_tensor()). `iqtile stats --target sm_90 --format all`, -n 8 and 16. */
+static const struct {
+    double slots, column, products;
+} on_mma[] = {
+    [IQT_TILE_Q2] = { 2.33, 0.92, 0.0625 },
+    [IQT_TILE_Q3] = { 2.55, 1.11, 0.125 },
+    [IQT_TILE_Q4] = { 2.75, 1.25, 0.1875 },
+    [IQT_TILE_Q4_GRAY] = { 3.44, 1.34, 0.1875 },
+    [IQT_TILE_Q5] = { 4.17, 1.83, 0.3125 },
+    [IQT_TILE_Q6] = { 5.15, 1.00, 0.0625 },
+    [IQT_TILE_PAIRS] = { 3.55, 1.45, 0.3125 },
+    [IQT_TILE_KT1] = { 4.71, 1.59, 0.3125 },
+    [IQT_TILE_KT2] = { 4.15, 1.33, 0.3125 },
+    [IQT_TILE_KT3] = { 6.62, 1.05, 0.125 },
+    [IQT_TILE_KT4] = { 4.86, 1.36, 0.3125 },
 };
 static const struct family half_on_mma = { 1.50, 0.80 };
-/* A single column of a trellis: -n 1, and its products, of eight slots or, where memory is GDDR, sixteen. */
+/* A single column of a trellis: -n 1. */
 static const struct {
     double slots, products;
 } one_on_mma[] = {
@@ -130,22 +137,22 @@ static const struct amd_unit *amd_unit_of(const char *target)
     return u;
 }
 
-static double slots_on_mma(enum iqt_gpu_kind kind, const char *target,
-                           const struct iqt_plan *p)
+static double slots_on_mma(const char *target, const struct iqt_plan *p)
 {
     const enum iqt_tile_family family = iqt_tile_family_of(p->format, p->dialect);
-    const struct family *f = &on_mma[family];
     const double half = p->format->block == 16 ? 1 : 0;
 
     if (p->dialect == IQT_DIALECT_HIP)
         return amd_unit_of(target)->slots[family] + half * amd_unit_of(target)->half;
-    const double more = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS - 1;
+    const double product = iqt_gpu_tensor(target)->slots;
+    const double eights = (p->n + IQT_MMA_COLUMNS - 1) / IQT_MMA_COLUMNS;
 
     if (iqt_mma_keeps_tiles(p))
         return fmax(one_on_mma[family].slots + (p->n - 1) * two_on_mma,
-                    one_on_mma[family].products * (kind == IQT_GPU_NVIDIA_GDDR ? 16 : 8));
-    return f->slots + half * half_on_mma.slots +
-           more * (f->column + half * half_on_mma.column);
+                    one_on_mma[family].products * product);
+    return fmax(on_mma[family].slots + half * half_on_mma.slots +
+                    (eights - 1) * (on_mma[family].column + half * half_on_mma.column),
+                on_mma[family].products * eights * product);
 }
 
 double iqt_estimate_slots(enum iqt_gpu_kind kind, const char *target,
@@ -162,7 +169,7 @@ double iqt_estimate_slots(enum iqt_gpu_kind kind, const char *target,
     if (iqt_plan_is_coop(plan))
         return iqt_plan_operations(plan);
     if (plan->compute == IQT_COMPUTE_MMA)
-        return slots_on_mma(kind, target, plan);
+        return slots_on_mma(target, plan);
     if (iqt_plan_is_asked_for(plan))
         return iqt_plan_operations(plan) + plan->n * of_floats[plan->compute][vendor];
     if (family == IQT_TILE_NONE)

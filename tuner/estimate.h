@@ -21,7 +21,7 @@ void iqt_estimate_product(const struct iqt_plan *plan,
                           struct iqt_model_input *in);
 
 /* Slots (NVIDIA) or cycles (others) of a weight in the hot loop, as `iqtile stats` counts them for the target, which
- * says the generation of AMD's matrix units. */
+ * says the generation of the matrix units. */
 double iqt_estimate_slots(enum iqt_gpu_kind kind, const char *target,
                           const struct iqt_plan *plan);
 

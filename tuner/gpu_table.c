@@ -72,6 +72,32 @@ const struct iqt_gpu iqt_gpus[] = {
 };
 // clang-format on
 
+/* Dense int8 rates of the sources above, in operations a cycle and multiprocessor: Turing, GA10x, AD10x and GB20x
+ * 2048 (T4 130 TOPS, A40 299, L40S 733, RTX 5090 838), GA100 4096 (624 TOPS), as Orin's GPU (85 TOPS of 16
+ * multiprocessors, "Jetson AGX Orin Series Technical Brief"), GH100 8192, GB100 16384 (4.5 POPS), GB300 512 (0.15
+ * POPS). A product is 8192 on one of four schedulers. GH100's and GB100's rates are of wgmma and tcgen05, mma.sync
+ * reaches 63 % of the former (arxiv.org/abs/2402.13499) and nobody has published how much of the latter: both count
+ * as GA100 here. The column: of four bits an A100's memory keeps up with dot products. */
+static const struct iqt_tensor tensors[] = {
+    { "sm_75", 16, 0 },  { "sm_80", 8, 3 },   { "sm_86", 16, 0 }, { "sm_87", 8, 0 },
+    { "sm_89", 16, 0 },  { "sm_90", 8, 4 },   { "sm_100", 8, 4 }, { "sm_103", 64, 0 },
+    { "sm_120", 16, 0 }, { "sm_121", 16, 0 },
+};
+
+const struct iqt_tensor *iqt_gpu_tensor(const char *target)
+{
+    static const struct iqt_tensor unknown = { "", 16, 0 };
+
+    for (size_t i = 0; i < IQT_COUNT(tensors); i++) {
+        const size_t length = strlen(tensors[i].target);
+
+        if (strncmp(target, tensors[i].target, length) == 0 &&
+            !isdigit((unsigned char)target[length]))
+            return &tensors[i];
+    }
+    return &unknown;
+}
+
 enum { KEY_BYTES = 64 };
 
 /* Lower case letters and digits, without the words that vendors put in front. */

@@ -37,6 +37,15 @@ struct iqt_gpu {
 
 extern const struct iqt_gpu iqt_gpus[]; /* ends with name NULL */
 
+/* What mma.sync of int8 costs on a target of NVIDIA. */
+struct iqt_tensor {
+    const char *target;
+    double slots; /* issue slots that a product of 16 x 8 x 32 takes of its scheduler */
+    uint8_t one;  /* up to how many bits a single column of a trellis is worth products */
+};
+/* By the name of a target, "sm_90" and "sm_90a". What is not in the table is taken for slow. */
+const struct iqt_tensor *iqt_gpu_tensor(const char *target);
+
 /* Letters, digits and what a vendor puts in front decide: "rtx4090", "NVIDIA GeForce RTX 4090" and
  * "4090" are one. IQT_ERR_UNKNOWN lists the names. */
 IQT_MUST_USE enum iqt_status iqt_gpu_find(const char *name, const struct iqt_gpu **out);
