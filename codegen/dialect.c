@@ -207,6 +207,12 @@ static const char hip_tiles[] =
     "    asm(\"v_mul_u32_u24 %0, %1, %2\" : \"=v\"(d) : \"n\"(c), \"v\"(x));\n"
     "    return d;\n"
     "}\n"
+    "FN uint MAD24(uint x, uint c, uint to)\n"
+    "{\n"
+    "    uint d;\n"
+    "    asm(\"v_mad_u32_u24 %0, %1, %2, %3\" : \"=v\"(d) : \"v\"(x), \"s\"(c), \"v\"(to));\n"
+    "    return d;\n"
+    "}\n"
     "#define SIGNS(x) PERM((x) << 8, x, 0x0b090a08u)\n"
     "#define REPEAT(x, i) PERM(x, x, 0x01010101u * (i))\n" TILES_COMMON;
 

@@ -175,47 +175,6 @@ static void emit_spans(struct iqt_emit *e)
     iqt_emit_close(e);
 }
 
-void iqt_emit_row_factor(struct iqt_emit *e, const char *row)
-{
-    static const char *const spelling[] = {
-        [IQT_F16] = "F16(%s_u16(%s + %s + %uu))",
-        [IQT_BF16] = "FLOAT_OF(%s_u16(%s + %s + %uu) << 16)",
-        [IQT_F32] = "FLOAT_OF(%s_u32(%s + %s + %uu))",
-    };
-    const struct iqt_format *f = e->plan->format;
-    const char *head = e->plan->layout == IQT_LAYOUT_PACKED ? "head" : "0u";
-    struct iqt_buf factor = { 0 };
-
-    if (f->super.at == IQT_AT_ROW)
-        iqt_buf_printf(&factor, spelling[f->super.type], e->prefix, row, head,
-                       f->super.byte);
-    else
-        iqt_buf_printf(&factor, "1.0f");
-    if (f->gain != 1.0f)
-        iqt_buf_printf(&factor, " * %.9gf", (double)f->gain);
-    if (iqt_emit_tile_counts(e))
-        iqt_buf_printf(&factor, " * 0.0625f"); /* exact */
-    iqt_emit_line(e, "float %s_factor = %s;", e->prefix, iqt_buf_text(&factor));
-    iqt_buf_free(&factor);
-}
-
-void iqt_emit_store(struct iqt_emit *e)
-{
-    const bool set =
-        e->plan->covers == IQT_COVERS_SET && e->plan->dialect == IQT_DIALECT_GLSL;
-
-    iqt_emit_line(e, "float value = FMA(w_total, w_factor, "
-                     "(p.flags & 1u) != 0u ? bias[p.row0 + row] : 0.0f);");
-    if (e->plan->op == IQT_OP_GATED) {
-        iqt_emit_line(e, "float gate = FMA(gate_total, gate_factor, "
-                         "(p.flags & 2u) != 0u ? gate_bias[p.row0 + row] : 0.0f);");
-        iqt_emit_line(e, "value = gated(p.act, p.limit, gate, value);");
-    }
-    iqt_emit_line(e, "uint at_y = p.y_base + c * p.y_stride + row;");
-    iqt_emit_line(e, "%s[at_y] = (p.flags & 4u) != 0u ? value + residual[at_y] : value;",
-                  set ? "y_of[member].v" : "y");
-}
-
 static uint32_t prefixes(const struct iqt_emit *e)
 {
     return e->plan->op == IQT_OP_GATED ? 2 : 1;

@@ -277,8 +277,13 @@ static void emit_trellis(struct iqt_emit *e)
 
     iqt_emit_open(e, "%suint value_byte(uint state, uint sign)", e->spell->function);
     iqt_emit_line(e, "int v = int(byte_sum(state & 0x%08xu)) - %d;", t->mask, t->centre);
-    if (t->magnitude)
+    if (t->magnitude && e->plan->dialect == IQT_DIALECT_HIP) {
+        iqt_emit_line(
+            e, "int turn = (v ^ (int)(sign << 31)) >> 31; // a condition is two scalars");
+        iqt_emit_line(e, "v = (v ^ turn) - turn;");
+    } else if (t->magnitude) {
         iqt_emit_line(e, "v = (v < 0) == (sign != 0u) ? v : -v;");
+    }
     iqt_emit_line(e, "return uint(v) & 0xffu;");
     iqt_emit_close(e);
     for (uint32_t j = 0; j < t->group / 4u; j++) {

@@ -19,8 +19,12 @@ void iqt_emit_mfma_threads(struct iqt_emit *e)
     iqt_emit_line(e, "uint wave = __builtin_amdgcn_readfirstlane(THREAD / WAVE), lane = "
                      "THREAD %% WAVE;");
     iqt_emit_line(e, "uint part = lane / 16u, quad = QUAD, column = lane %% 16u;");
-    iqt_emit_line(e, "uint first_row = %s * G, first = first_row + lane / LANES * R;",
-                  more ? "group" : "GROUP");
+    /* Lanes side by side copy tiles of the same group of each set. */
+    iqt_emit_line(
+        e, "uint own_set = lane / LANES %% SETS, own_group = lane / LANES / SETS;");
+    iqt_emit_line(
+        e, "uint first_row = %s * G, first = first_row + (own_set * 4u + own_group) * R;",
+        more ? "group" : "GROUP");
 }
 
 /* ---- Copies ---- */
@@ -31,32 +35,37 @@ static bool has_bytes(const struct iqt_tile *t, const struct iqt_mma_values *v)
     return v->shift_byte || t->family == IQT_TILE_KT1;
 }
 
-/* The lane's own tile: codes as they are, scales of four rows for each block, shift bits. */
+/* The lane's own tile: codes as they are, scales of four rows for each block, shift bits; codes in pieces, because
+ * tiles are an odd number of them apart. */
 static void emit_copy(struct iqt_emit *e, const struct iqt_tile *t,
                       const struct iqt_mma_values *v)
 {
     const struct iqt_mfma_shape s = iqt_mfma_shape_of(e->plan, IQT_MFMA_WAVE);
 
     iqt_emit_line(e, "UNROLL");
-    iqt_emit_open(e, "for (uint j = 0u; j < %uu; j++)", t->words);
-    iqt_emit_line(
-        e, "uvec4 c = { q[4u * j], q[4u * j + 1u], q[4u * j + 2u], q[4u * j + 3u] };");
-    iqt_emit_line(e, "*(uvec4 *)(put + 16u * j) = c;");
+    iqt_emit_open(e, "for (uint j = 0u; j < %uu; j++)", 2 * t->words);
+    iqt_emit_line(e, "uvec2 c = { q[2u * j], q[2u * j + 1u] };");
+    if (s.gap)
+        iqt_emit_line(e, "*(uvec2 *)(put + 8u * j + j / %uu * %uu) = c;", t->words,
+                      s.gap);
+    else
+        iqt_emit_line(e, "*(uvec2 *)(put + 8u * j) = c;");
     iqt_emit_close(e);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < %uu; b++)", t->blocks);
     iqt_emit_line(e, "vec4 c = { own[b], own[%uu + b], own[%uu + b], own[%uu + b] };",
                   t->blocks, 2u * t->blocks, 3u * t->blocks);
-    iqt_emit_line(e, "*(vec4 *)(put + %uu + 16u * b) = c;", s.scales_at);
+    iqt_emit_line(e, "*(vec4 *)(put_scales + 16u * LANES * b) = c;");
     iqt_emit_close(e);
     if (!has_bytes(t, v))
         return;
-    iqt_emit_scope(e);
-    iqt_emit_line(e, "uvec4 c = { %s };",
-                  t->family == IQT_TILE_KT1 ? "PERM(e[0], e[1], 0x06040200u), 0u, 0u, 0u"
-                  : t->blocks == 4          ? "shifts[0], shifts[1], shifts[2], shifts[3]"
-                                            : "shifts[0], shifts[1], 0u, 0u");
-    iqt_emit_line(e, "*(uvec4 *)(put + %uu) = c;", s.shifts_at);
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_open(e, "for (uint j = 0u; j < %uu; j++)",
+                  t->family == IQT_TILE_KT1 ? 1 : t->blocks / 2);
+    iqt_emit_line(e, "uvec2 c = { %s };",
+                  t->family == IQT_TILE_KT1 ? "PERM(e[0], e[1], 0x06040200u), 0u"
+                                            : "shifts[2u * j], shifts[2u * j + 1u]");
+    iqt_emit_line(e, "*(uvec2 *)(put + %uu + 8u * j) = c;", s.shifts_at);
     iqt_emit_close(e);
 }
 
@@ -210,8 +219,9 @@ static void emit_products(struct iqt_emit *e, const struct iqt_tile *t,
     iqt_emit_open(e, "for (uint d = 0u; d < QUADS; d++)");
     iqt_emit_line(
         e,
-        "vec4 four = *(const vec4 *)(scales + d * GROUP_STEP + at + 16u * (%uu * b + h));",
+        "uint from = (4u * m + d) * SCALES_STEP + 16u * (LANES * (%uu * b + h) + 4u * s + i);",
         halves);
+    iqt_emit_line(e, "vec4 four = *(const vec4 *)(scales + from);");
     iqt_emit_line(e, "float scale[R] = { four.x, four.y, four.z, four.w };");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
@@ -241,10 +251,10 @@ static void emit_set(struct iqt_emit *e, const struct iqt_tile *t,
 {
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint m = 0u; m < SETS; m++)");
-    iqt_emit_line(e, "if (PARTS > 1u)");
+    iqt_emit_line(e, "if (PARTS > 1u || SETS > 1u)");
     iqt_emit_line(
         e, "    asm volatile(\"\" ::: \"memory\"); // this span's loads stay here");
-    iqt_emit_line(e, "uint at = 4u * m * GROUP_STEP + (4u * s + i) * STEP;");
+    iqt_emit_line(e, "uint at = m * SET_STEP + (4u * s + i) * STEP;");
     emit_words(e, lane);
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
@@ -276,12 +286,17 @@ static void emit_start(struct iqt_emit *e, const struct iqt_tile *t,
                      "SUPERS * 256u;");
     iqt_emit_line(e, "const uvec2 *xs = xs2 + c * (p.k / 32u) + wave * SUPERS * 8u;");
     iqt_emit_line(e, "uchar *copies = (uchar *)stage + wave * WAVE_STEP;");
+    iqt_emit_line(e, "uchar *all_scales = copies + SCALES_AT;");
     iqt_emit_line(
-        e, "uchar *put = copies + lane / LANES * GROUP_STEP + lane %% LANES * STEP;");
-    iqt_emit_line(e, "const uchar *own_tile = copies + OWN_GROUP * GROUP_STEP;");
+        e, "uchar *put_scales = all_scales + (own_set * 4u + own_group) * SCALES_STEP + "
+           "lane %% LANES * 16u;");
+    iqt_emit_line(e, "uchar *put = copies + own_set * SET_STEP + GROUP_AT(own_group) + "
+                     "lane %% LANES * STEP;");
+    iqt_emit_line(e, "const uchar *own_tile = copies + GROUP_AT(OWN_GROUP);");
     iqt_emit_line(e, "const uchar *own_row = own_tile + OWN_ROW * %uu;", 4u * t->words);
-    iqt_emit_line(e, "const uchar *scales = copies + quad * GROUP_STEP + %uu;",
-                  s.scales_at);
+    if (s.gap)
+        iqt_emit_line(e, "own_row += OWN_ROW / 2u * %uu;", s.gap);
+    iqt_emit_line(e, "const uchar *scales = all_scales + quad * SCALES_STEP;");
     if (has_bytes(t, v))
         iqt_emit_line(e, "const uchar *own_shifts = own_tile + %uu + OWN_ROW;",
                       s.shifts_at);

@@ -86,7 +86,12 @@ static void emit_shape(struct iqt_emit *e, const struct unit *u)
     iqt_emit_line(e, "#define CHUNKS %uu // waves that share rows", s.waves);
     iqt_emit_line(e, "#define EACH %uu // sums of a lane",
                   iqt_mma_sums(e->plan, u->wave));
-    iqt_emit_line(e, "#define GROUP_STEP %uu // bytes of a group's copies", s.group);
+    iqt_emit_line(e, "#define STEP %uu // bytes of a tile's copy", s.step);
+    iqt_emit_line(e, "#define GROUP_STEP %uu // to the second group's copies", s.group);
+    iqt_emit_line(e, "#define PAIR_STEP %uu // to the third one's", s.pair);
+    iqt_emit_line(e, "#define SET_STEP %uu // to the next set's", s.set);
+    iqt_emit_line(e, "#define SCALES_AT %uu // behind all of them", s.scales_at);
+    iqt_emit_line(e, "#define SCALES_STEP %uu // of a group", s.scales);
     iqt_emit_line(e, "#define WAVE_STEP %uu // of a wave's", s.wave);
     iqt_emit_line(e, "%s uvec4 stage[%u];", e->spell->shared,
                   iqt_mma_shared(e->plan, u->wave) / 16u);
@@ -146,8 +151,8 @@ void iqt_emit_mfma_functions(struct iqt_emit *e, const struct iqt_tile *t)
     iqt_emit_line(e, "#endif");
     iqt_emit_line(e, "#define SETS %uu // of four groups of rows",
                   e->plan->rows_group / IQT_MFMA_ROWS);
-    iqt_emit_line(e, "#define STEP %uu // bytes of a tile's copy",
-                  iqt_mfma_shape_of(e->plan, IQT_MFMA_WAVE).step);
+    iqt_emit_line(e,
+                  "#define GROUP_AT(g) ((g) / 2u * PAIR_STEP + (g) %% 2u * GROUP_STEP)");
     iqt_emit_line(e, "#define w_parts ((float (*)[EACH][WAVE])stage)");
     if (e->plan->op == IQT_OP_GATED)
         iqt_emit_line(e, "#define gate_parts (w_parts + CHUNKS)");

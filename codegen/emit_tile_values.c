@@ -218,8 +218,8 @@ static void emit_state_terms(struct iqt_emit *e, const struct iqt_trellis *t)
     }
 }
 
-/* AMD multiplies 32 bits at a quarter of the rate of 24 bits: x has 17, the power's low 24 bits and
- * its high byte are multiplied apart. */
+/* AMD multiplies 32 bits at a quarter of the rate of 24 bits. x has 17, so it is multiplied by the power's low 24 bits,
+ * and its low byte by the power's high one, both where their product is the state's top byte. */
 void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32_t n,
                          uint32_t power)
 {
@@ -228,9 +228,8 @@ void iqt_emit_tile_state(struct iqt_emit *e, const struct iqt_trellis *t, uint32
                       n, power, n, t->mask);
     else
         iqt_emit_line(
-            e,
-            "m[%uu * i + %uu] = MUL24(x, 0x%06xu) + (MUL24(x, 0x%02xu) << 24) & 0x%08xu;",
-            t->group, n, power & 0xffffffu, power >> 24, t->mask);
+            e, "m[%uu * i + %uu] = MAD24(x << 16, 0x%04xu, MUL24(x, 0x%06xu)) & 0x%08xu;",
+            t->group, n, power >> 24 << 8, power & 0xffffffu, t->mask);
 }
 
 void iqt_emit_tile_seed(struct iqt_emit *e, const struct iqt_tile *tile)

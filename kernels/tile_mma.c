@@ -3,6 +3,8 @@
 
 #include "kernels/layout.h"
 
+#include <assert.h>
+
 #define SAME(n)         \
     {                   \
         IQT_MMA_SAME, n \
@@ -183,24 +185,95 @@ struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p)
     return s;
 }
 
-/* An odd number of vectors: lanes that copy tiles side by side store to all banks. One more for each group: the lanes
- * that read what four of them have in one place do not meet in a bank. */
+/* Copies are in pieces of eight bytes; all banks hold sixteen. */
+enum { PIECE = 8, PIECES = 16 };
+
+/* The least number from `least` on that is `is` modulo `of`. */
+static uint32_t up_to(uint32_t least, uint32_t is, uint32_t of)
+{
+    return least + (of + is - least % of) % of;
+}
+
+/* Whether lanes that read a set's sixteen rows do not meet in a bank: of rows of five words they read one at a time, of
+ * three the first and the last, of others two side by side. group, pair: pieces to the second and third group. */
+static bool rows_apart(const struct iqt_mfma_shape *s, uint32_t words, uint32_t group,
+                       uint32_t pair)
+{
+    const uint64_t reads = words == 5 ? 1 : words == 3 ? 5 : 3;
+    uint32_t used = 0;
+
+    for (uint32_t i = 0; i < 16; i++) {
+        const uint32_t r = i % 4, g = i / 4;
+        const uint32_t at =
+            words * r + r / 2 * s->gap / 4 + 2 * (g % 2 * group + g / 2 * pair);
+        const uint64_t shifted = reads << at % 32;
+        const uint32_t own = (uint32_t)(shifted | shifted >> 32);
+
+        if (used & own)
+            return false;
+        used |= own;
+    }
+    return true;
+}
+
+/* Where groups begin whose tiles fill so many pieces, as close as can be. In waves of 32, two of them are stored at a
+ * time: they fill what the other leaves. */
+static void place_groups(struct iqt_mfma_shape *s, uint32_t words, uint32_t tiles,
+                         uint32_t wave)
+{
+    const bool odd = s->step % (2 * PIECE) != 0;
+    uint32_t least = ~0u;
+
+    for (uint32_t g = tiles; g < tiles + PIECES; g++) {
+        if (wave == IQT_WMMA_WAVE && (odd ? g % PIECES != 8 : g % 2 == 0))
+            continue;
+        for (uint32_t p = g + tiles; p < g + tiles + PIECES && p + g < least; p++)
+            if (rows_apart(s, words, g, p)) {
+                least = p + g;
+                s->group = PIECE * g;
+                s->pair = PIECE * p;
+            }
+    }
+    assert(least != ~0u);
+}
+
+/* Sixteen lanes store side by side. Tiles of a group are an odd number of pieces apart, and the groups whose lanes are
+ * neighbours, the same of each set, the part of sixteen that those leave. (Rows of eight words: in waves of 32 every
+ * other piece.) */
+static void place_copies(struct iqt_mfma_shape *s, uint32_t pieces, uint32_t words,
+                         uint32_t wave)
+{
+    const uint32_t step =
+        wave == IQT_WMMA_WAVE && words == 8 ? up_to(pieces, 2, 4) : up_to(pieces, 1, 2);
+    const uint32_t tiles = step * s->lanes;
+
+    s->step = PIECE * step;
+    place_groups(s, words, tiles, wave);
+    s->set = s->pair + s->group + PIECE * tiles;
+    if (s->sets > 1)
+        s->set = PIECE * up_to(s->set / PIECE, PIECES / s->sets, PIECES);
+    s->scales_at = up_to((s->sets > 1 ? s->sets : 1) * s->set, 0, IQT_VEC_BYTES);
+}
+
 struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p, uint32_t wave)
 {
     const uint32_t groups = p->rows_group / IQT_TILE_ROWS;
     struct iqt_tile tile;
     struct iqt_mfma_shape s = { .sets = p->rows_group / IQT_MFMA_ROWS,
                                 .lanes = groups ? wave / groups : 0 };
-    bool bytes;
+    uint32_t bytes;
 
     iqt_tile_init(&tile, p->format, p->dialect);
-    bytes = tile.family == IQT_TILE_KT1 || !iqt_field_empty(&p->format->shift);
+    bytes = tile.family == IQT_TILE_KT1          ? PIECE
+            : iqt_field_empty(&p->format->shift) ? 0
+                                                 : 4u * tile.blocks;
     s.waves = s.lanes ? p->threads / s.lanes : 0;
-    s.scales_at = IQT_VEC_BYTES * tile.words;
-    s.shifts_at = s.scales_at + IQT_VEC_BYTES * tile.blocks;
-    s.step = IQT_VEC_BYTES * ((tile.words + tile.blocks + (bytes ? 1u : 0u)) | 1u);
-    s.group = s.step * s.lanes + IQT_VEC_BYTES;
-    s.wave = s.group * groups;
+    s.gap = tile.words == 3 ? PIECE : 0;
+    /* A vector more: lanes of two groups read at once. */
+    s.scales = IQT_VEC_BYTES * (tile.blocks * s.lanes + 1);
+    s.shifts_at = IQT_VEC_BYTES * tile.words + s.gap;
+    place_copies(&s, (s.shifts_at + bytes) / PIECE, tile.words, wave);
+    s.wave = s.scales_at + s.scales * groups;
     return s;
 }
 

@@ -12,9 +12,10 @@
  * HIP. A product has 16 rows and 16 columns. Of 16 m rows of a workgroup each of its waves takes as many tiles
  * at a time as it has lanes: of 64, 16 / m tiles side by side of each of its 4 m groups of rows, 4 / m
  * superblocks; of 32, two superblocks of 16 rows (with 32 rows registers would be spilled). A lane copies
- * its tile's codes to shared memory as they are, and behind them its block scales and shift bits. Then it
+ * its tile's codes to shared memory as they are, with its shift bits, and its block scales to another place. Then it
  * reads, for each set of four groups, what its row of A has in its quarters of a block, one of four with mfma,
- * two with wmma; sums of a group's rows come back together. */
+ * two with wmma; sums of a group's rows come back together. Codes are put in pieces of eight bytes, which sixteen
+ * lanes store to all banks; 32 lanes read a word of the 16 rows of a set, or two side by side, from as many banks. */
 #ifndef IQT_KERNELS_TILE_MMA_H
 #define IQT_KERNELS_TILE_MMA_H
 
@@ -94,13 +95,16 @@ struct iqt_mma_stage iqt_mma_stage_of(const struct iqt_plan *p);
 uint32_t iqt_mma_staged_words(const struct iqt_tile *t);
 /* Whether a lane must see its own span whole, for this or for scales between the codes. */
 bool iqt_mma_stages_spans(const struct iqt_tile *t);
-/* HIP: the sets, a wave's lanes with tiles of one group of rows, waves that share rows; copies: bytes of a tile's, of
- * a group's and a wave's; in a tile's, where its scales (four rows of each block) and shift bits (a byte for each of
- * these; of 13-bit seeds, their rests) are. */
+/* HIP: the sets, a wave's lanes with tiles of one group of rows, waves that share rows. A wave's bytes: the tiles'
+ * codes, and in each from `shifts_at` on a byte for each shift bit (of 13-bit seeds, their rests): bytes to the next
+ * tile, from a set's first group to the second one, to the third one, to the next set's, to the next wave's; between
+ * two rows of a tile and the other two. From `scales_at` on scales, four rows of a block of a tile together, `scales`
+ * bytes to the next group's. */
 struct iqt_mfma_shape {
     uint32_t sets, lanes, waves;
-    uint32_t step, group, wave;
-    uint32_t scales_at, shifts_at;
+    uint32_t step, group, pair, set, wave;
+    uint32_t gap, shifts_at;
+    uint32_t scales_at, scales;
 };
 struct iqt_mfma_shape iqt_mfma_shape_of(const struct iqt_plan *p, uint32_t wave);
 /* Bytes that a lane loads for a superblock of four rows. */

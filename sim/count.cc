@@ -31,7 +31,7 @@ struct Buffer {
 
 struct Counter {
     std::mutex alone; /* one counted launch at a time */
-    bool on = false;
+    bool on = false, fours = false;
     iqt_sim_counted *out = nullptr;
     Buffer buffer[IQT_SIM_ARGUMENTS];
     std::vector<const void *> sites;
@@ -60,10 +60,10 @@ uint64_t up(uint64_t n, uint64_t size)
     return (n + size - 1) / size;
 }
 
-/* Lanes go in groups that ask for 128 bytes: f is called for each of them. */
+/* Lanes go in groups that ask for 128 bytes, 32 of them at the most: f is called for each of them. */
 template <class F> void each_pass(const Access *a, size_t count, F f)
 {
-    const uint32_t lanes = std::max(1u, PASS_BYTES / a->bytes);
+    const uint32_t lanes = std::min(32u, std::max(1u, PASS_BYTES / a->bytes));
 
     for (size_t i = 0, n; i < count; i += n) {
         for (n = 1; i + n < count && a[i + n].lane / lanes == a[i].lane / lanes;)
@@ -72,12 +72,36 @@ template <class F> void each_pass(const Access *a, size_t count, F f)
     }
 }
 
+/* AMD's waves of 64 load 16 bytes in groups of their own: lanes 0 to 3 with 20 to 23, 4 to 7 with 16 to 19 and so on; the
+ * rest is as above, 32 banks, too. (ROCm blog, "Avoiding LDS Bank Conflicts on AMD GPUs Using CK-Tile Framework";
+ * measured groups: triton-lang/triton, pull request 11365.) */
+uint32_t place_in_passes(uint32_t lane)
+{
+    const uint32_t four = lane / 4 % 8;
+
+    return lane / 32 * 32 + (four < 4 ? four * 8 : (four ^ 5) * 8 + 4) + lane % 4;
+}
+
+std::vector<Access> in_passes(const Access *a, size_t count)
+{
+    std::vector<Access> out(a, a + count);
+
+    if (!counter.fours || a->bytes != 16 || counter.site[a->site].write != 0)
+        return out;
+    for (Access &one : out)
+        one.lane = place_in_passes(one.lane);
+    std::sort(out.begin(), out.end(),
+              [](const Access &x, const Access &y) { return x.lane < y.lane; });
+    return out;
+}
+
 /* Banks that hold several distinct words are read as often. */
 uint64_t extra_passes(const Access *a, size_t count)
 {
+    const std::vector<Access> all = in_passes(a, count);
     uint64_t extra = 0;
 
-    each_pass(a, count, [&extra](const Access *first, size_t n) {
+    each_pass(all.data(), count, [&extra](const Access *first, size_t n) {
         uint64_t words[BANKS] = {}, most = 1;
 
         for (const uintptr_t word : pieces(first, n, BANK_BYTES))
@@ -331,6 +355,7 @@ std::string run(const iqt_sim_job *job, const sim_kernel *kernel, iqt_sim_counte
     for (Buffer &b : counter.buffer)
         b = Buffer();
     counter.out = out;
+    counter.fours = job->hip != 0 && job->warp == 64;
     counter.sites.clear();
     counter.site.clear();
     counter.accesses.clear();

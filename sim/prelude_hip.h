@@ -69,6 +69,11 @@ SIM void sim_ptx_v_mul_u32_u24(unsigned &d, unsigned a, unsigned b)
     SIM_DOES(MUL);
     d = (a & 0xffffffu) * (b & 0xffffffu);
 }
+SIM void sim_ptx_v_mad_u32_u24(unsigned &d, unsigned a, unsigned b, unsigned c)
+{
+    SIM_DOES(MUL);
+    d = (a & 0xffffffu) * (b & 0xffffffu) + c;
+}
 SIM void sim_ptx_v_pk_fma_f16(unsigned &d, unsigned a, unsigned b, unsigned c)
 {
     d = sim_fma_half2(a, b, c);

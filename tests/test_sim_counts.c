@@ -38,12 +38,6 @@ static bool counted(const struct iqt_plan *plan, const char *arch, uint32_t n,
  * (iq2_ks, 16 columns). */
 #define MOST_SECTORS 1.29
 
-/* AMD's matrix units: half a wave reads two words of each vector of many tiles, which are in half of the banks. */
-static bool reads_narrowly(const struct iqt_plan *plan)
-{
-    return plan->compute == IQT_COMPUTE_MMA && plan->dialect == IQT_DIALECT_HIP;
-}
-
 /* Activations of lanes side by side that are not (or are the same ones, which rows of a wave may share). */
 static bool reads_apart(const struct iqt_sim_site *s)
 {
@@ -65,7 +59,7 @@ static const char *wasteful(const struct iqt_plan *plan, const struct iqt_dynami
     for (uint32_t i = 0; iqt_plan_takes_lanes(plan) && i < d->counted.sites; i++)
         if (reads_apart(&d->counted.site[i]))
             return "activations read in more passes than they fill";
-    if (d->counted.conflicts > 0 && !reads_narrowly(plan))
+    if (d->counted.conflicts > 0)
         return "bank conflicts";
     if (iqt_dynamic_ratio(d, IQT_DYNAMIC_WEIGHTS) > IQT_DYNAMIC_MOST * sweeps)
         return "weights asked for more than once";
@@ -107,15 +101,17 @@ static void check_counts(const struct iqt_format *f, enum iqt_dialect dialect,
 }
 
 /* Plans for AMD's matrix units, which are no defaults. */
-static void check_unit(const struct iqt_format *f, const char *arch)
+static void check_unit(const struct iqt_format *f, const char *arch, uint32_t rows)
 {
     struct iqt_plan plan =
         iqt_plan_default(f, IQT_DIALECT_HIP, IQT_OP_MATVEC, 16, IQT_LAYOUT_PACKED);
     struct iqt_dynamic d;
     char name[IQT_PLAN_NAME_BYTES];
 
-    if (!check_begin("counts.%s.%s.mma", arch, f->name))
+    if (!check_begin("counts.%s.%s.mma.g%u", arch, f->name, rows))
         return;
+    plan.rows_group = (uint16_t)rows;
+    plan.threads = (uint16_t)(512 / rows); /* two waves of 64, four of 32 */
     plan.compute = IQT_COMPUTE_MMA;
     plan.reduce = IQT_REDUCE_SHMEM;
     iqt_plan_name(&plan, name);
@@ -148,6 +144,10 @@ static const struct waste {
       "const volatile uint *a = (const volatile uint *)w_codes;\n"
       "q[0] ^= (a[0] ^ a[1] ^ a[2] ^ a[3]) & zero; uint e[5];",
       "weights asked for more than once" },
+    { "mfma_conflicts", MFMA4, "#define GROUP_STEP 2440u", "#define GROUP_STEP 2448u",
+      "bank conflicts" },
+    { "mfma_scales", MFMA4, "#define SCALES_STEP 1040u", "#define SCALES_STEP 1024u",
+      "bank conflicts" },
     { "conflicts", TILE4_TREE, "static __shared__ float tree[32];",
       "struct Tree { float a[1024]; float &operator[](uint i) { return a[i * 32u]; } };\n"
       "static __shared__ Tree tree;",
@@ -201,9 +201,10 @@ static void check_all_counts(void)
         for (int op = 0; f->trellis != NULL && op < IQT_OPS; op++)
             for (uint32_t n = 1; n <= 2; n++)
                 check_counts(f, IQT_DIALECT_CUDA, (enum iqt_op)op, n, true);
-        check_unit(f, "gfx942");
-        check_unit(f, "gfx1100");
-        check_unit(f, "gfx1201");
+        for (uint32_t rows = 16; rows <= 64; rows *= 2)
+            check_unit(f, "gfx942", rows);
+        check_unit(f, "gfx1100", 16);
+        check_unit(f, "gfx1201", 16);
     }
     for (size_t i = 0; i < IQT_COUNT(wastes); i++)
         check_waste(&wastes[i]);

@@ -299,22 +299,6 @@ static void show_progress(const struct run *r)
     fputs(isatty(STDERR_FILENO) ? "" : "\n", stderr);
 }
 
-/* Default plans that are known to spill on a reference target; no new one may come. The last two keep three
- * scalars in lanes of a vector register and touch no memory. */
-static bool is_known(const struct gate_kernel *k, const struct gate_target *t)
-{
-    static const char *const known[] = {
-        "gated.iq3_kt.hip.n4.g32.r2.t4.s64.v4.u1.k1.native.i8.none.shmem",
-        "gated.iq6_k.hip.n8.g16.r4.t32.s64.v16.u1.k1.packed.i8.perm.subgroup",
-        "gated.iq6_k.hip.n16.g16.r4.t32.s64.v16.u1.k1.packed.i8.perm.subgroup",
-    };
-
-    for (size_t i = 0; i < IQT_COUNT(known); i++)
-        if (strcmp(t->name, "gfx942") == 0 && strcmp(k->name, known[i]) == 0)
-            return true;
-    return false;
-}
-
 /* A failure, or what is only counted. */
 static void complain(struct run *r, const struct gate_result *result)
 {
@@ -322,9 +306,8 @@ static void complain(struct run *r, const struct gate_result *result)
     const struct gate_kernel *k = &r->kernels.kernel[it->kernel];
     const struct gate_target *t = &gate_targets[it->target];
     /* A target that stands in for a reference whose compiler is absent is a drawn one. */
-    const bool drawn = result->spills &&
-                       (k->sampled || !it->must || !t->reference || is_known(k, t)) &&
-                       !r->opt.strict;
+    const bool drawn =
+        result->spills && (k->sampled || !it->must || !t->reference) && !r->opt.strict;
     uint32_t *count = drawn ? &r->spilled : &r->failed;
 
     if (*result->message == '\0')
@@ -427,8 +410,7 @@ static void summarize(const struct run *r)
             "%u of %u kernels and targets in %.0f s, %u of them remembered; %u failed\n",
             r->done, r->items, seconds(r), r->remembered, r->failed);
     if (r->spilled > 0)
-        fprintf(stderr,
-                "%u drawn or known kernels spill (--strict makes that a failure)\n",
+        fprintf(stderr, "%u drawn kernels spill (--strict makes that a failure)\n",
                 r->spilled);
     if (r->excused > 0)
         fprintf(stderr, "%u spills are the fault of an old compiler (work.c)\n",
