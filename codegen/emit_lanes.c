@@ -1,4 +1,4 @@
-/* A thread a row, subgroups of eight or more, on software devices: these load lane by lane, so a lane loads an eighth
+/* A thread a row, subgroups of eight, on software devices: these load lane by lane, so a lane loads an eighth
  * of the activations and gives it to the others; a table has a word in each lane, and a permute of lanes looks it up.
  * Values are bytes from 0, so that products need no sign and fit multiplications of 16 bits; the sum of the activations
  * corrects what they are too large. */

@@ -410,8 +410,8 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
          "t%u with subgroup reduction: the device's subgroups have %u threads%s",
          p->threads, l->subgroup_min, l->subgroup_ops ? "" : " and no shuffle");
     RULE(!iqt_plan_shares(p) ||
-             (l->software && l->subgroup_min >= IQT_PLAN_SHARING_LANES),
-         "t1 with subgroups is for software devices, with %d threads or more in one",
+             (l->software && l->subgroup_min == IQT_PLAN_SHARING_LANES),
+         "t1 with subgroups is for software devices with %d threads in one",
          IQT_PLAN_SHARING_LANES);
     return IQT_OK;
 }

@@ -317,12 +317,13 @@ static bool whole_rows(const struct iqt_limits *device, enum iqt_dialect d, uint
     return device && device->software && d == IQT_DIALECT_GLSL && n <= 4;
 }
 
-/* Their subgroups load activations once and look tables up in registers. */
+/* Subgroups load activations once and look tables up in registers. Eight lanes: of no other number does LLVM know a
+ * permute, so lavapipe makes loops and compiles a kernel for half a minute. */
 static bool shares_lanes(const struct iqt_limits *device, const struct iqt_format *f,
                          enum iqt_layout layout)
 {
     return layout == IQT_LAYOUT_PACKED && iqt_compute_default(f) == IQT_COMPUTE_I8 &&
-           device->subgroup_ops && device->subgroup_min >= IQT_PLAN_SHARING_LANES;
+           device->subgroup_ops && device->subgroup_min == IQT_PLAN_SHARING_LANES;
 }
 
 /* Two rows and, where the format allows it, as many weights as eight lanes load activations at once. */
