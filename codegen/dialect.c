@@ -46,6 +46,19 @@ static const char glsl_dot_sums[] =
     "    return b | b << 16;\n"
     "}\n";
 
+/* Of plans that share: a has unsigned bytes, which leaves products of 16 bits. */
+static const char glsl_lanes_sums[] =
+    "#extension GL_KHR_shader_subgroup_basic : require\n"
+    "#extension GL_KHR_shader_subgroup_shuffle : require\n"
+    "#define LANE (gl_SubgroupInvocationID & 7u)\n"
+    "int dot4(uint a, uint b, int c)\n"
+    "{\n"
+    "    ivec4 p = ivec4(a & 255u, a >> 8 & 255u, a >> 16 & 255u, a >> 24)\n"
+    "            * bitfieldExtract(ivec4(b, b >> 8, b >> 16, b >> 24), 0, 8);\n"
+    "    return c + p.x + p.y + p.z + p.w;\n"
+    "}\n"
+    "uint byte_sum(uint a) { return a * 0x01010101u >> 24; } // below 256\n";
+
 /* CUDA and HIP share all but the builtins. */
 #define CXX_COMMON                                                                                      \
     "#define UNROLL _Pragma(\"unroll\")\n"                                                              \
@@ -237,6 +250,8 @@ const char *iqt_spelling_sums(const struct iqt_plan *plan)
 {
     if (plan->dialect != IQT_DIALECT_GLSL)
         return "";
+    if (iqt_plan_shares(plan))
+        return glsl_lanes_sums;
     return iqt_plan_has_dot(plan) ? glsl_dot_sums : glsl_sums;
 }
 

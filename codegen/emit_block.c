@@ -6,6 +6,7 @@
 
 #include "codegen/emit_coop.h"
 #include "codegen/emit_floats.h"
+#include "codegen/emit_lanes.h"
 #include "kernels/tile.h"
 
 #include <stdio.h>
@@ -20,6 +21,12 @@ static void emit_linear(struct iqt_emit *e, uint32_t word, const char *codes)
 {
     const struct iqt_format *f = e->plan->format;
     const uint32_t bytes = 0x01010101u;
+
+    if (iqt_plan_shares(e->plan)) {
+        iqt_emit_line(e, "v[r * 8u + %uu] = (%s) ^ 0x%08xu;", word, codes,
+                      f->code_signed ? (1u << (f->code_signed - 1)) * bytes : 0);
+        return;
+    }
 
     if (f->code_signed && f->code_signed < 8) {
         const uint32_t sign = (1u << (f->code_signed - 1)) * bytes;
@@ -168,7 +175,8 @@ static void emit_four(struct iqt_emit *e, uint32_t i, uint32_t word)
 
     iqt_expr_field(e, &f->code, i + 4 * word, code);
     iqt_expr_codes(e, &f->sign, i + 4 * word, 1, sign);
-    iqt_emit_line(e, "v[r * 8u + %uu] = negate(lut(%s), %s);", word, code, sign);
+    iqt_emit_line(e, "v[r * 8u + %uu] = negate(lut(%s), %s)%s;", word, code, sign,
+                  iqt_plan_shares(e->plan) ? " ^ 0x80808080u" : "");
 }
 
 /* What shift bits add to codes where the table has the shifted values. */
@@ -323,6 +331,13 @@ static void emit_word_dots(struct iqt_emit *e)
     }
 }
 
+/* Whether values lack something although their format has no shift bits. */
+static bool lacks(const struct iqt_plan *p)
+{
+    return iqt_plan_shares(p) && !iqt_emit_has_correction(p->format) &&
+           iqt_emit_lookup_offset(p) != 0;
+}
+
 /* Integer sums of one row and column: dot<h>, corrected, and its term of the result. */
 static void emit_dots(struct iqt_emit *e, uint32_t i)
 {
@@ -338,6 +353,9 @@ static void emit_dots(struct iqt_emit *e, uint32_t i)
 
         if (iqt_emit_has_correction(f))
             iqt_emit_line(e, "dot%u += shift%u[r] * %s;", h, h, sum);
+        else if (lacks(e->plan))
+            iqt_emit_line(e, "dot%u += %d * %s;", h, iqt_emit_lookup_offset(e->plan),
+                          sum);
         if (!iqt_emit_pairs(e->plan))
             iqt_emit_line(
                 e,
@@ -374,11 +392,16 @@ static void emit_int_x(struct iqt_emit *e, uint32_t block)
 {
     const struct iqt_format *f = e->plan->format;
 
-    iqt_emit_block_number(e, block);
-    iqt_emit_line(e, "uvec4 xa = xq4[block * 2u], xb = xq4[block * 2u + 1u];");
-    iqt_emit_line(e, "uvec2 xs = xs2[block];");
+    if (iqt_plan_shares(e->plan)) {
+        iqt_emit_lanes_x(e, block);
+    } else {
+        iqt_emit_block_number(e, block);
+        iqt_emit_line(e, "uvec4 xa = xq4[block * 2u], xb = xq4[block * 2u + 1u];");
+        iqt_emit_line(e, "uvec2 xs = xs2[block];");
+    }
     iqt_emit_line(e, "float dx = FLOAT_OF(xs.x);");
-    if (iqt_emit_has_correction(f) || iqt_has_min(f) || has_states(e->plan))
+    if (iqt_emit_has_correction(f) || iqt_has_min(f) || has_states(e->plan) ||
+        lacks(e->plan))
         iqt_emit_line(e, "int x_sum0 = int(xs.y << 16) >> 16, x_sum1 = int(xs.y) >> 16;");
     if (has_states(e->plan))
         emit_repeats(e);

@@ -289,3 +289,26 @@ void iqt_emit_combine(struct iqt_emit *e, const struct iqt_tile *tile)
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
+
+void iqt_emit_activation(struct iqt_emit *e)
+{
+    if (e->plan->op != IQT_OP_GATED)
+        return;
+    iqt_emit_open(e, "%sfloat gated(uint act, float limit, float g, float u)",
+                  e->spell->function);
+    iqt_emit_line(e, "if (act == %uu) // ReLU", IQT_ACT_RELU);
+    iqt_emit_line(e, "    return g > 0.0f ? g * u : 0.0f * u;");
+    iqt_emit_line(e, "// GELU, tanh form written as a sigmoid");
+    iqt_emit_open(e, "if (act == %uu)", IQT_ACT_GELU);
+    iqt_emit_line(e, "float z = 1.5957691216f * g * (1.0f + 0.044715f * g * g);");
+    iqt_emit_line(e, "return g / (1.0f + EXP(-z)) * u;");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "// SwiGLU-OAI");
+    iqt_emit_open(e, "if (act == %uu)", IQT_ACT_SWIGLU_OAI);
+    iqt_emit_line(e, "g = g > limit ? limit : g;");
+    iqt_emit_line(e, "u = u > limit ? limit : u < -limit ? -limit : u;");
+    iqt_emit_line(e, "return g / (1.0f + EXP(-1.702f * g)) * (u + 1.0f);");
+    iqt_emit_close(e);
+    iqt_emit_line(e, "return g / (1.0f + EXP(-g)) * u; // SiLU");
+    iqt_emit_close(e);
+}

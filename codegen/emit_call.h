@@ -27,4 +27,7 @@ void iqt_emit_partial(struct iqt_emit *e, uint32_t of, const char *local,
                       const char *value);
 void iqt_emit_combine(struct iqt_emit *e, const struct iqt_tile *tile);
 
+/* gated(): what a gated product makes of its two sums; nothing for others. */
+void iqt_emit_activation(struct iqt_emit *e);
+
 #endif

@@ -5,11 +5,18 @@
 #include "codegen/emit_block.h"
 #include "codegen/emit_call.h"
 #include "codegen/emit_coop.h"
+#include "codegen/emit_lanes.h"
 #include "codegen/emit_mma.h"
 #include "codegen/emit_tile.h"
 
 #include <assert.h>
 #include <stdio.h>
+
+/* Whether shuffles leave sums in all threads of a row. */
+static bool spreads(const struct iqt_plan *p)
+{
+    return p->reduce == IQT_REDUCE_SUBGROUP && !iqt_plan_shares(p);
+}
 
 static void emit_constants(struct iqt_emit *e)
 {
@@ -22,7 +29,7 @@ static void emit_constants(struct iqt_emit *e)
     iqt_emit_line(e, "#define S %uu // weights of a span", p->span);
     if (e->places->vecs)
         iqt_emit_line(e, "#define V %uu // vectors of a span", e->places->vecs);
-    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+    if (spreads(e->plan))
         iqt_emit_line(
             e, "#define EACH ((R * N + T - 1u) / T) // sums that a thread finishes");
 }
@@ -31,7 +38,7 @@ static void emit_constants(struct iqt_emit *e)
  * shuffles add the same pairs, so both give the same bits. */
 static void emit_reduce(struct iqt_emit *e)
 {
-    switch (e->plan->reduce) {
+    switch (iqt_plan_shares(e->plan) ? IQT_REDUCE_NONE : e->plan->reduce) {
     case IQT_REDUCE_NONE:
         iqt_emit_line(e, "#define reduce(x, tid) (x)");
         return;
@@ -57,29 +64,6 @@ static void emit_reduce(struct iqt_emit *e)
         iqt_emit_line(e, "return tree[tid];");
         iqt_emit_close(e);
     }
-}
-
-static void emit_activation(struct iqt_emit *e)
-{
-    if (e->plan->op != IQT_OP_GATED)
-        return;
-    iqt_emit_open(e, "%sfloat gated(uint act, float limit, float g, float u)",
-                  e->spell->function);
-    iqt_emit_line(e, "if (act == %uu) // ReLU", IQT_ACT_RELU);
-    iqt_emit_line(e, "    return g > 0.0f ? g * u : 0.0f * u;");
-    iqt_emit_line(e, "// GELU, tanh form written as a sigmoid");
-    iqt_emit_open(e, "if (act == %uu)", IQT_ACT_GELU);
-    iqt_emit_line(e, "float z = 1.5957691216f * g * (1.0f + 0.044715f * g * g);");
-    iqt_emit_line(e, "return g / (1.0f + EXP(-z)) * u;");
-    iqt_emit_close(e);
-    iqt_emit_line(e, "// SwiGLU-OAI");
-    iqt_emit_open(e, "if (act == %uu)", IQT_ACT_SWIGLU_OAI);
-    iqt_emit_line(e, "g = g > limit ? limit : g;");
-    iqt_emit_line(e, "u = u > limit ? limit : u < -limit ? -limit : u;");
-    iqt_emit_line(e, "return g / (1.0f + EXP(-1.702f * g)) * (u + 1.0f);");
-    iqt_emit_close(e);
-    iqt_emit_line(e, "return g / (1.0f + EXP(-g)) * u; // SiLU");
-    iqt_emit_close(e);
 }
 
 /* Byte positions inside a row that depend on k. */
@@ -149,6 +133,8 @@ void iqt_emit_span(struct iqt_emit *e)
     const bool packed = e->plan->layout == IQT_LAYOUT_PACKED;
 
     emit_vectors(e);
+    if (iqt_plan_shares(e->plan))
+        iqt_emit_lanes_load(e);
     if (e->places->parts > 1)
         iqt_emit_line(e, "uint part = u %% %uu;", e->places->parts);
     iqt_emit_line(e, "uint at[R];");
@@ -306,7 +292,7 @@ static void emit_sums(struct iqt_emit *e, const char *prefix, const struct iqt_t
         iqt_emit_tile_spans(e, tile, values);
     else
         emit_spans(e);
-    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+    if (spreads(e->plan))
         emit_spread(e);
 }
 
@@ -316,7 +302,7 @@ static void emit_sweep(struct iqt_emit *e, const struct iqt_tile *tile,
     emit_sums(e, "w", tile, values);
     if (e->plan->op == IQT_OP_GATED)
         emit_sums(e, "gate", tile, values);
-    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+    if (spreads(e->plan))
         emit_epilogue_spread(e, tile);
     else
         emit_epilogue_first(e);
@@ -429,7 +415,7 @@ void iqt_emit_gpu(struct iqt_emit *e)
     e->spell = iqt_spelling_of(e->plan->dialect);
     iqt_kernel_symbol(e->plan, symbol);
     iqt_buf_printf(e->out, "%s%s", e->spell->prelude, iqt_spelling_sums(e->plan));
-    if (e->plan->reduce == IQT_REDUCE_SUBGROUP)
+    if (spreads(e->plan))
         iqt_buf_printf(e->out, "%s", e->spell->subgroup);
     emit_constants(e);
     if (iqt_emit_covers_more(e->plan))
@@ -445,7 +431,7 @@ void iqt_emit_gpu(struct iqt_emit *e)
         emit_decoder(e, tile, &values);
         emit_reduce(e);
     }
-    emit_activation(e);
+    iqt_emit_activation(e);
     iqt_emit_entry(e, symbol, "Params", iqt_plan_threads(e->plan));
     if (iqt_plan_is_coop(e->plan))
         iqt_emit_coop_body(e);

@@ -1,6 +1,6 @@
 /* Table functions in the common subset of GLSL and C++: codebooks by select tree, shared table or
  * byte permute; tables of scales; the trellis. */
-#include "codegen/emit.h"
+#include "codegen/emit_lanes.h"
 
 #include "kernels/coop.h"
 
@@ -148,6 +148,8 @@ static void emit_arith(struct iqt_emit *e)
 
 int iqt_emit_lookup_offset(const struct iqt_plan *p)
 {
+    if (iqt_plan_shares(p) && p->lookup != IQT_LOOKUP_ARITH)
+        return iqt_emit_lanes_offset(p->format);
     return p->lookup == IQT_LOOKUP_ARITH ? p->format->codebook->value[0] : 0;
 }
 
@@ -161,6 +163,8 @@ void iqt_emit_lookup_fill(struct iqt_emit *e)
         iqt_emit_line(e, "    scales[i] = int(pick_scale(i) << 24) >> 24;");
         iqt_emit_line(e, "BARRIER;");
     }
+    if (iqt_plan_shares(e->plan) && e->plan->lookup == IQT_LOOKUP_PERM)
+        iqt_emit_lanes_fill(e);
     if (e->plan->lookup != IQT_LOOKUP_SHMEM)
         return;
     if (is_long(c)) {
@@ -268,14 +272,19 @@ static void emit_tops(struct iqt_emit *e)
     iqt_emit_close(e);
 }
 
-/* Value words of a group: lut<j>(seed, signs) gives weights 4j .. 4j+3. State n is the seed times
- * multiplier^(n+1), so all are independent of each other. */
-static void emit_trellis(struct iqt_emit *e)
+/* value_byte(state, sign): a state's value as a byte; shared lanes have unsigned bytes, whose excess the sum of the
+ * activations takes off. */
+static void emit_value_byte(struct iqt_emit *e)
 {
     const struct iqt_trellis *t = e->plan->format->trellis;
-    uint32_t power = 1;
+    const bool shares = iqt_plan_shares(e->plan);
 
     iqt_emit_open(e, "%suint value_byte(uint state, uint sign)", e->spell->function);
+    if (shares && !t->magnitude) {
+        iqt_emit_line(e, "return byte_sum(state & 0x%08xu);", t->mask);
+        iqt_emit_close(e);
+        return;
+    }
     iqt_emit_line(e, "int v = int(byte_sum(state & 0x%08xu)) - %d;", t->mask, t->centre);
     if (t->magnitude && e->plan->dialect == IQT_DIALECT_HIP) {
         iqt_emit_line(
@@ -284,8 +293,18 @@ static void emit_trellis(struct iqt_emit *e)
     } else if (t->magnitude) {
         iqt_emit_line(e, "v = (v < 0) == (sign != 0u) ? v : -v;");
     }
-    iqt_emit_line(e, "return uint(v) & 0xffu;");
+    iqt_emit_line(e, shares ? "return uint(v + 128);" : "return uint(v) & 0xffu;");
     iqt_emit_close(e);
+}
+
+/* Value words of a group: lut<j>(seed, signs) gives weights 4j .. 4j+3. State n is the seed times
+ * multiplier^(n+1), so all are independent of each other. */
+static void emit_trellis(struct iqt_emit *e)
+{
+    const struct iqt_trellis *t = e->plan->format->trellis;
+    uint32_t power = 1;
+
+    emit_value_byte(e);
     for (uint32_t j = 0; j < t->group / 4u; j++) {
         iqt_emit_open(e, "%suint lut%u(uint seed, uint signs)", e->spell->function, j);
         for (uint32_t n = 0; n < 4; n++) {
@@ -361,7 +380,7 @@ void iqt_emit_lookup(struct iqt_emit *e)
     if (e->plan->lookup == IQT_LOOKUP_SHMEM)
         emit_shmem(e);
     if (e->plan->lookup == IQT_LOOKUP_PERM)
-        emit_perm(e);
+        (iqt_plan_shares(e->plan) ? iqt_emit_lanes_lookup : emit_perm)(e);
     if (e->plan->lookup == IQT_LOOKUP_ARITH)
         emit_arith(e);
 }

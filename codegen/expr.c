@@ -318,12 +318,14 @@ void iqt_expr_scale(const struct iqt_emit *e, const struct iqt_scale *s, uint32_
     iqt_expr_field(e, &s->raw, i, raw);
     if (!iqt_field_empty(&s->negative)) {
         iqt_expr_field(e, &s->negative, i, negative);
-        put(&x, "(%s) != 0u ? -", negative);
         struct iqt_scale plain = *s;
         char value[IQT_EXPR_BYTES];
         memset(&plain.negative, 0, sizeof(plain.negative));
         iqt_expr_scale(e, &plain, i, value);
-        put(&x, "(%s) : (%s)", value, value);
+        if (iqt_plan_shares(e->plan)) /* branches that load cost both ways */
+            put(&x, "(%s) * (1 - 2 * int(%s))", value, negative);
+        else
+            put(&x, "(%s) != 0u ? -(%s) : (%s)", negative, value, value);
         return;
     }
     if (s->table) {

@@ -239,7 +239,7 @@ bool iqt_plan_lookup_ok(const struct iqt_format *f, enum iqt_dialect d,
     case IQT_LOOKUP_SHMEM:
         return d != IQT_DIALECT_HOST || f->codebook->dim == 4;
     case IQT_LOOKUP_PERM: /* fours are too many for registers */
-        return d != IQT_DIALECT_GLSL && f->codebook->dim < 4;
+        return f->codebook->dim < 4;
     case IQT_LOOKUP_ARITH:
         return d == IQT_DIALECT_GLSL && f->codebook == &iqt_codebook_q2;
     default:
@@ -320,6 +320,27 @@ static uint32_t wave_of(const struct iqt_limits *l)
     return l ? l->subgroup_min : 0;
 }
 
+/* Lookups and operations that only these plans have, and what they do not have. */
+static enum iqt_status check_sharing(const struct iqt_plan *p)
+{
+    const bool shares = iqt_plan_shares(p);
+
+    RULE(!shares || p->compute == IQT_COMPUTE_I8,
+         "t1 with subgroups: expected compute kind i8, not %s",
+         compute_names[p->compute]);
+    RULE(!shares || iqt_plan_threads(p) >= IQT_PLAN_SHARING_LANES,
+         "g%u.r%u with subgroups: %u threads, expected %d or more", p->rows_group,
+         p->rows_thread, iqt_plan_threads(p), IQT_PLAN_SHARING_LANES);
+    RULE(!shares || p->format->decode != IQT_DECODE_CODEBOOK ||
+             p->lookup == IQT_LOOKUP_ARITH ||
+             (p->lookup == IQT_LOOKUP_PERM) == (p->format->codebook->dim < 4),
+         "t1 with subgroups: lookup %s, expected %s", lookup_names[p->lookup],
+         p->format->codebook->dim < 4 ? "perm" : "shmem");
+    RULE(shares || p->lookup != IQT_LOOKUP_PERM,
+         "lookup perm is for t1 with subgroups in dialect glsl");
+    return IQT_OK;
+}
+
 static enum iqt_status check_gpu(const struct iqt_plan *p, const struct iqt_limits *l,
                                  uint32_t unit)
 {
@@ -350,10 +371,10 @@ static enum iqt_status check_gpu(const struct iqt_plan *p, const struct iqt_limi
         IQT_TRY(check_mma(p, iqt_mma_wave(p, wave_of(l))));
     RULE(sums <= 64 || p->compute == IQT_COMPUTE_MMA,
          "n%u.r%u: %u sums per thread, at most 64", p->n, p->rows_thread, sums);
-    RULE((p->threads == 1) == (p->reduce == IQT_REDUCE_NONE),
+    RULE((p->threads == 1) == (p->reduce == IQT_REDUCE_NONE) || iqt_plan_shares(p),
          "t%u with reduction %s: 'none' goes with t1", p->threads,
          reduce_names[p->reduce]);
-    return IQT_OK;
+    return p->dialect == IQT_DIALECT_GLSL ? check_sharing(p) : IQT_OK;
 }
 
 /* Sums of all threads on their way, and what matrix units read codes from. */
@@ -391,6 +412,10 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
              (l->subgroup_ops && p->threads <= l->subgroup_min),
          "t%u with subgroup reduction: the device's subgroups have %u threads%s",
          p->threads, l->subgroup_min, l->subgroup_ops ? "" : " and no shuffle");
+    RULE(!iqt_plan_shares(p) ||
+             (l->software && l->subgroup_min == IQT_PLAN_SHARING_LANES),
+         "t1 with subgroups is for software devices with %d threads in one",
+         IQT_PLAN_SHARING_LANES);
     return IQT_OK;
 }
 

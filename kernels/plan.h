@@ -42,7 +42,7 @@ enum iqt_lookup {
     IQT_LOOKUP_NONE,  /* no table: linear, trellis, float */
     IQT_LOOKUP_SEL,   /* selects among constants in registers */
     IQT_LOOKUP_SHMEM, /* table in shared memory; host: in memory */
-    IQT_LOOKUP_PERM,  /* byte permute instruction */
+    IQT_LOOKUP_PERM, /* byte permute instruction; Vulkan: a word in each lane, permuted */
     IQT_LOOKUP_ARITH, /* a formula, four codes at a time */
     IQT_LOOKUPS,
 };
@@ -56,7 +56,7 @@ enum iqt_compute {
     IQT_COMPUTES,
 };
 enum iqt_reduce {
-    IQT_REDUCE_NONE,     /* t = 1 */
+    IQT_REDUCE_NONE, /* t = 1, as is IQT_REDUCE_SUBGROUP where threads share (iqt_plan_shares()) */
     IQT_REDUCE_SHMEM,    /* tree in shared memory */
     IQT_REDUCE_SUBGROUP, /* shuffles; t <= subgroup size; same bits as the tree */
     IQT_REDUCES,
@@ -92,6 +92,15 @@ struct iqt_limits {
 };
 
 enum { IQT_PLAN_NAME_BYTES = 128 };
+
+/* Vulkan's plans of a thread a row (t1) with reduction `subgroup` have nothing to reduce: threads share
+ * activations and tables, of which each of so many lanes has a part. */
+enum { IQT_PLAN_SHARING_LANES = 8 };
+static inline bool iqt_plan_shares(const struct iqt_plan *p)
+{
+    return p->dialect == IQT_DIALECT_GLSL && p->threads == 1 &&
+           p->reduce == IQT_REDUCE_SUBGROUP;
+}
 
 /* What a kernel reads as activations. */
 struct iqt_activations {

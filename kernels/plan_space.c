@@ -317,6 +317,31 @@ static bool whole_rows(const struct iqt_limits *device, enum iqt_dialect d, uint
     return device && device->software && d == IQT_DIALECT_GLSL && n <= 4;
 }
 
+/* Subgroups load activations once and look tables up in registers. Eight lanes: of no other number does LLVM know a
+ * permute, so lavapipe makes loops and compiles a kernel for half a minute. */
+static bool shares_lanes(const struct iqt_limits *device, const struct iqt_format *f,
+                         enum iqt_layout layout)
+{
+    return layout == IQT_LAYOUT_PACKED && iqt_compute_default(f) == IQT_COMPUTE_I8 &&
+           device->subgroup_ops && device->subgroup_min == IQT_PLAN_SHARING_LANES;
+}
+
+/* Two rows and, where the format allows it, as many weights as eight lanes load activations at once. */
+static bool is_whole(const struct iqt_plan *p, bool shares)
+{
+    enum { LOADED = 16 * IQT_PLAN_SHARING_LANES };
+    struct iqt_packing packing;
+
+    if (p->threads != 1 || p->rows_thread == 1 || iqt_plan_shares(p) != shares)
+        return false;
+    iqt_packing_init(&packing, p->format);
+    const uint32_t least = packing.unit > LOADED ? packing.unit : LOADED;
+
+    return !shares ||
+           (p->rows_thread == 2 &&
+            p->span == (least < p->format->superblock ? least : p->format->superblock));
+}
+
 /* Of a CPU, 0: any. Two rows with one column, where a packed row is one stream and there is little to do beside its scales
  * (docs/cpu.md). */
 static uint32_t host_rows(const struct iqt_format *f, enum iqt_dialect d, uint32_t n,
@@ -353,7 +378,12 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
     const bool whole = whole_rows(device, d, embedded_n(d, n));
     const uint32_t rows = host_rows(f, d, n, layout);
 
+    const bool shares = whole && shares_lanes(device, f, layout);
+
     limits.dot4 = device && device->dot4;
+    limits.software = limits.subgroup_ops = shares;
+    if (shares)
+        limits.subgroup_min = limits.subgroup_max = IQT_PLAN_SHARING_LANES;
     const size_t total =
         iqt_plan_list(f, d, op, embedded_n(d, n), layout, &limits, plans, MOST);
 
@@ -363,7 +393,7 @@ struct iqt_plan iqt_plan_default_for(const struct iqt_limits *device,
         /* The row length must not matter: every legal k is a multiple of a superblock. */
         if (cost < best_cost && plans[i].span <= f->superblock &&
             sums_fit(&plans[i], whole) && (rows == 0 || plans[i].rows_thread == rows) &&
-            (!whole || (plans[i].threads == 1 && plans[i].rows_thread > 1))) {
+            (!whole || is_whole(&plans[i], shares))) {
             best_cost = cost;
             best = plans[i];
         }
@@ -425,8 +455,12 @@ static void embed_defaults(struct listing *l, const struct iqt_limits *limits,
 static void embed_gpu(struct listing *l, const struct iqt_format *f, enum iqt_dialect d,
                       enum iqt_layout layout)
 {
-    static const struct iqt_limits dot = { .dot4 = true },
-                                   software = { .software = true };
+    static const struct iqt_limits dot = { .dot4 = true }, software = {
+        .software = true,
+        .subgroup_ops = true,
+        .subgroup_min = IQT_PLAN_SHARING_LANES,
+        .subgroup_max = IQT_PLAN_SHARING_LANES,
+    };
 
     embed_defaults(l, NULL, f, d, layout);
     if (d == IQT_DIALECT_GLSL)

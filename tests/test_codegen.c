@@ -35,6 +35,7 @@ static const char *const golden[] = {
     "matvec.iq4_ks.glsl.n1.g8.r2.t8.s64.v16.u1.k1.packed.i8.sel.shmem",
     "matvec.iq4_ks.host.n1.g2.r2.t1.s256.v32.u1.k1.packed.i8.perm.none",
     "matvec.iq2_kl.glsl.n1.g4.r1.t8.s256.v16.u1.k1.packed.i8.shmem.subgroup",
+    "matvec.iq3_k.glsl.n1.g16.r2.t1.s128.v16.u1.k1.packed.i8.perm.subgroup",
     "matvec.iq4_kss.glsl.n4.g4.r1.t8.s32.v4.u1.k1.native.i8.sel.shmem",
     "matvec.iq3_kt.glsl.n1.g4.r1.t8.s128.v16.u1.k1.packed.i8.none.shmem",
     "gated.iq5_k.glsl.n1.g4.r1.t8.s128.v16.u1.k1.packed.i8.shmem.shmem",

@@ -301,6 +301,9 @@ int main(int argc, char **argv)
     check_dot();
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ 0 });
     check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .dot4 = true });
-    check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .software = true });
+    check_defaults(IQT_DIALECT_GLSL, (struct iqt_limits){ .software = true,
+                                                          .subgroup_ops = true,
+                                                          .subgroup_min = 8,
+                                                          .subgroup_max = 8 });
     return check_done();
 }

@@ -16,7 +16,7 @@ static bool find_shuffled(const struct bench *b, const struct iqt_format *f,
                                        IQT_LAYOUT_PACKED, &b->limits, list, MAX_LISTED);
 
     for (size_t i = 0; i < count && i < MAX_LISTED; i++) {
-        if (list[i].reduce == IQT_REDUCE_SUBGROUP &&
+        if (list[i].reduce == IQT_REDUCE_SUBGROUP && list[i].threads > 1 &&
             iqt_plan_threads(&list[i]) % threads == 0) {
             *out = list[i];
             return true;
@@ -72,6 +72,12 @@ static void check_format(const struct bench *b, const struct iqt_format *f)
     check_plan(b, &plan);
     if (find_shuffled(b, f, b->limits.subgroup_max, &plan)) /* full subgroups */
         check_plan(b, &plan);
+    for (uint32_t n = 1; n <= 4; n += 3) { /* what the device itself would choose */
+        plan = iqt_plan_default_for(&b->limits, f, IQT_DIALECT_GLSL, IQT_OP_MATVEC, n,
+                                    IQT_LAYOUT_PACKED);
+        if (iqt_plan_shares(&plan))
+            check_plan(b, &plan);
+    }
     check_dot(b, f);
 }
 
