@@ -156,7 +156,7 @@ static const char hip_prelude[] =
     "    return c;\n"
     "#endif\n"
     "}\n"
-    "FN uint byte_sum(uint a) { return (uint)dot4(a, 0x01010101u, 0); } /* bytes below 128 */\n"
+    "FN uint byte_sum(uint a) { return __builtin_amdgcn_sad_u8(a, 0u, 0u); } /* differences from 0 */\n"
     "FN uint permute(uint hi, uint lo, uint codes)\n"
     "{\n"
     "    return __builtin_amdgcn_perm(hi, lo, codes);\n"
@@ -226,6 +226,8 @@ static const char hip_tiles[] =
     "    asm(\"v_mad_u32_u24 %0, %1, %2, %3\" : \"=v\"(d) : \"v\"(x), \"s\"(c), \"v\"(to));\n"
     "    return d;\n"
     "}\n"
+    "#define BYTES(x, c) __builtin_amdgcn_sad_u8(x, 0u, c) // their sum and c\n"
+    "#define BYTES_HIGH(x, c) __builtin_amdgcn_sad_hi_u8(x, 0u, c) // 2^16 times their sum\n"
     "#define SIGNS(x) PERM((x) << 8, x, 0x0b090a08u)\n"
     "#define REPEAT(x, i) PERM(x, x, 0x01010101u * (i))\n" TILES_COMMON;
 

@@ -130,13 +130,14 @@ static void emit_decode(struct iqt_emit *e, const struct iqt_tile *t,
 }
 
 /* Scales of both blocks' activations at once: a load less. Where registers are short the compiler is left to
- * take one after the other (sm_90: 64 instead of 72 for iq3_k, 72 instead of 78 for iq5_ks). */
+ * take one after the other (sm_90: 64 instead of 72 for iq3_k, 72 instead of 78 for iq5_ks; sm_100: 1.29 slots
+ * instead of 1.30 for iq2_k). */
 static bool loads_both(const struct iqt_emit *e, const struct iqt_tile *t)
 {
     const uint32_t h = iqt_tile_halves(t);
 
-    return e->plan->n == 1 && !(t->family == IQT_TILE_Q3 && h == 2) &&
-           !(t->family == IQT_TILE_Q5 && h == 1);
+    return iqt_plan_takes_lanes(e->plan) && e->plan->n == 1 && !iqt_emit_tile_counts(e) &&
+           !(t->family == IQT_TILE_Q3 && h == 2) && !(t->family == IQT_TILE_Q5 && h == 1);
 }
 
 /* The activations of a block, in the order of the value words. */
@@ -145,7 +146,8 @@ static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
 {
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
 
-    iqt_emit_line(e, "uvec4 xa = xq[0], xb = xq[8];");
+    iqt_emit_line(e, "uvec4 xa = xq[0], xb = xq[%uu];",
+                  iqt_plan_takes_lanes(e->plan) ? 8u : 1u);
     if (loads_both(e, t))
         iqt_emit_line(
             e, "uvec2 xs = { b == 0u ? both.x : both.z, b == 0u ? both.y : both.w };");
@@ -219,6 +221,26 @@ static void emit_terms(struct iqt_emit *e, const struct iqt_tile *t, const char 
     iqt_emit_line(e, "%s = FMA(d[r] * dx, pair, %s);", sum, sum);
 }
 
+/* less: every second word counts against the one before it. */
+static void emit_words_dot(struct iqt_emit *e, uint32_t parts, uint32_t h,
+                           const char *row, bool less)
+{
+    const uint32_t words = 8u * parts / h;
+    char dot[96];
+
+    snprintf(dot, sizeof dot, "dot4(v[%s * W + %uu * h + n], x[%uu * h + n / %uu], ", row,
+             words, 8u / h, parts);
+    iqt_emit_line(e, less ? "int i = 0, less = 0;" : "int i = 0;");
+    iqt_emit_line(e, "UNROLL");
+    iqt_emit_line(e, "for (uint n = 0u; n < %uu; n++)", words);
+    if (less) {
+        iqt_emit_line(e, "    (n %% 2u ? less : i) = %sn %% 2u ? less : i);", dot);
+        iqt_emit_line(e, "i -= less;");
+    } else {
+        iqt_emit_line(e, "    i = %si);", dot);
+    }
+}
+
 static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
                      const struct iqt_tile_values *v, bool all_rows)
 {
@@ -234,12 +256,7 @@ static void emit_dot(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "for (uint n = 0u; n < 32u; n++)");
         iqt_emit_line(e, "    i = dot4(v[%s * W + n], xr[n], i);", row);
     } else {
-        iqt_emit_line(e, "int i = 0;");
-        iqt_emit_line(e, "UNROLL");
-        iqt_emit_line(e, "for (uint n = 0u; n < %uu; n++)", 8u * v->parts / h);
-        iqt_emit_line(e,
-                      "    i = dot4(v[%s * W + %uu * h + n], x[%uu * h + n / %uu], i);",
-                      row, 8u * v->parts / h, 8u / h, v->parts);
+        emit_words_dot(e, v->parts, h, row, iqt_tile_takes_away(t));
     }
     if (!iqt_tile_lacks(t, v))
         iqt_emit_line(e, "whole[h] = %s;", iqt_emit_tile_counts(e) ? "i" : "float(i)");
@@ -273,7 +290,8 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
         emit_decode(e, t, v, true);
         iqt_emit_close(e);
     }
-    iqt_emit_line(e, "const uvec4 *xq = x4 + 16u * b;");
+    iqt_emit_line(e, "const uvec4 *xq = x4 + %uu * b;",
+                  iqt_plan_takes_lanes(e->plan) ? 16u : 2u);
     if (!loads_both(e, t))
         iqt_emit_line(e, "const uvec2 *xt = x2 + b;");
     iqt_emit_line(e, "UNROLL");
@@ -340,7 +358,10 @@ void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *t,
 
     emit_start(e, t);
     iqt_emit_scope(e);
-    iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s / 8u * 32u + %s %% 8u;", from, from);
+    if (iqt_plan_takes_lanes(e->plan))
+        iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s / 8u * 32u + %s %% 8u;", from, from);
+    else
+        iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s * 4u;", from);
     iqt_emit_line(e, "const uvec2 *x2 = xs2 + %s * 2u;", from);
     iqt_emit_open(e, "for (uint u = %s; u < spans; u += %s)", from, step);
     iqt_emit_tile_codes(e, t, NULL);

@@ -35,7 +35,8 @@
 
 /* How a decoder hands over 32 weights of a row. */
 struct iqt_tile_values {
-    uint8_t parts; /* words of four int8 for the same four weights, whose sum counts */
+    uint8_t
+        parts; /* words of four int8 for the same four weights, whose sum counts (iqt_tile_takes_away(): difference) */
     bool states; /* one word a weight: the four bytes of a trellis state, 0 .. 63 each */
     int8_t offset; /* what the words' values lack */
     bool shifted;  /* the decoder takes the shift bit itself */
@@ -57,6 +58,12 @@ static inline bool iqt_tile_takes_shift(const struct iqt_tile *t,
                                         const struct iqt_tile_values *v)
 {
     return v->shifted && iqt_tile_has_shift(t);
+}
+
+/* Whether the second word of two parts counts against the first. */
+static inline bool iqt_tile_takes_away(const struct iqt_tile *t)
+{
+    return t->format->trellis != NULL && t->format->trellis->magnitude;
 }
 
 /* Tables and `values(q, b, f, s, t, v)`: words q of a row, block b of its span, fields f, shift masks

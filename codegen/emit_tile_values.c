@@ -269,23 +269,27 @@ static void emit_states(struct iqt_emit *e, const struct iqt_tile *tile)
     iqt_emit_close(e);
 }
 
-/* Four sums of bytes, less the centre, as bytes. */
+/* Four sums of bytes, less the centre, as bytes. AMD's sums of absolute differences (from 0) add two of them in the
+ * halves of a word; what a half has above its byte is not taken. */
 void iqt_emit_tile_sums(struct iqt_emit *e, const struct iqt_tile *tile)
 {
-    const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
+    const uint32_t centre = tile->format->trellis->centre;
 
     iqt_emit_open(e, "FN uint sums(const uint *m)");
-    iqt_emit_line(e, "uint s[4];");
-    iqt_emit_line(e, "UNROLL");
-    iqt_emit_line(e, "for (uint i = 0u; i < 4u; i++)");
-    iqt_emit_line(e, "    s[i] = (uint)dot4(m[i], 0x01010101u, -%d);",
-                  tile->format->trellis->centre);
-    iqt_emit_line(
-        e,
-        cuda
-            ? "return PERM(PERM(s[0], s[1], 0x0040u), PERM(s[2], s[3], 0x0040u), 0x5410u);"
-            : "return PERM(PERM(s[0], s[1], 0x0c0c0400u), PERM(s[2], s[3], 0x0c0c0400u), "
-              "0x05040100u);");
+    if (e->plan->dialect == IQT_DIALECT_HIP) {
+        const uint32_t less = (256u - centre) * 0x00010001u;
+
+        iqt_emit_line(e, "uint one = BYTES_HIGH(m[1], BYTES(m[0], 0x%08xu));", less);
+        iqt_emit_line(e, "uint two = BYTES_HIGH(m[3], BYTES(m[2], 0x%08xu));", less);
+        iqt_emit_line(e, "return PERM(one, two, 0x06040200u);");
+    } else {
+        iqt_emit_line(e, "uint s[4];");
+        iqt_emit_line(e, "UNROLL");
+        iqt_emit_line(e, "for (uint i = 0u; i < 4u; i++)");
+        iqt_emit_line(e, "    s[i] = (uint)dot4(m[i], 0x01010101u, -%u);", centre);
+        iqt_emit_line(e, "return PERM(PERM(s[0], s[1], 0x0040u), PERM(s[2], s[3], "
+                         "0x0040u), 0x5410u);");
+    }
     iqt_emit_close(e);
 }
 
@@ -304,7 +308,7 @@ static const char values_magnitudes[] = VALUES
         "i", "8") "        uint x = sums(m + 4u * i);\n"
                   "        uint turn = SIGNS(x ^ (q[4u + b] << i & 0x80808080u));\n"
                   "        v[2u * i] = x ^ turn;\n"
-                  "        v[2u * i + 1u] = turn & 0x01010101u;\n"
+                  "        v[2u * i + 1u] = turn; // where it is -1, 1 more\n"
                   "    }\n}\n";
 
 /* ---- The family's text ---- */

@@ -10,12 +10,13 @@ enum { SOME = 64 };
 enum iqt_status iqt_gpu_record_quantize(struct iqt_gpu_recorder *r, void *stream,
                                         uint64_t x, size_t x_stride, size_t k, uint32_t n)
 {
-    const struct iqt_quantize_params params = {
-        .k = (uint32_t)k,
-        .cols = n,
-        .x_stride = (uint32_t)x_stride,
-        .lanes_at = k % 256 == 0 ? (uint32_t)(r->lanes_at / 16) : 0
-    };
+    const struct iqt_quantize_params params = { .k = (uint32_t)k,
+                                                .cols = n,
+                                                .x_stride = (uint32_t)x_stride,
+                                                .lanes_at =
+                                                    iqt_call_lanes_at(r->dev, k, n) != 0
+                                                        ? (uint32_t)(r->lanes_at / 16)
+                                                        : 0 };
     uint64_t address[IQT_BINDINGS] = { [IQT_BIND_W] = x,
                                        [IQT_BIND_XQ] = r->scratch->address,
                                        [IQT_BIND_XS] =

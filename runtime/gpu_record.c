@@ -19,8 +19,9 @@ static uint64_t place_scratch(struct iqt_gpu_recorder *r)
     const uint64_t activations = (uint64_t)r->max_n * r->max_k;
 
     r->lanes_at = iqt_round_up(activations, ALIGNMENT);
-    r->scales_at =
-        r->lanes_at + 2 * activations; /* whole 512 for vectors of 256 or more */
+    r->scales_at = r->lanes_at; /* in whole 512 for vectors of 256 or more: */
+    if (iqt_call_lanes_at(r->dev, 256, r->max_n) != 0)
+        r->scales_at += 2 * activations;
     r->work_at = iqt_round_up(
         r->scales_at + activations / IQT_X_BLOCK * sizeof(struct iqt_xs), ALIGNMENT);
     r->work = iqt_work_for(&r->dev->limits, r->max_n);

@@ -74,11 +74,8 @@ struct iqt_device {
 static inline uint64_t iqt_call_lanes_at(const struct iqt_device *dev, size_t k,
                                          uint32_t n)
 {
-    const enum iqt_dialect d = dev->backend->dialect;
-
-    return (d == IQT_DIALECT_CUDA || d == IQT_DIALECT_HIP) && k % 256 == 0
-               ? (uint64_t)n * k
-               : 0;
+    return dev->backend->dialect == IQT_DIALECT_CUDA && k % 256 == 0 ? (uint64_t)n * k
+                                                                     : 0;
 }
 static inline uint64_t iqt_call_xq_bytes(const struct iqt_device *dev, size_t k,
                                          uint32_t n)

@@ -49,6 +49,19 @@ SIM unsigned sim_permlanex16(int line, unsigned x, unsigned low, unsigned high)
     return (unsigned)sim_rt->shuffle(line, ~0ull, x,
                                      (int)((((unsigned)sim_lane() & ~15u) ^ 16u) + from));
 }
+/* v_sad_u8, v_sad_hi_u8: the sum of absolute differences of bytes, which is 16 bits, and c. */
+#define __builtin_amdgcn_sad_u8(a, b, c) sim_sad(a, b, 0, c)
+#define __builtin_amdgcn_sad_hi_u8(a, b, c) sim_sad(a, b, 16, c)
+SIM unsigned sim_sad(unsigned a, unsigned b, int up, unsigned c)
+{
+    unsigned sum = 0;
+    SIM_DOES(DOT4);
+    for (int i = 0; i < 32; i += 8) {
+        const unsigned one = a >> i & 255u, two = b >> i & 255u;
+        sum += one > two ? one - two : two - one;
+    }
+    return c + (sum << up);
+}
 #define __builtin_amdgcn_sdot4(a, b, c, clamp) sim_dp4a((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_udot4(a, b, c, clamp) sim_dp4a_u((unsigned)(a), (unsigned)(b), c)
 #define __builtin_amdgcn_sudot4(sa, a, sb, b, c, clamp) \

@@ -29,6 +29,7 @@
 #define TILE_PAIRS TILE("iq2_kl", "cuda", "2", "perm")
 #define TILE_KT TILE("iq2_kt", "hip", "1", "none")
 #define TILE_KT3 TILE("iq3_kt", "cuda", "1", "none")
+#define TILE_KT3_HIP TILE("iq3_kt", "hip", "1", "none")
 
 #define HALF "matvec.iq4_k.cuda.n4.g32.r2.t4.s64.v4.u1.k1.native.f16.perm.shmem"
 #define HALF_HIP "matvec.q5_k.hip.n2.g16.r1.t4.s32.v4.u1.k1.native.f16.none.shmem"
@@ -123,6 +124,11 @@ static const struct mutant mutants[] = {
       "MAD24(x << 16, 0xca00u" },
     { "tile.trellis_mask", TILE_KT, "0x3f3f3f3fu", "0x3f3f3f1fu" },
     { "tile.trellis_mean", TILE_KT3, "0x01010101u, -126", "0x01010101u, -125" },
+    { "tile.takes_away", TILE_KT3, "i -= less;", "i += less;" },
+    { "tile.trellis_mean_hip", TILE_KT3_HIP, "BYTES(m[0], 0x00820082u)",
+      "BYTES(m[0], 0x00810082u)" },
+    { "tile.upper_sum_hip", TILE_KT3_HIP, "BYTES_HIGH(m[3]", "BYTES(m[3]" },
+    { "tile.bytes_of_sums_hip", TILE_KT3_HIP, "0x06040200u", "0x05040200u" },
     { "tile.trellis_sign", TILE_KT3, "q[4u + b] << i", "q[4u + b] << (7u - i)" },
     { "tile.sums_swapped", TILE_KT3, "PERM(s[0], s[1], 0x0040u)",
       "PERM(s[1], s[0], 0x0040u)" },
@@ -312,7 +318,7 @@ int main(int argc, char **argv)
         { TILE_KT, 64 },    { TILE_KT3, 32 },    { SPLIT, 32 },       { SPLIT_HIP, 64 },
         { MMA4, 32 },       { MMA5, 32 },        { MMA_KT1, 32 },     { ONE1, 32 },
         { ONE2, 32 },       { ONE3, 32 },        { ONE4, 32 },        { HALF, 32 },
-        { HALF_HIP, 32 },   { HALF_HIP, 64 }
+        { HALF_HIP, 32 },   { HALF_HIP, 64 },    { TILE_KT3_HIP, 64 }
     };
 
     check_init(argc, argv);
