@@ -212,7 +212,7 @@ static enum iqt_status add_drawn(struct gate_kernels *k, enum iqt_dialect d,
         const struct iqt_limits limits = { .dot4 = gate_random(seed, 7) % 2 };
         struct iqt_plan plan = plans[gate_random(seed, 4) % count];
 
-        if (d == IQT_DIALECT_GLSL)
+        if (d == IQT_DIALECT_GLSL && !iqt_plan_shares(&plan))
             plan.compute = iqt_compute_of(&limits, f, d);
         vary(&plan, gate_random(seed, 8), gate_random(seed, 5), gate_random(seed, 6));
         status = gate_add(k, &plan, true);
