@@ -23,10 +23,10 @@ static const struct family {
     [IQT_TILE_Q5] = { { 3.52, 0.47 }, { 3.77, 0.23 } },
     [IQT_TILE_Q6] = { { 4.45, 0.40 }, { 4.54, 0.20 } },
     [IQT_TILE_PAIRS] = { { 2.97, 0.46 }, { 3.06, 0.23 } },
-    [IQT_TILE_KT1] = { { 4.14, 0.58 }, { 6.22, 0.72 } },
-    [IQT_TILE_KT2] = { { 4.14, 0.58 }, { 5.98, 0.72 } },
-    [IQT_TILE_KT3] = { { 5.95, 0.88 }, { 9.41, 0.72 } },
-    [IQT_TILE_KT4] = { { 4.27, 0.58 }, { 6.47, 0.71 } },
+    [IQT_TILE_KT1] = { { 4.14, 0.58 }, { 5.35, 0.51 } },
+    [IQT_TILE_KT2] = { { 4.14, 0.58 }, { 5.10, 0.50 } },
+    [IQT_TILE_KT3] = { { 5.73, 0.88 }, { 6.85, 0.78 } },
+    [IQT_TILE_KT4] = { { 4.27, 0.58 }, { 5.72, 0.50 } },
 };
 /* The second scale of 32 weights in blocks of 16; of iq2_k's single column on NVIDIA, an integer. */
 static const struct family half_blocks[2] = { { 0.34, 0.09 }, { 0.46, 0.10 } };
@@ -78,10 +78,10 @@ static const struct amd_unit {
         [IQT_TILE_Q5] = 6.62,
         [IQT_TILE_Q6] = 5.60,
         [IQT_TILE_PAIRS] = 5.02,
-        [IQT_TILE_KT1] = 9.43,
-        [IQT_TILE_KT2] = 8.89,
-        [IQT_TILE_KT3] = 11.06,
-        [IQT_TILE_KT4] = 9.74 } },
+        [IQT_TILE_KT1] = 7.11,
+        [IQT_TILE_KT2] = 6.55,
+        [IQT_TILE_KT3] = 8.70,
+        [IQT_TILE_KT4] = 7.52 } },
     { "gfx12", /* gfx1201, g16.r4.t8 */
       1.6,
       { [IQT_TILE_Q2] = 3.39,
@@ -91,10 +91,10 @@ static const struct amd_unit {
         [IQT_TILE_Q5] = 6.38,
         [IQT_TILE_Q6] = 6.10,
         [IQT_TILE_PAIRS] = 5.25,
-        [IQT_TILE_KT1] = 8.82,
-        [IQT_TILE_KT2] = 8.59,
-        [IQT_TILE_KT3] = 11.38,
-        [IQT_TILE_KT4] = 9.41 } },
+        [IQT_TILE_KT1] = 7.52,
+        [IQT_TILE_KT2] = 7.24,
+        [IQT_TILE_KT3] = 9.90,
+        [IQT_TILE_KT4] = 8.22 } },
     { "", /* gfx1100, g16.r4.t8 */
       1.6,
       { [IQT_TILE_Q2] = 7.45,
@@ -104,10 +104,10 @@ static const struct amd_unit {
         [IQT_TILE_Q5] = 10.28,
         [IQT_TILE_Q6] = 10.19,
         [IQT_TILE_PAIRS] = 9.51,
-        [IQT_TILE_KT1] = 12.75,
-        [IQT_TILE_KT2] = 12.46,
-        [IQT_TILE_KT3] = 15.25,
-        [IQT_TILE_KT4] = 13.32 } },
+        [IQT_TILE_KT1] = 11.34,
+        [IQT_TILE_KT2] = 11.09,
+        [IQT_TILE_KT3] = 13.94,
+        [IQT_TILE_KT4] = 12.09 } },
 };
 
 /* What a weight and column of float products costs beyond int8 ones: a conversion to float and a multiply-add in
