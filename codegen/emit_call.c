@@ -209,7 +209,7 @@ void iqt_emit_call_begin(struct iqt_emit *e)
 
 const char *iqt_emit_x_vectors(const struct iqt_plan *p)
 {
-    return iqt_plan_takes_lanes(p) ? "(p.k + 511u) / 512u * 32u" : "p.k / 16u";
+    return iqt_plan_takes_lanes(p) ? IQT_EMIT_LANES_VECTORS : "p.k / 16u";
 }
 
 const char *iqt_emit_first_span(const struct iqt_plan *p)

@@ -15,6 +15,8 @@ void iqt_emit_call_types(struct iqt_emit *e);
 void iqt_emit_glsl_launch(struct iqt_emit *e, const char *const *names, size_t count);
 /* First lines of the body: p, group (the workgroup's group of rows), part (of k), buffers. */
 void iqt_emit_call_begin(struct iqt_emit *e);
+/* Those of a vector in the order of lanes (iqt_x_lanes_stride()). */
+#define IQT_EMIT_LANES_VECTORS "(p.k + 511u) / 512u * 32u"
 /* Vectors of 16 activations between those of one column and those of the next. */
 const char *iqt_emit_x_vectors(const struct iqt_plan *plan);
 /* The first span of a thread, and the distance to its next one. */

@@ -1,7 +1,7 @@
 /* What makes activations of the GPU dialects from floats: to int8, the bits of iqt_quantize_ref(), and to float16,
  * those of iqt_halve_ref(). A thread makes a block of 32, but int8 of CUDA and HIP: eight threads do, so that
  * a warp reads and writes whole lines and a short vector has more threads to wait for memory. */
-#include "codegen/emit.h"
+#include "codegen/emit_call.h"
 
 #include <assert.h>
 
@@ -64,7 +64,8 @@ static const char *const quantize_four[] = {
     "xq[i] = word;",
     "if (p.lanes_at != 0u) { // 16 bytes of each of eight spans of 64, the next 16, ..",
     "    uint c = i % four / 4u, to = (c & ~31u) + c % 4u * 8u + c / 4u % 8u;",
-    "    xq[(p.lanes_at + i / four * ((p.k + 511u) / 512u * 32u) + to) * 4u + i % 4u] = word;",
+    "    xq[(p.lanes_at + i / four * (" IQT_EMIT_LANES_VECTORS
+    ") + to) * 4u + i % 4u] = word;",
     "}",
     "if (i % 8u == 0u) {",
     "    xs[i / 8u].x = BITS_OF(zero ? 0.0f : amax * 0.00787401572f);",

@@ -245,6 +245,16 @@ static void check_table(void)
     }
 }
 
+/* NULL, and a failure: the table has no such GPU. */
+static const struct iqt_gpu *known(const char *name)
+{
+    const struct iqt_gpu *g = NULL;
+
+    if (iqt_gpu_find(name, &g) != IQT_OK)
+        check_fail("%s", iqt_last_error());
+    return g;
+}
+
 /* Slots that a GPU issues in the time of one bit, as the project's issue budgets state them. */
 static void check_budgets(void)
 {
@@ -257,12 +267,10 @@ static void check_budgets(void)
     if (!check_begin("gpus.budgets"))
         return;
     for (size_t i = 0; i < IQT_COUNT(stated); i++) {
-        const struct iqt_gpu *g;
+        const struct iqt_gpu *g = known(stated[i].name);
 
-        if (iqt_gpu_find(stated[i].name, &g) != IQT_OK) {
-            check_fail("%s", iqt_last_error());
+        if (g == NULL)
             continue;
-        }
         const double slots = g->units * g->lanes * g->clock_ghz / g->gb_per_s / 8;
 
         check_true(fabs(slots - stated[i].slots) < 0.015 * stated[i].slots,
@@ -284,12 +292,10 @@ static void check_tensors(void)
     if (!check_begin("gpus.tensors"))
         return;
     for (size_t i = 0; i < IQT_COUNT(stated); i++) {
-        const struct iqt_gpu *g;
+        const struct iqt_gpu *g = known(stated[i].name);
 
-        if (iqt_gpu_find(stated[i].name, &g) != IQT_OK) {
-            check_fail("%s", iqt_last_error());
+        if (g == NULL)
             continue;
-        }
         const double products = g->lanes / 32.0 / iqt_gpu_tensor(g->target)->slots;
         const double tops = g->units * g->clock_ghz * products * 2 * 16 * 8 * 32 / 1000;
 
