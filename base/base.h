@@ -35,6 +35,9 @@
  * and is status. A macro, so that the compiler sees that a failure is never IQT_OK. */
 #define iqt_fail(status, ...) iqt_status_after((status), iqt_error_set(__VA_ARGS__))
 bool iqt_error_set(const char *fmt, ...) IQT_PRINTF(1, 2); /* true */
+/* Whether this thread writes no sentences, for who tries thousands of things and looks at the status only; returns
+ * what was before. The last error stays as it is. */
+bool iqt_error_mute(bool on);
 static inline enum iqt_status iqt_status_after(enum iqt_status status, bool set)
 {
     (void)set;

@@ -38,6 +38,8 @@ const char *iqt_status_name(enum iqt_status status)
     return "unknown status";
 }
 
+static _Thread_local bool muted;
+
 const char *iqt_last_error(void)
 {
     return last_error;
@@ -57,11 +59,21 @@ static void drop_controls(char *text)
     }
 }
 
+bool iqt_error_mute(bool on)
+{
+    const bool before = muted;
+
+    muted = on;
+    return before;
+}
+
 bool iqt_error_set(const char *fmt, ...)
 {
     char text[TEXT_BYTES]; /* an argument may be the last error itself */
     va_list args;
 
+    if (muted)
+        return true;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);

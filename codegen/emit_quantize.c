@@ -145,7 +145,7 @@ static const struct maker *maker_of(enum iqt_helper h, enum iqt_dialect d)
     assert(h == IQT_HELPER_QUANTIZE || h == IQT_HELPER_HALVE);
     if (h == IQT_HELPER_HALVE)
         return &makers[2];
-    return &makers[d == IQT_DIALECT_CUDA || d == IQT_DIALECT_HIP ? 1 : 0];
+    return &makers[iqt_dialect_is_cxx(d)];
 }
 
 uint32_t iqt_helper_groups(enum iqt_helper h, enum iqt_dialect d, uint64_t activations)

@@ -140,14 +140,39 @@ static bool loads_both(const struct iqt_emit *e, const struct iqt_tile *t)
            !(t->family == IQT_TILE_Q3 && h == 2) && !(t->family == IQT_TILE_Q5 && h == 1);
 }
 
+/* Clang begins the work of all rows or columns as early as it can, for which it takes twice the registers where
+ * loads are far apart, up to spills. Not so across this line on RDNA, nor on CDNA where `always`: there it costs
+ * most kernels registers, few have less. */
+static void emit_in_order(struct iqt_emit *e, bool always)
+{
+    if (e->plan->dialect == IQT_DIALECT_HIP)
+        iqt_emit_line(e, always ? "IN_ORDER_ALWAYS;" : "IN_ORDER;");
+}
+
+/* On CDNA with one column, by count (gfx942: 100 and 72 registers for iq2_ks, 129 and 103 for iq4_kss). */
+static bool has_fewer_in_order(const struct iqt_tile *t)
+{
+    return t->family == IQT_TILE_PAIRS || t->family == IQT_TILE_Q4_GRAY ||
+           t->family == IQT_TILE_KT3 ||
+           (t->family == IQT_TILE_Q2 && iqt_tile_halves(t) == 1);
+}
+
+/* Kernels that go through their rows in order have the loads of both blocks in front of them. Those of trellises
+ * have enough to do while they wait, but not the registers. */
+static bool loads_x_first(const struct iqt_emit *e)
+{
+    return e->plan->dialect == IQT_DIALECT_HIP && e->plan->n == 1 &&
+           e->plan->format->decode == IQT_DECODE_CODEBOOK;
+}
+
 /* The activations of a block, in the order of the value words. */
 static void emit_x(struct iqt_emit *e, const struct iqt_tile *t,
                    const struct iqt_tile_values *v)
 {
     const bool cuda = e->plan->dialect == IQT_DIALECT_CUDA;
 
-    iqt_emit_line(e, "uvec4 xa = xq[0], xb = xq[%uu];",
-                  iqt_plan_takes_lanes(e->plan) ? 8u : 1u);
+    iqt_emit_line(e, loads_x_first(e) ? "uvec4 xa = xv[2u * b], xb = xv[2u * b + 1u];"
+                                      : "uvec4 xa = xq[0], xb = xq[8];");
     if (loads_both(e, t))
         iqt_emit_line(
             e, "uvec2 xs = { b == 0u ? both.x : both.z, b == 0u ? both.y : both.w };");
@@ -277,6 +302,8 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
 
     if (loads_both(e, t))
         iqt_emit_line(e, "uvec4 both = *(const uvec4 *)x2; // blocks' scales and sums");
+    if (loads_x_first(e))
+        iqt_emit_line(e, "uvec4 xv[4] = { x4[0], x4[8], x4[16], x4[24] };");
     iqt_emit_line(e, "UNROLL");
     iqt_emit_open(e, "for (uint b = 0u; b < 2u; b++)");
     if (all) {
@@ -288,10 +315,11 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
         iqt_emit_line(e, "UNROLL");
         iqt_emit_open(e, "for (uint r = 0u; r < R; r++)");
         emit_decode(e, t, v, true);
+        emit_in_order(e, false);
         iqt_emit_close(e);
     }
-    iqt_emit_line(e, "const uvec4 *xq = x4 + %uu * b;",
-                  iqt_plan_takes_lanes(e->plan) ? 16u : 2u);
+    if (!loads_x_first(e))
+        iqt_emit_line(e, "const uvec4 *xq = x4 + 16u * b;");
     if (!loads_both(e, t))
         iqt_emit_line(e, "const uvec2 *xt = x2 + b;");
     iqt_emit_line(e, "UNROLL");
@@ -311,7 +339,11 @@ static void emit_block(struct iqt_emit *e, const struct iqt_tile *t,
         emit_decode(e, t, v, false);
     }
     emit_dot(e, t, v, all);
+    if (!all)
+        emit_in_order(e, has_fewer_in_order(t));
     iqt_emit_close(e);
+    if (all)
+        emit_in_order(e, false);
     iqt_emit_close(e);
     iqt_emit_close(e);
 }
@@ -358,10 +390,7 @@ void iqt_emit_tile_spans(struct iqt_emit *e, const struct iqt_tile *t,
 
     emit_start(e, t);
     iqt_emit_scope(e);
-    if (iqt_plan_takes_lanes(e->plan))
-        iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s / 8u * 32u + %s %% 8u;", from, from);
-    else
-        iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s * 4u;", from);
+    iqt_emit_line(e, "const uvec4 *x4 = xq4 + %s / 8u * 32u + %s %% 8u;", from, from);
     iqt_emit_line(e, "const uvec2 *x2 = xs2 + %s * 2u;", from);
     iqt_emit_open(e, "for (uint u = %s; u < spans; u += %s)", from, step);
     iqt_emit_tile_codes(e, t, NULL);

@@ -421,7 +421,7 @@ static enum iqt_status check_limits(const struct iqt_plan *p, const struct iqt_l
 
 static enum iqt_status check_covers(const struct iqt_plan *p)
 {
-    const bool cxx = p->dialect == IQT_DIALECT_CUDA || p->dialect == IQT_DIALECT_HIP;
+    const bool cxx = iqt_dialect_is_cxx(p->dialect);
 
     RULE(power_of_two(p->split) && p->split <= IQT_PLAN_MOST_SPLIT,
          "k%u: expected a power of two up to %d", p->split, IQT_PLAN_MOST_SPLIT);

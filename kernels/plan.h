@@ -30,6 +30,11 @@ enum iqt_dialect {
     IQT_DIALECT_HIP,
     IQT_DIALECTS,
 };
+/* Those with tiles, and activations in the order of lanes. */
+static inline bool iqt_dialect_is_cxx(enum iqt_dialect d)
+{
+    return d == IQT_DIALECT_CUDA || d == IQT_DIALECT_HIP;
+}
 enum iqt_op { IQT_OP_MATVEC, IQT_OP_GATED, IQT_OPS };
 /* What one launch is for. */
 enum iqt_covers {

@@ -34,9 +34,7 @@ bool iqt_plan_is_tile(const struct iqt_plan *p)
 
 bool iqt_plan_takes_lanes(const struct iqt_plan *p)
 {
-    /* Clang gives kernels for RDNA twice the registers where loads are 128 bytes apart, and some spill. */
-    return p->dialect == IQT_DIALECT_CUDA && iqt_plan_is_tile(p) &&
-           p->compute != IQT_COMPUTE_MMA;
+    return iqt_plan_is_tile(p) && p->compute != IQT_COMPUTE_MMA;
 }
 
 uint32_t iqt_plan_columns(const struct iqt_plan *p)

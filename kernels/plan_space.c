@@ -24,8 +24,13 @@ struct listing {
 
 static void add(struct listing *l, const struct iqt_plan *plan)
 {
-    if ((l->unit ? iqt_plan_check_unit(plan, l->limits, l->unit)
-                 : iqt_plan_check(plan, l->limits)) != IQT_OK)
+    const bool before = iqt_error_mute(true);
+    const enum iqt_status status = l->unit
+                                       ? iqt_plan_check_unit(plan, l->limits, l->unit)
+                                       : iqt_plan_check(plan, l->limits);
+
+    iqt_error_mute(before);
+    if (status != IQT_OK)
         return;
     if (l->count < l->cap)
         l->out[l->count] = *plan;

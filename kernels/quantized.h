@@ -58,7 +58,7 @@ void iqt_quantize_ref(const float *x, size_t k, int8_t *q, struct iqt_xs *s);
 enum { IQT_HALF_TOP = 14 };
 void iqt_halve_ref(const float *x, size_t k, uint16_t *h, struct iqt_xs *s);
 
-/* A second order of int8 activations on CUDA, for kernels whose lanes take spans of 64 one beside
+/* A second order of int8 activations on CUDA and HIP, for kernels whose lanes take spans of 64 one beside
  * another: of each 512 the first 16 of eight spans, then the second 16, and so on. So eight lanes read 128
  * bytes in a row, where in the vectors' own order they read 16 of every 64. A vector has room for whole 512. */
 enum { IQT_LANES_TOGETHER = 512 };

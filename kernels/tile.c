@@ -20,7 +20,7 @@ enum iqt_tile_family iqt_tile_family_of(const struct iqt_format *f, enum iqt_dia
         { &iqt_codebook_q6, IQT_TILE_Q6 }, { &iqt_codebook_p2, IQT_TILE_PAIRS },
     };
 
-    if ((d != IQT_DIALECT_CUDA && d != IQT_DIALECT_HIP) || f->superblock != 256)
+    if (!iqt_dialect_is_cxx(d) || f->superblock != 256)
         return IQT_TILE_NONE;
     if (f->decode == IQT_DECODE_TRELLIS)
         return f->trellis->group == 4   ? IQT_TILE_KT4

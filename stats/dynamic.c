@@ -251,7 +251,7 @@ enum iqt_status iqt_dynamic_count(const struct iqt_plan *plan,
     const char *why;
 
     *out = (struct iqt_dynamic){ 0 };
-    if (plan->dialect != IQT_DIALECT_CUDA && plan->dialect != IQT_DIALECT_HIP)
+    if (!iqt_dialect_is_cxx(plan->dialect))
         return iqt_fail(IQT_ERR_ARG, "only cuda and hip kernels can be simulated, not %s",
                         iqt_dialect_name(plan->dialect));
     if (plan->covers != IQT_COVERS_ONE)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* A check that fails everywhere should not bury the others. */
@@ -15,18 +16,19 @@ enum { NAME_BYTES = 256, FAILURES_SHOWN = 8 };
 
 static struct {
     const char *program, *filter;
-    bool list;
+    bool list, times;
     uint64_t seed, random;
     unsigned passed, failed, skipped;
 
     char name[NAME_BYTES]; /* the current check; "" between checks */
     unsigned failures;
     bool skip;
+    double start; /* CPU seconds */
 } state;
 
 static void usage(const char *why, const char *arg)
 {
-    fprintf(stderr, "%s: %s '%s'\nusage: %s [--list] [--filter GLOB] [--seed N]\n",
+    fprintf(stderr, "%s: %s '%s'\nusage: %s [--list] [--times] [--filter GLOB] [--seed N]\n",
             state.program, why, arg, state.program);
     exit(2);
 }
@@ -59,6 +61,8 @@ void check_init(int argc, char **argv)
 
         if (strcmp(argv[i], "--list") == 0)
             state.list = true;
+        else if (strcmp(argv[i], "--times") == 0)
+            state.times = true;
         else if (strcmp(argv[i], "--filter") == 0 && value != NULL)
             state.filter = argv[++i];
         else if (strcmp(argv[i], "--seed") == 0 && value != NULL)
@@ -68,6 +72,22 @@ void check_init(int argc, char **argv)
     }
     if (!state.list)
         printf("seed %" PRIu64 "\n", state.seed);
+}
+
+/* Of this process and the compilers that it ran. */
+static double cpu_seconds(void)
+{
+    static const int who[] = { RUSAGE_SELF, RUSAGE_CHILDREN };
+    double sum = 0;
+
+    for (size_t i = 0; i < IQT_COUNT(who); i++) {
+        struct rusage u;
+
+        if (getrusage(who[i], &u) == 0)
+            sum += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                   1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    }
+    return sum;
 }
 
 bool check_begin(const char *fmt, ...)
@@ -91,6 +111,7 @@ bool check_begin(const char *fmt, ...)
     state.random = iqt_hash(state.name, strlen(state.name), state.seed);
     state.failures = 0;
     state.skip = false;
+    state.start = cpu_seconds();
     return true;
 }
 
@@ -152,6 +173,8 @@ void check_end(void)
         state.skipped++;
     else
         state.passed++;
+    if (state.times)
+        printf("%8.2f s %s\n", cpu_seconds() - state.start, state.name);
     state.name[0] = '\0';
 }
 
@@ -174,6 +197,11 @@ int check_done(void)
 uint64_t check_seed(void)
 {
     return state.seed;
+}
+
+bool check_draws(uint64_t number, uint32_t one_in)
+{
+    return getenv("IQT_ALL") != NULL || (state.seed + number) % one_in == 0;
 }
 
 /* splitmix64: any seed is good, and the upper half has no weak bits. */

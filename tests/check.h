@@ -2,6 +2,7 @@
  *
  *   TEST --list            names
  *   TEST --filter GLOB     only names that match (fnmatch)
+ *   TEST --times           what each check takes: seconds of CPU, compilers included
  *   TEST --seed N          the printed seed, to see a failure again; else $IQT_SEED, or a new one
  *
  * Every failure line ends with the command that repeats it. Exit 0 all passed, 1 failures, 77
@@ -27,6 +28,9 @@ void check_end(void);
 int check_done(void); /* exit code; prints "N passed, M failed, K skipped" */
 
 uint64_t check_seed(void);
+/* Whether case `number` of a long list is one of those, one in so many, that the seed draws. IQT_ALL=1
+ * (scripts/test_all.sh): all are. */
+bool check_draws(uint64_t number, uint32_t one_in);
 uint32_t check_rand(void);
 float check_gauss(void);
 void check_rand_bytes(void *out, size_t bytes);

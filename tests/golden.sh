@@ -3,10 +3,12 @@
 #   golden.sh IQTILE cpu portable|avx2|avx512           the instruction set (IQT_CPU)
 #   golden.sh IQTILE vulkan 128|256|512                 lavapipe's vector bits: subgroups of 4, 8, 16
 #   golden.sh IQTILE cuda:0|hip:1|... ORDER             simulated device and its order of threads
-# Further arguments go to the command. Watched accesses (IQT_SIM_CHECK) take minutes: there IQT_SEED draws the layout,
-# CUDA and HIP get different ones; IQT_ALL=1 takes both. Products that show one weight each, of sixteen columns, are nearly
-# all of the time on a simulated GPU and nothing of them depends on the order of threads: they are done in order
-# `forward`, with IQT_ALL=1 in each.
+# Further arguments go to the command. Kernels and products on GPUs that are not there take minutes, so IQT_SEED draws:
+#   a third of the cases, except on vulkan 256 and in order `forward`, which all cases go through;
+#   of these a third for products that show one weight each, of sixteen columns, which nothing of the order of threads
+#   matters to: they are done in order `forward` only;
+#   the layout where accesses are watched (IQT_SIM_CHECK); CUDA and HIP get different ones.
+# IQT_ALL=1 takes all of them.
 set -uo pipefail
 iqtile=$1 device=$2 variant=$3
 shift 3
@@ -21,7 +23,13 @@ esac
 # Watched accesses take minutes with all columns, so those stay as they are.
 [ -z "${IQT_ALL:-}" ] || [ "$need" != sim ] || [ -n "${IQT_SIM_CHECK:-}" ] ||
     set -- "$@" --n 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16
-[ -n "${IQT_ALL:-}" ] || [ "$need" != sim ] || [ "$variant" = forward ] || set -- "$@" --no-one-hot
+third=$((${IQT_SEED:-$RANDOM} % 3 + 1))/3
+case "${IQT_ALL:+all}$device:$variant" in
+    all* | cpu:*) ;;
+    vulkan:256 | *:forward) set -- "$@" --one-hot "$third" ;;
+    vulkan:*) set -- "$@" --cases "$third" ;;
+    *) set -- "$@" --cases "$third" --one-hot none ;;
+esac
 [ -z "${IQT_SIM_CHECK:-}" ] || setting="IQT_SIM_CHECK=$IQT_SIM_CHECK $setting"
 export $setting
 

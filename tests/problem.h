@@ -291,14 +291,14 @@ static inline size_t problem_k(const struct iqt_format *f, size_t want)
     return (size_t)iqt_round_up(want, granule);
 }
 
-/* Software drivers compile for a second and more per kernel: there, one case in so many is drawn
- * by the seed. IQT_ALL=1 (scripts/test_all.sh) runs them all. */
-static inline bool is_drawn(const struct target *t, size_t number, size_t one_in)
+/* Software drivers compile for seconds a kernel: three times one_in is one case in how many they get, drawn by the
+ * seed, and simulated ones, of which there are three, four times. */
+static inline bool is_drawn(const struct target *t, uint64_t number, uint32_t one_in)
 {
     const bool simulated = strstr(t->dev->info.features, "simulated") != NULL;
 
-    return strcmp(t->dev->backend->name, "cpu") == 0 || getenv("IQT_ALL") != NULL ||
-           (check_seed() + number) % (simulated ? 4 * one_in : one_in) == 0;
+    return strcmp(t->dev->backend->name, "cpu") == 0 ||
+           check_draws(number, (simulated ? 4 : 3) * one_in);
 }
 
 /* Calls fn for every format and layout on every target, each as one named check; one in so many where kernels are
@@ -306,7 +306,7 @@ static inline bool is_drawn(const struct target *t, size_t number, size_t one_in
 typedef void (*problem_fn)(struct target *t, const struct iqt_format *f,
                            enum iqt_layout layout);
 
-static inline void for_each_format(struct targets *all, const char *name, size_t one_in,
+static inline void for_each_format(struct targets *all, const char *name, uint32_t one_in,
                                    problem_fn fn)
 {
     for (size_t i = 0; i < all->count; i++)

@@ -86,14 +86,13 @@ static void check_plan(const struct bench *b, const struct iqt_plan *plan, uint3
 static void check_format(const struct bench *b, const struct iqt_format *f)
 {
     static struct iqt_plan plans[MOST];
-    const bool all = getenv("IQT_ALL") != NULL;
     const uint64_t seed = check_seed() + (uint64_t)(f - iqt_formats);
 
     for (uint32_t i = 0; i < 2 * IQT_OPS; i++) {
         const uint32_t n = IQT_COOP_COLUMNS + (uint32_t)(seed * 5 + i * 7) % 15;
         const size_t count = list(b, f, i / 2, n, (enum iqt_layout)(i % 2), plans);
 
-        if (count == 0 || (!all && (seed + i) % 4 != 0))
+        if (count == 0 || !check_draws((uint64_t)(f - iqt_formats) + i, 8))
             continue;
         check_plan(b, &plans[check_rand() % count], (seed / 4 + i) % 2 ? 32 : 16);
     }
@@ -369,7 +368,7 @@ static void check_device(struct bench *b)
         if (iqt_plan_parse(fault_plans[i % 2], &plan) == IQT_OK)
             check_plan(b, &plan, i / 2 ? 32 : 16);
     for (size_t i = 0; i < IQT_COUNT(faults); i++)
-        if (getenv("IQT_ALL") != NULL || (check_seed() + i) % 3 == 0)
+        if (check_draws(i, 4))
             check_fault(b, i);
     if (check_begin("validation.%s", b->info.spec)) {
         check_true(atomic_load(&b->hw->vk->messages) == 0,

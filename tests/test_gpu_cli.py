@@ -80,10 +80,10 @@ def check_worker(p, device):
 
 
 def check_checks(p, device):
-    lines_say(p.run("check", "--device", device, "--format", FORMAT, "--n", "2").stdout,
+    lines_say(p.run("check", "--device", device, "--format", FORMAT, "--n", "2", "--plans", "default").stdout,
               f"check {device}")
     lines_say(p.run("golden", os.path.join(HERE, "golden"), "--device", device, "--format", FORMAT,
-                    "--n", "2").stdout, f"golden {device}")
+                    "--n", "2", "--one-hot", "1/4").stdout, f"golden {device}")
 
 
 def check_devices(p, device):
@@ -149,7 +149,7 @@ def check_unknown(p, device):
     """An architecture that the compiler does not know, and one without the instructions."""
     api = device.split(":")[0]
     arch = {"cuda": "sm_999", "hip": "gfx9999"}[api]
-    done = p.run("check", "--device", device, "--format", FORMAT, "--n", "1", code=1,
+    done = p.run("check", "--device", device, "--format", FORMAT, "--n", "1", "--plans", "default", code=1,
                  IQT_SIM_DEVICES=arch)
     expect(f"does not know the architecture {arch}" in done.stdout + done.stderr,
            f"{arch}: {done.stdout}{done.stderr}")

@@ -6,6 +6,7 @@
     "matvec." format "." dialect ".n" n ".g16.r4.t32.s64.v16.u1.k1.packed.i8." lookup \
     ".subgroup"
 #define TILE4 TILE("iq4_k", "cuda", "1", "perm")
+#define HIP_TILE4 TILE("iq4_k", "hip", "1", "perm")
 #define TILE4_TREE "matvec.iq4_k.cuda.n1.g16.r4.t8.s64.v16.u1.k1.packed.i8.perm.shmem"
 
 #define MMA4 "matvec.iq4_k.cuda.n8.g32.r4.t32.s64.v16.u1.k1.packed.mma.perm.shmem"
@@ -136,6 +137,8 @@ static const struct waste {
     { "activations_apart", TILE4, "x4 = xq4 + lane / 8u * 32u + lane % 8u;",
       "x4 = xq4 + lane % 4u * 32u + lane / 4u;",
       "activations read in more passes than they fill" },
+    { "hip_activations_apart", HIP_TILE4, "x4 = xq4 + lane / 8u * 32u + lane % 8u;",
+      "x4 = xq4 + lane * 4u;", "activations read in more passes than they fill" },
     { "twice", TILE4, "uint e[5];",
       "const volatile uint *a = (const volatile uint *)w_codes;\n"
       "q[0] ^= (a[0] ^ a[1] ^ a[2] ^ a[3]) & zero; uint e[5];",
@@ -189,8 +192,12 @@ static void check_waste(const struct waste *w)
 
 static void check_all_counts(void)
 {
+    uint64_t number = 0;
+
     for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++) {
         if (iqt_tile_family_of(f, IQT_DIALECT_CUDA) == IQT_TILE_NONE)
+            continue;
+        if (!check_draws(number++, 2))
             continue;
         for (uint32_t n = 1; n <= 8; n += 7) {
             check_counts(f, IQT_DIALECT_CUDA, IQT_OP_MATVEC, n, false);

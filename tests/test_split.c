@@ -148,13 +148,14 @@ static void check_gated(struct target *t, const struct iqt_format *f,
 }
 
 /* One case in so many: each is two kernels, of which software drivers compile one a second. */
-static void check_some(struct target *t, const char *name, problem_fn fn, size_t one_in)
+static void check_some(struct target *t, const char *name, problem_fn fn,
+                       uint32_t one_in)
 {
-    size_t number = check_seed() % one_in;
+    uint64_t number = 0;
 
     for (const struct iqt_format *f = iqt_formats; f->name; f++)
         for (uint32_t l = IQT_LAYOUT_NATIVE; l <= IQT_LAYOUT_PACKED; l++) {
-            if ((getenv("IQT_ALL") == NULL && number++ % one_in != 0) ||
+            if (!check_draws(number++, one_in) ||
                 !check_begin("%s.%s.%s.%s", name, t->name, f->name,
                              iqt_layout_name((enum iqt_layout)l)))
                 continue;

@@ -37,15 +37,14 @@ static void check_plan(const struct bench *b, const struct iqt_plan *plan)
 }
 
 /* Kernels with the dot product instruction are right wherever it can be executed, fast or not. Every
- * third format, drawn by the seed; IQT_ALL=1 runs them all. */
+ * sixth format, drawn by the seed. */
 static void check_dot(const struct bench *b, const struct iqt_format *f)
 {
     static const struct iqt_limits limits = { .dot4 = true };
     const enum iqt_layout layout = b->limits.subgroup_max % 3 == 1; /* 4, 16: packed */
-    const bool drawn = ((uint64_t)(f - iqt_formats) + check_seed()) % 3 == 0;
     struct iqt_plan plan;
 
-    if ((!drawn && getenv("IQT_ALL") == NULL) || !b->hw->gpu.has.dot_product ||
+    if (!check_draws((uint64_t)(f - iqt_formats), 6) || !b->hw->gpu.has.dot_product ||
         iqt_compute_of(&limits, f, IQT_DIALECT_GLSL) != IQT_COMPUTE_DOT)
         return;
     plan = iqt_plan_default_for(&limits, f, IQT_DIALECT_GLSL, IQT_OP_MATVEC, 1, layout);
@@ -130,13 +129,6 @@ static void check_validation(const struct bench *b)
     check_end();
 }
 
-/* Software devices compile for a second per kernel: the seed draws half of the formats. */
-static bool is_drawn(const struct iqt_format *f)
-{
-    return getenv("IQT_ALL") != NULL ||
-           (check_seed() + (size_t)(f - iqt_formats)) % 2 == 0;
-}
-
 static void check_device(const struct found *found, uint32_t index)
 {
     struct bench b;
@@ -147,8 +139,9 @@ static void check_device(const struct found *found, uint32_t index)
         check_end();
     }
     if (status == IQT_OK) {
+        /* Software devices compile for a second per kernel. */
         for (const struct iqt_format *f = iqt_formats; f->name != NULL; f++)
-            if (is_drawn(f))
+            if (check_draws((uint64_t)(f - iqt_formats), 4))
                 check_format(&b, f);
         check_shuffle(&b);
         check_many_groups(&b);

@@ -10,8 +10,7 @@
 #include <string.h>
 
 struct golden_opts {
-    const char *device, *format, *layout, *columns;
-    bool no_one_hot;
+    const char *device, *format, *layout, *columns, *cases, *one_hot;
 };
 
 static const struct iqt_opt golden_opts[] = {
@@ -23,9 +22,12 @@ static const struct iqt_opt golden_opts[] = {
       offsetof(struct golden_opts, layout) },
     { "n", IQT_OPT_STRING, "LIST", "numbers of columns (default: 1,2,5,16)",
       offsetof(struct golden_opts, columns) },
-    { "no-one-hot", IQT_OPT_FLAG, NULL,
-      "leave out the products that show one weight each",
-      offsetof(struct golden_opts, no_one_hot) },
+    { "cases", IQT_OPT_STRING, "PART",
+      "products of all cases (default) or of a part of each file's: 2/3 for 2, 5, 8, ..",
+      offsetof(struct golden_opts, cases) },
+    { "one-hot", IQT_OPT_STRING, "PART",
+      "of which of these there are products that show one weight each (default: all), or none",
+      offsetof(struct golden_opts, one_hot) },
     { 0 },
 };
 
@@ -41,7 +43,9 @@ struct golden {
     uint32_t files; /* golden files seen, those without kernels included */
     uint64_t passed, failed;
     bool simulated; /* one of the devices */
-    bool one_hot;
+    struct part {
+        uint32_t first, of; /* from 0; of 0: none */
+    } cases, one_hot;
 };
 
 static enum iqt_status open_seats(struct golden *g, const char *device)
@@ -124,6 +128,11 @@ static void count_tally(struct golden *g, const struct iqt_golden_tally *t,
     }
 }
 
+static bool in_part(const struct part *p, size_t number)
+{
+    return p->of > 0 && number % p->of == p->first;
+}
+
 static enum iqt_status run_seat(struct golden *g, const struct golden_file *f,
                                 size_t seat, enum iqt_layout layout,
                                 const struct iqt_golden_tally *decode)
@@ -138,9 +147,11 @@ static enum iqt_status run_seat(struct golden *g, const struct golden_file *f,
              iqt_device_label(iqt_device_describe(g->seat[seat].dev), label),
              iqt_layout_name(layout));
     for (size_t i = 0; i < cases && status == IQT_OK; i++) {
+        if (cases > 1 && !in_part(&g->cases, i))
+            continue;
         iqt_cli_progress(tally.where, i, cases);
         status = iqt_golden_run(&f->cases[i], &g->seat[seat], layout, &g->columns,
-                                g->one_hot, &tally);
+                                in_part(&g->one_hot, i), &tally);
     }
     iqt_cli_progress(tally.where, cases, cases);
     if (status == IQT_OK)
@@ -273,9 +284,26 @@ static enum iqt_status run_folder(struct golden *g)
     return status;
 }
 
+/* NULL: all. */
+static enum iqt_status read_part(const char *option, const char *text, struct part *out)
+{
+    unsigned part = 1, of = 1;
+    char rest;
+
+    if (text != NULL && strcmp(text, "none") == 0)
+        of = 0;
+    else if (text != NULL && strcmp(text, "all") != 0 &&
+             (sscanf(text, "%3u/%3u%c", &part, &of, &rest) != 2 || part == 0 || part > of))
+        return iqt_fail(IQT_ERR_ARG, "--%s '%s': expected all, none or a part like 2/3",
+                        option, text);
+    *out = (struct part){ .first = part - 1, .of = of };
+    return IQT_OK;
+}
+
 static enum iqt_status read_opts(struct golden *g, const struct golden_opts *o)
 {
-    g->one_hot = !o->no_one_hot;
+    IQT_TRY(read_part("cases", o->cases, &g->cases));
+    IQT_TRY(read_part("one-hot", o->one_hot, &g->one_hot));
     if (o->format != NULL)
         IQT_TRY(iqt_cli_format(o->format, &g->only));
     if (o->layout != NULL) {
