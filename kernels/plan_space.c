@@ -25,9 +25,8 @@ struct listing {
 static void add(struct listing *l, const struct iqt_plan *plan)
 {
     const bool before = iqt_error_mute(true);
-    const enum iqt_status status = l->unit
-                                       ? iqt_plan_check_unit(plan, l->limits, l->unit)
-                                       : iqt_plan_check(plan, l->limits);
+    const enum iqt_status status = l->unit ? iqt_plan_check_unit(plan, l->limits, l->unit)
+                                           : iqt_plan_check(plan, l->limits);
 
     iqt_error_mute(before);
     if (status != IQT_OK)

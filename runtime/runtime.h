@@ -74,7 +74,8 @@ struct iqt_device {
 static inline uint64_t iqt_call_lanes_at(const struct iqt_device *dev, size_t k,
                                          uint32_t n)
 {
-    return iqt_dialect_is_cxx(dev->backend->dialect) && k % 256 == 0 ? (uint64_t)n * k : 0;
+    return iqt_dialect_is_cxx(dev->backend->dialect) && k % 256 == 0 ? (uint64_t)n * k
+                                                                     : 0;
 }
 static inline uint64_t iqt_call_xq_bytes(const struct iqt_device *dev, size_t k,
                                          uint32_t n)

@@ -49,9 +49,10 @@ else
 fi
 cmake --preset release -DIQT_WERROR=ON "${configure[@]}"
 cmake --build --preset release
-if [ -z "$quick" ]; then # with the Vulkan kernels that are compiled by now
+if [ -z "$quick" ]; then # with the kernels that are compiled by now
     for preset in asan fuzz; do
-        cmake --preset $preset -DIQT_SPIRV_TABLE="$PWD/build/codegen/embedded_spirv.c"
+        cmake --preset $preset -DIQT_SPIRV_TABLE="$PWD/build/codegen/embedded_spirv.c" \
+            -DIQT_PORTABLE_OBJECTS="$PWD/build/codegen/CMakeFiles/iqt_embedded.dir"
         cmake --build --preset $preset
     done
 fi

@@ -28,7 +28,8 @@ static struct {
 
 static void usage(const char *why, const char *arg)
 {
-    fprintf(stderr, "%s: %s '%s'\nusage: %s [--list] [--times] [--filter GLOB] [--seed N]\n",
+    fprintf(stderr,
+            "%s: %s '%s'\nusage: %s [--list] [--times] [--filter GLOB] [--seed N]\n",
             state.program, why, arg, state.program);
     exit(2);
 }

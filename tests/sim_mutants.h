@@ -106,6 +106,7 @@ struct mutant {
     const char *name, *plan, *find, *put;
 };
 
+/* The text of each is looked at, half of them, drawn by the seed, are executed. */
 static inline void check_mutant(const char *arch, const struct mutant *m)
 {
     struct world w;
@@ -119,7 +120,7 @@ static inline void check_mutant(const char *arch, const struct mutant *m)
     if (changed == NULL)
         check_fail("the text of %s has no '%s' any more: write the mutant anew", m->plan,
                    m->find);
-    else
+    else if (check_draws(iqt_hash(m->name, strlen(m->name), 0) >> 8, 2))
         check_true(wrong(&w, changed, arch), "%s: '%s' for '%s' was not noticed", m->plan,
                    m->put, m->find);
     free(changed);

@@ -164,7 +164,7 @@ static const struct mutant mutants[] = {
     { "tile.columns_close", TILE4_MANY,
       "? (p.k + 511u) / 512u * 32u :", "? p.k / 16u :" },
     { "tile.x_of_lane", TILE4, "lane / 8u * 32u + lane % 8u", "lane * 4u" },
-    { "tile.second_x", TILE4, "xb = xq[8u]", "xb = xq[1u]" },
+    { "tile.second_x", TILE4, "xb = xq[8]", "xb = xq[1u]" },
     { "tile.x_of_block", TILE4, "x4 + 16u * b", "x4 + 2u * b" },
     { "tile.x_scale_of_block", TILE4, "b == 0u ? both.x : both.z", "both.x" },
     { "tile.column", TILE4_MANY, "xt += c + 1u < p.cols ? p.k / 32u : 0u;", "" },

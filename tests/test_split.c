@@ -148,8 +148,7 @@ static void check_gated(struct target *t, const struct iqt_format *f,
 }
 
 /* One case in so many: each is two kernels, of which software drivers compile one a second. */
-static void check_some(struct target *t, const char *name, problem_fn fn,
-                       uint32_t one_in)
+static void check_some(struct target *t, const char *name, problem_fn fn, uint32_t one_in)
 {
     uint64_t number = 0;
 

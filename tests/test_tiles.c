@@ -10,19 +10,17 @@
 enum { K = 2048, SPANS = K / IQT_TILE_SPAN, COLUMNS = 12, BITS_ROWS = 13, BITS_K = 1024 };
 
 /* Decoded by split permutes, by merged ones, in sweeps, and by matrix units: default plans of so many
- * columns, or this kind. Drawn: one in four by the seed. */
+ * columns, or this kind; one in so many formats, drawn by the seed. */
 static const struct kind {
     uint32_t n;
     enum iqt_compute compute;
-    bool drawn;
+    uint32_t one_in;
     const char *amd; /* on this one of AMD's only; NULL: on both makers' */
-} kinds[] = {
-    { 1, IQT_COMPUTE_I8, false, NULL },       { 2, IQT_COMPUTE_I8, false, NULL },
-    { 16, IQT_COMPUTE_I8, true, NULL },       { 4, IQT_COMPUTE_MMA, true, NULL },
-    { 1, IQT_COMPUTE_MMA, false, NULL },      { 2, IQT_COMPUTE_MMA, false, NULL },
-    { 16, IQT_COMPUTE_MMA, false, NULL },     { 16, IQT_COMPUTE_MMA, false, "gfx1100" },
-    { 16, IQT_COMPUTE_MMA, false, "gfx1201" }
-};
+} kinds[] = { { 1, IQT_COMPUTE_I8, 1, NULL },       { 2, IQT_COMPUTE_I8, 2, NULL },
+              { 16, IQT_COMPUTE_I8, 6, NULL },      { 4, IQT_COMPUTE_MMA, 6, NULL },
+              { 1, IQT_COMPUTE_MMA, 2, NULL },      { 2, IQT_COMPUTE_MMA, 2, NULL },
+              { 16, IQT_COMPUTE_MMA, 2, NULL },     { 16, IQT_COMPUTE_MMA, 2, "gfx1100" },
+              { 16, IQT_COMPUTE_MMA, 2, "gfx1201" } };
 static const enum iqt_dialect dialects[] = { IQT_DIALECT_CUDA, IQT_DIALECT_HIP };
 
 static const char *arch_of(enum iqt_dialect d)
@@ -320,9 +318,9 @@ static struct iqt_plan plan_of(const struct iqt_format *f, enum iqt_dialect d,
     return plan;
 }
 
-static bool drawn(const char *name, uint32_t n)
+static bool drawn(const char *name, const struct kind *kind)
 {
-    return check_draws(iqt_hash(name, strlen(name), n) >> 8, 6);
+    return check_draws(iqt_hash(name, strlen(name), kind->n) >> 8, kind->one_in);
 }
 
 static void check_exact(const struct iqt_format *f, enum iqt_dialect d,
@@ -335,7 +333,7 @@ static void check_exact(const struct iqt_format *f, enum iqt_dialect d,
     char *text;
 
     if (iqt_plan_check(&plan, NULL) != IQT_OK || (kind->amd && d != IQT_DIALECT_HIP) ||
-        (kind->drawn && !drawn(f->name, kind->n)) ||
+        !drawn(f->name, kind) ||
         !check_begin("exact.%s.%s.n%u.%s", f->name, kind->amd ? kind->amd : arch_of(d),
                      kind->n, iqt_compute_name(kind->compute)))
         return;
@@ -428,7 +426,7 @@ static void check_same(const struct iqt_format *f, const struct side side[2],
 
 static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t n)
 {
-    const struct kind kind = { n, IQT_COMPUTE_I8, false, NULL };
+    const struct kind kind = { n, IQT_COMPUTE_I8, 2, NULL };
     const struct iqt_plan packed = plan_of(f, d, &kind);
     const struct side sides[2] = { { packed, arch_of(d) },
                                    { native_of(packed), arch_of(d) } };
@@ -442,7 +440,7 @@ static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t 
 static void check_generations(const struct iqt_format *f)
 {
     static const char *const others[] = { "gfx1100", "gfx1201" };
-    const struct kind kind = { 3, IQT_COMPUTE_MMA, false, NULL };
+    const struct kind kind = { 3, IQT_COMPUTE_MMA, 2, NULL };
     struct side sides[2] = { { plan_of(f, IQT_DIALECT_HIP, &kind), "gfx942" } };
     char name[64];
 

@@ -293,7 +293,8 @@ static enum iqt_status read_part(const char *option, const char *text, struct pa
     if (text != NULL && strcmp(text, "none") == 0)
         of = 0;
     else if (text != NULL && strcmp(text, "all") != 0 &&
-             (sscanf(text, "%3u/%3u%c", &part, &of, &rest) != 2 || part == 0 || part > of))
+             (sscanf(text, "%3u/%3u%c", &part, &of, &rest) != 2 || part == 0 ||
+              part > of))
         return iqt_fail(IQT_ERR_ARG, "--%s '%s': expected all, none or a part like 2/3",
                         option, text);
     *out = (struct part){ .first = part - 1, .of = of };
