@@ -7,6 +7,7 @@
 #   a third of the cases, except on vulkan 256 and in order `forward`, which all cases go through;
 #   of these a third for products that show one weight each, of sixteen columns, which nothing of the order of threads
 #   matters to: they are done in order `forward` only;
+#   two numbers of columns on vulkan;
 #   the layout where accesses are watched (IQT_SIM_CHECK); CUDA and HIP get different ones.
 # IQT_ALL=1 takes all of them.
 set -uo pipefail
@@ -24,10 +25,12 @@ esac
 [ -z "${IQT_ALL:-}" ] || [ "$need" != sim ] || [ -n "${IQT_SIM_CHECK:-}" ] ||
     set -- "$@" --n 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16
 third=$((${IQT_SEED:-$RANDOM} % 3 + 1))/3
+[ $((${IQT_SEED:-$RANDOM} / 3 % 2)) = 0 ] && pair=1,16 || pair=2,5
 case "${IQT_ALL:+all}$device:$variant" in
     all* | cpu:*) ;;
-    vulkan:256 | *:forward) set -- "$@" --one-hot "$third" ;;
-    vulkan:*) set -- "$@" --cases "$third" ;;
+    vulkan:256) set -- "$@" --one-hot "$third" --n "$pair" ;;
+    *:forward) set -- "$@" --one-hot "$third" ;;
+    vulkan:*) set -- "$@" --cases "$third" --n "$pair" ;;
     *) set -- "$@" --cases "$third" --one-hot none ;;
 esac
 [ -z "${IQT_SIM_CHECK:-}" ] || setting="IQT_SIM_CHECK=$IQT_SIM_CHECK $setting"

@@ -92,7 +92,7 @@ static void check_format(const struct bench *b, const struct iqt_format *f)
         const uint32_t n = IQT_COOP_COLUMNS + (uint32_t)(seed * 5 + i * 7) % 15;
         const size_t count = list(b, f, i / 2, n, (enum iqt_layout)(i % 2), plans);
 
-        if (count == 0 || !check_draws((uint64_t)(f - iqt_formats) + i, 8))
+        if (count == 0 || !check_draws((uint64_t)(f - iqt_formats) + i, 12))
             continue;
         check_plan(b, &plans[check_rand() % count], (seed / 4 + i) % 2 ? 32 : 16);
     }

@@ -257,7 +257,7 @@ static void check_vulkan(enum iqt_layout layout)
                                            layout, &dev->limits, list, MOST);
 
         check_true(count > 0, "no legal plan");
-        for (size_t i = check_rand() % (count / 2 + 1); i < count; i += count / 2 + 1)
+        for (size_t i = check_rand() % count; i < count; i += count / 2 + 1)
             run_vulkan(&p, dev, &list[i]);
     }
     iqt_device_close(dev);

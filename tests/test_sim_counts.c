@@ -138,7 +138,8 @@ static const struct waste {
       "x4 = xq4 + lane % 4u * 32u + lane / 4u;",
       "activations read in more passes than they fill" },
     { "hip_activations_apart", HIP_TILE4, "x4 = xq4 + lane / 8u * 32u + lane % 8u;",
-      "x4 = xq4 + lane * 4u;", "activations read in more passes than they fill" },
+      "x4 = xq4 + lane % 4u * 32u + lane / 4u;",
+      "activations read in more passes than they fill" },
     { "twice", TILE4, "uint e[5];",
       "const volatile uint *a = (const volatile uint *)w_codes;\n"
       "q[0] ^= (a[0] ^ a[1] ^ a[2] ^ a[3]) & zero; uint e[5];",

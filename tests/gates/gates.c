@@ -15,7 +15,7 @@ static const char usage_text[] =
     "             [--seed N] [--budget SECONDS] [--cache FILE|none] [--csv] [--strict]\n"
     "\n"
     "Compiles every default plan for n = 1, 2, 4, 8, 16, and 200 legal plans drawn by the seed, and\n"
-    "looks for spills. Without --all: half of the default plans for sm_90, gfx942 and radv:navi21, drawn ones for a\n"
+    "looks for spills. Without --all: a third of the default plans for sm_90, gfx942 and radv:navi21, drawn ones for a\n"
     "drawn target of their dialect, then as many of the others as the budget allows. --plan: this plan\n"
     "only, for all targets. --csv prints what each kernel uses. Spills of drawn plans, which a tuner\n"
     "would find slow, and of default plans on drawn targets are told and counted; --strict: they are\n"
@@ -230,14 +230,14 @@ static void shuffle(struct gate_item *item, uint32_t count, uint64_t seed)
     }
 }
 
-/* Half of the family's kernels; of the types that recipes mix in a sixth: they are made of the same parts. */
+/* A third of the family's kernels; of the types that recipes mix in a ninth: they are made of the same parts. */
 static bool is_due(const struct run *r, const struct gate_kernel *kernel, uint32_t number)
 {
     enum { FIRST_OF_FAMILY = 100 }; /* GGUF types below are ggml's */
     const struct iqt_format *f = kernel->plan.format;
 
     return f == NULL ||
-           gate_random(r->opt.seed, number) % (f->gguf_type >= FIRST_OF_FAMILY ? 2 : 6) ==
+           gate_random(r->opt.seed, number) % (f->gguf_type >= FIRST_OF_FAMILY ? 3 : 9) ==
                0;
 }
 
