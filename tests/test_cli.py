@@ -124,6 +124,8 @@ def test_names(p):
         (("check", "--device", "abacus"), ("cpu", "vulkan")),
         (("golden", GOLDEN, "--format", "iq9_z"), ("iq4_ks",)),
         (("golden", GOLDEN, "--device", "cpu:77"), ("cpu",)),
+        (("golden", GOLDEN, "--device", "cpu", "--cases", "4/3"), ("--cases", "2/3")),
+        (("golden", GOLDEN, "--device", "cpu", "--one-hot", "2"), ("--one-hot", "none")),
         (("decode", IQ4_KS, "gaus.q", "-o", "w"), ("gauss.q",)),
     ]
     for args, names in lists:
