@@ -136,7 +136,7 @@ static bool loads_both(const struct iqt_emit *e, const struct iqt_tile *t)
 {
     const uint32_t h = iqt_tile_halves(t);
 
-    return iqt_plan_takes_lanes(e->plan) && e->plan->n == 1 && !iqt_emit_tile_counts(e) &&
+    return e->plan->n == 1 && !iqt_emit_tile_counts(e) &&
            !(t->family == IQT_TILE_Q3 && h == 2) && !(t->family == IQT_TILE_Q5 && h == 1);
 }
 

@@ -19,7 +19,6 @@ SIM void sim_fence(unsigned long bytes)
 #define __hip_atomic_fetch_add(p, value, order, scope) sim_rt->atomic_add(p, value)
 #define __builtin_amdgcn_s_barrier() (SIM_DOES(BARRIER), sim_rt->barrier(__LINE__))
 /* What keeps the compiler from moving accesses of shared memory over it are fences of the wave beside it. */
-#define __builtin_amdgcn_sched_barrier(mask) ((void)0)
 #define __builtin_amdgcn_wave_barrier() ((void)sim_rt->shuffle(__LINE__, ~0ull, 0, -2))
 #define __builtin_amdgcn_readfirstlane(x) sim_bpermute(__LINE__, 0, (unsigned)(x))
 #define __builtin_amdgcn_mbcnt_lo(mask, add) sim_mbcnt(mask, add, 0)

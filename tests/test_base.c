@@ -216,6 +216,23 @@ static void *fail_elsewhere(void *arg)
     return NULL;
 }
 
+static void test_muted_error(void)
+{
+    enum iqt_status status;
+
+    if (!check_begin("error.muted"))
+        return;
+    status = iqt_fail(IQT_ERR_SHAPE, "said");
+    check_true(!iqt_error_mute(true), "muted before anybody asked");
+    status = iqt_fail(IQT_ERR_ARG, "not said");
+    check_true(status == IQT_ERR_ARG, "status %d of a muted error", (int)status);
+    check_true(strcmp(iqt_last_error(), "said") == 0, "'%s'", iqt_last_error());
+    check_true(iqt_error_mute(false), "not muted after all");
+    status = iqt_fail(IQT_ERR_ARG, "said again");
+    check_true(strcmp(iqt_last_error(), "said again") == 0, "'%s'", iqt_last_error());
+    check_end();
+}
+
 static void test_errors(void)
 {
     pthread_t thread;
@@ -287,6 +304,7 @@ static void test_half_rounding(void)
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
+    test_muted_error();
     test_half_rounding();
     test_arithmetic();
     test_half();

@@ -304,7 +304,7 @@ def test_simulated(program, folder):
         if process.poll() is not None or time.monotonic() - started > 120:
             break
         time.sleep(0.02)
-    for _ in range(40):  # bash may lose one that comes while it starts a job: a user presses again
+    for _ in range(40):  # one was lost once, on a busy machine: a user presses again
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         if process.poll() is not None:

@@ -426,7 +426,7 @@ static void check_same(const struct iqt_format *f, const struct side side[2],
 
 static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t n)
 {
-    const struct kind kind = { n, IQT_COMPUTE_I8, 2, NULL };
+    const struct kind kind = { n, IQT_COMPUTE_I8, 1, NULL };
     const struct iqt_plan packed = plan_of(f, d, &kind);
     const struct side sides[2] = { { packed, arch_of(d) },
                                    { native_of(packed), arch_of(d) } };
@@ -440,7 +440,7 @@ static void check_bits(const struct iqt_format *f, enum iqt_dialect d, uint32_t 
 static void check_generations(const struct iqt_format *f)
 {
     static const char *const others[] = { "gfx1100", "gfx1201" };
-    const struct kind kind = { 3, IQT_COMPUTE_MMA, 2, NULL };
+    const struct kind kind = { 3, IQT_COMPUTE_MMA, 1, NULL };
     struct side sides[2] = { { plan_of(f, IQT_DIALECT_HIP, &kind), "gfx942" } };
     char name[64];
 
